@@ -1,0 +1,339 @@
+//! Names and numbers of things: slugs from the files, execution ids, streams, positions.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use uuid::Uuid;
+
+use crate::instant::Instant;
+
+/// Why a name was refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{given}` is not a name: 1 to 63 of a-z, 0-9 and `-`, beginning with a letter or digit")]
+pub struct NameError {
+    /// The text that was given.
+    pub given: String,
+}
+
+fn check_slug(text: &str) -> Result<Arc<str>, NameError> {
+    let mut bytes = text.bytes();
+    let head = bytes.next().is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    let tail = bytes.all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    if head && tail && text.len() <= 63 {
+        Ok(Arc::from(text))
+    } else {
+        Err(NameError { given: text.to_owned() })
+    }
+}
+
+macro_rules! slug {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// Checks `text` against `[a-z0-9][a-z0-9-]{0,62}`.
+            ///
+            /// # Errors
+            /// [`NameError`] when it does not match.
+            pub fn new(text: &str) -> Result<Self, NameError> {
+                check_slug(text).map(Self)
+            }
+
+            /// The name as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = NameError;
+            fn from_str(text: &str) -> Result<Self, NameError> {
+                Self::new(text)
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+                to.serialize_str(&self.0)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+                Self::new(&Cow::<str>::deserialize(from)?).map_err(de::Error::custom)
+            }
+        }
+    };
+}
+
+slug! {
+    /// The id of an external interface: the stem of its file.
+    InterfaceId
+}
+slug! {
+    /// The bare id of a schedule: its key in the interface's file. Unique only within its interface.
+    ScheduleId
+}
+
+/// A schedule's full name, `interface/schedule`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ScheduleRef {
+    /// The interface that it belongs to (S3-2).
+    pub interface: InterfaceId,
+    /// Its bare id.
+    pub schedule: ScheduleId,
+}
+
+impl fmt::Display for ScheduleRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.interface, self.schedule)
+    }
+}
+
+impl FromStr for ScheduleRef {
+    type Err = NameError;
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let (interface, schedule) =
+            text.split_once('/').ok_or_else(|| NameError { given: text.to_owned() })?;
+        Ok(Self { interface: interface.parse()?, schedule: schedule.parse()? })
+    }
+}
+
+/// An execution's id: a UUID of version 8.
+///
+/// 48 bits of milliseconds (the nominal instant for slots, the creation for the others), then bits of
+/// BLAKE3(interface, schedule, nominal instant), or random ones. Source: contract, rule 4.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ExecutionId(Uuid);
+
+impl ExecutionId {
+    /// The id of the one execution that a slot may start by itself: a pure function of its arguments.
+    pub fn for_slot(schedule: &ScheduleRef, nominal: Instant) -> Self {
+        let mut hash = blake3::Hasher::new();
+        for name in [schedule.interface.as_str(), schedule.schedule.as_str()] {
+            hash.update(&(name.len() as u64).to_be_bytes());
+            hash.update(name.as_bytes());
+        }
+        hash.update(&nominal.millis().to_be_bytes());
+        Self(uuid_v8(nominal, hash.finalize().as_bytes()))
+    }
+
+    /// The id of an execution without a slot, from its creation and 10 random bytes that the caller hands in.
+    pub fn random(created: Instant, entropy: [u8; 10]) -> Self {
+        Self(uuid_v8(created, &entropy))
+    }
+
+    /// The underlying UUID.
+    pub const fn uuid(self) -> Uuid {
+        self.0
+    }
+
+    /// Wraps a UUID read back from storage or a request.
+    pub const fn from_uuid(uuid: Uuid) -> Self {
+        Self(uuid)
+    }
+}
+
+/// Lays 48 bits of milliseconds and the first 10 bytes of `bits` out as a version 8 UUID (RFC 9562, section 5.8).
+///
+/// # Panics
+/// When `bits` has fewer than 10 bytes.
+fn uuid_v8(at: Instant, bits: &[u8]) -> Uuid {
+    let mut bytes = [0u8; 16];
+    bytes[..6].copy_from_slice(&at.millis().to_be_bytes()[2..]);
+    bytes[6..].copy_from_slice(&bits[..10]);
+    uuid::Builder::from_custom_bytes(bytes).into_uuid()
+}
+
+impl fmt::Display for ExecutionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl fmt::Debug for ExecutionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl FromStr for ExecutionId {
+    type Err = uuid::Error;
+    fn from_str(text: &str) -> Result<Self, uuid::Error> {
+        text.parse().map(Self)
+    }
+}
+
+/// The events of one aggregate, with consecutive versions.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum StreamId {
+    /// The daemon itself: starts, stops, clock steps, tokens.
+    Daemon,
+    /// One external interface: definitions, pauses.
+    Interface(InterfaceId),
+    /// One schedule: its slots' outcomes, pauses.
+    Schedule(ScheduleRef),
+    /// One execution from its opening to its closing, and notes after it.
+    Execution(ExecutionId),
+}
+
+impl fmt::Display for StreamId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Daemon => f.write_str("daemon"),
+            Self::Interface(id) => write!(f, "interface/{id}"),
+            Self::Schedule(id) => write!(f, "schedule/{id}"),
+            Self::Execution(id) => write!(f, "execution/{id}"),
+        }
+    }
+}
+
+/// Why a stream's name was refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{given}` is not a stream: daemon, interface/<id>, schedule/<interface>/<id> or execution/<uuid>"
+)]
+pub struct StreamIdError {
+    /// The text that was given.
+    pub given: String,
+}
+
+impl FromStr for StreamId {
+    type Err = StreamIdError;
+    fn from_str(text: &str) -> Result<Self, StreamIdError> {
+        let refuse = || StreamIdError { given: text.to_owned() };
+        if text == "daemon" {
+            return Ok(Self::Daemon);
+        }
+        let (kind, name) = text.split_once('/').ok_or_else(refuse)?;
+        match kind {
+            "interface" => name.parse().map(Self::Interface).ok(),
+            "schedule" => name.parse().map(Self::Schedule).ok(),
+            "execution" => name.parse().map(Self::Execution).ok(),
+            _ => None,
+        }
+        .ok_or_else(refuse)
+    }
+}
+
+impl Serialize for StreamId {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for StreamId {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        Cow::<str>::deserialize(from)?.parse().map_err(de::Error::custom)
+    }
+}
+
+/// An event's place in the whole log, from 1 and without gaps in the embedded store.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct Position(pub u64);
+
+impl Position {
+    /// The position `by` places further on.
+    #[must_use]
+    pub const fn plus(self, by: u64) -> Self {
+        Self(self.0 + by)
+    }
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+/// An event's id: the key of what follows from it (pings, notices).
+///
+/// A pure function of the stream and the version in it, so that it needs no randomness and never repeats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct EventId(pub Uuid);
+
+impl EventId {
+    /// The id of the event with `version` in `stream`, recorded `at`.
+    pub fn derive(stream: &StreamId, version: u64, at: Instant) -> Self {
+        let mut hash = blake3::Hasher::new();
+        hash.update(stream.to_string().as_bytes());
+        hash.update(&version.to_be_bytes());
+        Self(uuid_v8(at, hash.finalize().as_bytes()))
+    }
+}
+
+impl fmt::Display for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn schedule() -> ScheduleRef {
+        "fnac/integrate-sales".parse().expect("valid")
+    }
+
+    #[test]
+    fn a_slots_execution_id_is_a_pure_function_and_sorts_by_its_instant() {
+        let slot = Instant::parse("2026-11-22T10:00:00Z").expect("valid");
+        let id = ExecutionId::for_slot(&schedule(), slot);
+        assert_eq!(id, ExecutionId::for_slot(&schedule(), slot));
+        assert_eq!(id.uuid().get_version_num(), 8);
+        assert!(id < ExecutionId::for_slot(&schedule(), Instant::from_millis(slot.millis() + 1)));
+        // Frozen: a change of this value would let every slot of a running system start twice.
+        assert_eq!(id.to_string(), "GOLDEN");
+    }
+
+    #[test]
+    fn names_that_could_be_confused_do_not_share_an_id() {
+        let at = Instant::from_secs(0);
+        let one: ScheduleRef = "a/b-c".parse().expect("valid");
+        let two: ScheduleRef = "a-b/c".parse().expect("valid");
+        assert_ne!(ExecutionId::for_slot(&one, at), ExecutionId::for_slot(&two, at));
+    }
+
+    #[test]
+    fn a_name_has_1_to_63_small_letters_digits_and_dashes() {
+        for bad in ["", "-a", "A", "a_b", "é", "a/b", &"a".repeat(64)] {
+            assert!(InterfaceId::new(bad).is_err(), "{bad:?}");
+        }
+        assert!(InterfaceId::new(&"a".repeat(63)).is_ok());
+    }
+
+    #[test]
+    fn a_stream_reads_back_from_its_text() {
+        for text in [
+            "daemon",
+            "interface/fnac",
+            "schedule/fnac/sales",
+            "execution/0193522b-6a00-8abc-8def-0123456789ab",
+        ] {
+            assert_eq!(text.parse::<StreamId>().expect("valid").to_string(), text);
+        }
+    }
+}

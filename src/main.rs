@@ -1,0 +1,3 @@
+//! The `daybook` program.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! What the events add up to: rows and indices in sled, folded from the log and never the truth.
+
+pub mod view;

@@ -1,0 +1,143 @@
+//! The event log and the log lines: what was acknowledged is on disk.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use crate::domain::event::{Actor, Envelope, Event};
+use crate::ids::{EventId, Position, StreamId};
+use crate::instant::Instant;
+
+/// What an appender believes of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// Its newest event has this version; 0 means that the stream has none. Checked also against cold history.
+    Exact(u64),
+    /// It has no event, which the appender can prove without asking (a fresh random id, a slot beyond all decided ones).
+    Fresh,
+    /// Whatever it has: for facts that no decision hangs on (notes, deliveries).
+    Any,
+}
+
+/// New events of one stream.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StreamAppend {
+    /// The stream.
+    pub stream: StreamId,
+    /// What the appender believes of it.
+    pub expected: Expected,
+    /// The events, in order; at least one.
+    pub events: Vec<Event>,
+}
+
+/// One append: events of one or several streams, all or none.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Append {
+    /// The streams, each at most once.
+    pub streams: Vec<StreamAppend>,
+    /// When it is recorded.
+    pub at: Instant,
+    /// Who caused it.
+    pub actor: Actor,
+    /// The first event of the story that it belongs to.
+    pub correlation: Option<EventId>,
+    /// The event that led to it.
+    pub causation: Option<EventId>,
+}
+
+/// Where an append's events stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// The first event's position.
+    pub first: Position,
+    /// The last event's position.
+    pub last: Position,
+}
+
+/// Why nothing was appended.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AppendError {
+    /// Another writer got there first: fold again and decide again.
+    #[error("stream `{stream}` is at version {actual}, not at {expected}")]
+    Conflict {
+        /// The stream.
+        stream: StreamId,
+        /// What the appender believed.
+        expected: u64,
+        /// What is true.
+        actual: u64,
+    },
+    /// Whether the stream exists can only be told when the index has been rebuilt.
+    #[error("stream `{stream}` cannot be checked while the index is rebuilt")]
+    Rebuilding {
+        /// The stream.
+        stream: StreamId,
+    },
+    /// The log no longer accepts anything; the daemon must end.
+    #[error("the event log is closed: {why}")]
+    Closed {
+        /// The first error.
+        why: String,
+    },
+}
+
+/// Why events could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    /// The stored bytes are damaged.
+    #[error("{place}: {what}")]
+    Damaged {
+        /// File and offset.
+        place: String,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The operating system refused.
+    #[error("cannot read `{path}`: {why}")]
+    Io {
+        /// The file.
+        path: String,
+        /// The system's words.
+        why: String,
+    },
+    /// The index is being rebuilt.
+    #[error("the index is being rebuilt: {percent} %")]
+    Rebuilding {
+        /// How much is done.
+        percent: u8,
+    },
+}
+
+/// The answer to an append, once it is on disk.
+pub type AppendTicket = Pin<Box<dyn Future<Output = Result<Appended, AppendError>> + Send>>;
+
+/// The append-only event log. Implementations: [`memory`], [`journal`]; both pass `conformance`.
+pub trait EventLog: Send + Sync {
+    /// Hands `append` to the writer. Order of calls is order in the log.
+    ///
+    /// The ticket resolves when the events are on disk, and never `Ok` before. A dropped ticket cancels nothing.
+    ///
+    /// # Errors
+    /// [`AppendError::Conflict`] when a stream is not where the appender believes; nothing was appended.
+    /// [`AppendError::Closed`] after any failed write or sync.
+    fn append(&self, append: Append) -> AppendTicket;
+
+    /// Up to `limit` events after `after`, in order. Only what is on disk is ever returned.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    fn read(&self, after: Position, limit: usize) -> Result<Vec<Envelope>, ReadError>;
+
+    /// Up to `limit` events of `stream` with versions above `after_version`, in order. Empty for an unknown stream.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    fn read_stream(
+        &self,
+        stream: &StreamId,
+        after_version: u64,
+        limit: usize,
+    ) -> Result<Vec<Envelope>, ReadError>;
+
+    /// The newest position on disk, as a value that can be waited on.
+    fn durable(&self) -> tokio::sync::watch::Receiver<Position>;
+}
