@@ -3,6 +3,11 @@
 pub mod cause;
 pub mod class;
 pub mod definition;
+pub mod effect;
 pub mod event;
+pub mod execution;
+pub mod interface;
 pub mod line;
+pub mod policy;
+pub mod schedule;
 pub mod slot;

@@ -1,1 +1,20 @@
-//! To be written.
+//! The engine: one task that owns the state and decides; what it decides takes effect when it is on disk.
+
+pub mod commit;
+pub mod core;
+mod definitions;
+pub mod handle;
+mod params;
+pub mod ports;
+pub mod queue;
+mod ready;
+pub mod refusal;
+pub mod requests;
+mod slots;
+mod startup;
+pub mod state;
+pub mod view;
+
+pub use self::core::{Engine, Identity, Parts};
+pub use handle::{Done, Handle};
+pub use refusal::Refusal;

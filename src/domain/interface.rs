@@ -1,0 +1,73 @@
+//! One interface's life: its definitions and pauses.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
+
+use super::definition;
+use super::event::Event;
+use super::schedule::Pause;
+use crate::instant::Instant;
+
+/// An interface, folded from its stream.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Interface {
+    /// The stream's version: events applied so far.
+    pub version: u64,
+    /// The definition version in force; 0 before the first.
+    pub definition_version: u32,
+    /// The definition in force, and those that open executions still run with.
+    pub definitions: BTreeMap<u32, Definition>,
+    /// A person paused it.
+    pub paused: Option<Pause>,
+    /// Its file is gone.
+    pub removed: bool,
+}
+
+/// A definition, shared by all that run with it. Serialised as JSON text, so that a new key needs a serde default only.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Definition(pub Arc<definition::Interface>);
+
+impl Serialize for Definition {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&serde_json::to_string(&*self.0).map_err(ser::Error::custom)?)
+    }
+}
+
+impl<'de> Deserialize<'de> for Definition {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        serde_json::from_str(&text).map(|interface| Self(Arc::new(interface))).map_err(de::Error::custom)
+    }
+}
+
+impl Interface {
+    /// The definition in force, if its file was ever accepted.
+    pub fn definition(&self) -> Option<&Arc<definition::Interface>> {
+        self.definitions.get(&self.definition_version).map(|definition| &definition.0)
+    }
+
+    /// Folds one recorded fact of its stream.
+    ///
+    /// A definition that this program cannot read (written by a newer one) leaves the former in force; start-up then
+    /// defines it again from the file.
+    pub fn apply(&mut self, at: Instant, event: &Event) {
+        self.version += 1;
+        match event {
+            Event::InterfaceDefined(defined) => {
+                self.definition_version = defined.definition_version;
+                self.removed = false;
+                if let Ok(interface) = serde_json::from_str(&defined.definition) {
+                    self.definitions.insert(defined.definition_version, Definition(Arc::new(interface)));
+                }
+            }
+            Event::InterfaceRemoved(_) => self.removed = true,
+            Event::InterfacePaused(paused) => {
+                self.paused = Some(Pause { at, note: paused.note.clone(), until: paused.until });
+            }
+            Event::InterfaceResumed(_) => self.paused = None,
+            other => debug_assert!(false, "{} in an interface's stream", other.name()),
+        }
+    }
+}

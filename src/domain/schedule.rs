@@ -1,0 +1,134 @@
+//! One schedule's life: how far its slots are decided, whether it is paused, how its newest executions ended.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::event::{Closed, Event, Opened, Outcome};
+use crate::ids::ExecutionId;
+use crate::instant::Instant;
+
+/// A schedule, folded from its own stream and from the streams of its executions.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Schedule {
+    /// The stream's version: events applied so far.
+    pub version: u64,
+    /// Everything up to here is decided; none before it is first anchored.
+    pub cursor: Option<Instant>,
+    /// The newest nominal instant ever decided. A slot beyond it is surely new; the cursor alone may have been moved back.
+    pub decided_up_to: Option<Instant>,
+    /// A person paused it.
+    pub paused: Option<Pause>,
+    /// It is no longer in its file.
+    pub removed: bool,
+    /// Its executions that are not over.
+    pub open: BTreeSet<ExecutionId>,
+    /// The newest slot whose execution or re-run ended ok.
+    pub last_ok_slot: Option<Instant>,
+    /// When an execution last ended ok.
+    pub last_ok_at: Option<Instant>,
+    /// The newest execution, by opening.
+    pub newest: Option<Newest>,
+    /// The newest finished execution, by opening.
+    pub finished: Option<Finished>,
+}
+
+/// That somebody paused something.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pause {
+    /// When.
+    pub at: Instant,
+    /// Why, in the operator's words.
+    pub note: Option<String>,
+    /// When it resumes by itself.
+    pub until: Option<Instant>,
+}
+
+/// A schedule's newest execution.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Newest {
+    /// Its id.
+    pub execution: ExecutionId,
+    /// When it was opened.
+    pub at: Instant,
+}
+
+/// A schedule's newest finished execution.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finished {
+    /// Its id.
+    pub execution: ExecutionId,
+    /// Its opening's place among all openings.
+    pub ordinal: u64,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// When it ended.
+    pub at: Instant,
+    /// A person has dealt with it.
+    pub acknowledged: bool,
+}
+
+impl Schedule {
+    /// Whether the newest finished execution is an open KO (contract, rule 5).
+    pub fn red(&self) -> bool {
+        self.finished.as_ref().is_some_and(|newest| newest.outcome == Outcome::Ko && !newest.acknowledged)
+    }
+
+    /// The newest slot before `slot` that ended ok, as far as this state knows.
+    pub fn last_ok_before(&self, slot: Option<Instant>) -> Option<Instant> {
+        self.last_ok_slot.filter(|ok| slot.is_none_or(|slot| *ok < slot))
+    }
+
+    /// Folds one recorded fact of its own stream.
+    pub fn apply(&mut self, at: Instant, event: &Event) {
+        self.version += 1;
+        match event {
+            Event::ScheduleAnchored(anchored) => {
+                self.cursor = Some(anchored.cursor);
+                self.removed = false;
+            }
+            Event::SlotStarted(started) => self.decided(started.slot),
+            Event::SlotsPassed(passed) => self.decided(passed.last),
+            Event::SchedulePaused(paused) => {
+                self.paused = Some(Pause { at, note: paused.note.clone(), until: paused.until });
+            }
+            Event::ScheduleResumed(_) => self.paused = None,
+            Event::ScheduleRemoved(_) => self.removed = true,
+            other => debug_assert!(false, "{} in a schedule's stream", other.name()),
+        }
+    }
+
+    fn decided(&mut self, slot: Instant) {
+        self.cursor = self.cursor.max(Some(slot));
+        self.decided_up_to = self.decided_up_to.max(Some(slot));
+    }
+
+    /// Folds the opening of one of its executions.
+    pub fn opened(&mut self, execution: ExecutionId, at: Instant) {
+        self.open.insert(execution);
+        self.newest = Some(Newest { execution, at });
+    }
+
+    /// Folds the closing of one of its executions.
+    pub fn closed(&mut self, execution: ExecutionId, at: Instant, opened: (&Opened, u64), closed: &Closed) {
+        let (opened, ordinal) = opened;
+        self.open.remove(&execution);
+        if closed.outcome == Outcome::Ok {
+            self.last_ok_at = Some(at);
+            self.last_ok_slot = self.last_ok_slot.max(opened.slot);
+        }
+        if closed.outcome != Outcome::Cancelled && self.finished.as_ref().is_none_or(|newest| newest.ordinal < ordinal)
+        {
+            self.finished = Some(Finished { execution, ordinal, outcome: closed.outcome, at, acknowledged: false });
+        }
+    }
+
+    /// Folds that a person has dealt with one of its executions.
+    pub fn acknowledged(&mut self, execution: ExecutionId) {
+        if let Some(newest) = &mut self.finished
+            && newest.execution == execution
+        {
+            newest.acknowledged = true;
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! What happens when a decision is on disk, and never before.
+
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::ports::{Courier, Performer, Reporter, Unfinished, Work};
+use crate::domain::effect::Effect;
+use crate::domain::execution::Command;
+use crate::ids::Position;
+use crate::store::AppendTicket;
+
+/// An append on its way to the disk, and what follows from it. Without a ticket it only waits for those before it.
+pub struct Commit {
+    pub(super) ticket: Option<AppendTicket>,
+    pub(super) after: Vec<After>,
+}
+
+/// Something that others see.
+pub(super) enum After {
+    /// An execution's first attempt starts.
+    Perform(Work, Reporter),
+    /// An execution ends without being performed any further.
+    Conclude(Work, Unfinished, Reporter),
+    /// A running execution is asked to end.
+    Cancel(CancellationToken),
+    /// A ping or notice is sent.
+    Deliver(Effect),
+    /// Somebody gets an answer, with the position up to which the log is on disk.
+    Answer(Box<dyn FnOnce(Position) + Send>),
+}
+
+/// Follows the engine's appends in order.
+pub struct Committer {
+    /// Who performs executions.
+    pub performer: Arc<dyn Performer>,
+    /// Who delivers pings and notices.
+    pub courier: Arc<dyn Courier>,
+    /// Set to the first error: the daemon must end.
+    pub failed: watch::Sender<Option<String>>,
+}
+
+impl Committer {
+    /// Follows until the engine ends or an append fails.
+    pub async fn run(self, mut commits: mpsc::UnboundedReceiver<Commit>) {
+        let mut position = Position(0);
+        while let Some(commit) = commits.recv().await {
+            match commit.ticket {
+                None => (),
+                Some(ticket) => match ticket.await {
+                    Ok(appended) => position = appended.last,
+                    Err(err) => {
+                        tracing::error!(error = %err, "an append failed; the daemon ends");
+                        self.failed.send_replace(Some(err.to_string()));
+                        return;
+                    }
+                },
+            }
+            for after in commit.after {
+                self.follow(after, position);
+            }
+        }
+    }
+
+    fn follow(&self, after: After, position: Position) {
+        match after {
+            After::Perform(work, reporter) => {
+                tokio::spawn(self.performer.perform(work, reporter));
+            }
+            After::Conclude(work, why, reporter) => {
+                let conclusion = self.performer.conclude(work, why);
+                tokio::spawn(async move { reporter.tell(vec![Command::Close(conclusion.await)]) });
+            }
+            After::Cancel(token) => token.cancel(),
+            After::Deliver(effect) => self.courier.deliver(effect),
+            After::Answer(answer) => answer(position),
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! The engine: one task that owns all state, decides, and hands what it decided to the log.
+//!
+//! It applies its own decisions at once and never waits for the disk; what others may see of them (a started command, an
+//! answer, a ping) happens in [`super::commit`], when they are on disk. A failed append ends the daemon, so a state that
+//! ran ahead is never seen again.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::commit::{After, Commit};
+use super::ports::{Courier, Observer, Performer, Reporter};
+use super::queue::SlotQueue;
+use super::ready::Ready;
+use super::requests::Request;
+use super::state::State;
+use crate::clock::{Clock, Woke};
+use crate::domain::event::{Actor, ClockStepped, Event};
+use crate::domain::timing::{Plan, PlanCache};
+use crate::engine::ports::News;
+use crate::ids::{ExecutionId, InterfaceId, ScheduleRef, StreamId};
+use crate::instant::Instant;
+use crate::store::{Append, EventLog, Expected, StreamAppend};
+
+/// A clock that moved by less than this is not worth an event.
+const STEP_MIN: Duration = Duration::from_secs(2);
+
+/// A clock stepped back by more than this moves the cursors (contract, section 4).
+const STEP_BACK_MAX: Duration = Duration::from_secs(3 * 3600);
+
+/// Requests and reports handled between two looks at the timers.
+const BURST_MAX: usize = 128;
+
+/// What the engine works with.
+pub struct Parts {
+    /// The log.
+    pub log: Arc<dyn EventLog>,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// Who performs executions.
+    pub performer: Arc<dyn Performer>,
+    /// Who delivers pings and notices.
+    pub courier: Arc<dyn Courier>,
+    /// Who wants to hear of each event.
+    pub observers: Vec<Arc<dyn Observer>>,
+    /// Ten fresh random bytes for an id.
+    pub entropy: Box<dyn Fn() -> [u8; 10] + Send + Sync>,
+    /// Executions at once.
+    pub max_concurrent: usize,
+    /// What this process is.
+    pub identity: Identity,
+}
+
+/// What this process is, for `DaemonStarted`.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// The program's version.
+    pub version: String,
+    /// The kernel's boot id.
+    pub boot_id: String,
+    /// The version of the zone data.
+    pub zone_data: String,
+}
+
+/// What wakes the engine at an instant.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum Timer {
+    /// A schedule's next slot.
+    Slot(ScheduleRef),
+    /// An execution runs for longer than it should.
+    Anomaly(ExecutionId),
+    /// A schedule's pause ends.
+    Resume(ScheduleRef),
+    /// An interface's pause ends.
+    ResumeInterface(InterfaceId),
+}
+
+/// See the module's doc.
+pub struct Engine {
+    pub(super) parts: Parts,
+    pub(super) state: State,
+    pub(super) plans: HashMap<ScheduleRef, Plan>,
+    pub(super) cache: PlanCache,
+    pub(super) timers: SlotQueue<Timer>,
+    pub(super) ready: Ready,
+    pub(super) cancels: HashMap<ExecutionId, CancellationToken>,
+    pub(super) commits: mpsc::UnboundedSender<Commit>,
+    pub(super) news: mpsc::UnboundedSender<News>,
+    pub(super) draining: bool,
+    /// Wall clock and elapsed time at the last look, to notice steps.
+    seen: (Instant, Duration),
+}
+
+/// One append in the making.
+pub(super) struct Draft {
+    pub(super) at: Instant,
+    actor: Actor,
+    streams: Vec<StreamAppend>,
+    after: Vec<After>,
+}
+
+impl Draft {
+    pub(super) const fn new(at: Instant, actor: Actor) -> Self {
+        Self { at, actor, streams: Vec::new(), after: Vec::new() }
+    }
+
+    /// Does `after` once everything recorded so far is on disk.
+    pub(super) fn then(&mut self, after: After) {
+        self.after.push(after);
+    }
+}
+
+impl Engine {
+    /// An engine that goes on from `state`.
+    pub fn new(
+        parts: Parts,
+        state: State,
+        commits: mpsc::UnboundedSender<Commit>,
+        news: mpsc::UnboundedSender<News>,
+    ) -> Self {
+        let seen = (parts.clock.now(), parts.clock.elapsed());
+        let ready = Ready::new(parts.max_concurrent);
+        Self {
+            parts,
+            state,
+            plans: HashMap::new(),
+            cache: PlanCache::default(),
+            timers: SlotQueue::default(),
+            ready,
+            cancels: HashMap::new(),
+            commits,
+            news,
+            draining: false,
+            seen,
+        }
+    }
+
+    /// Decides until `requests` is closed.
+    pub async fn run(mut self, mut requests: mpsc::Receiver<Request>, mut news: mpsc::UnboundedReceiver<News>) {
+        let clock = Arc::clone(&self.parts.clock);
+        loop {
+            let due = self.timers.next_at().unwrap_or(Instant::from_millis(i64::MAX));
+            tokio::select! {
+                woke = clock.sleep_until(due) => {
+                    if woke == Woke::Stepped { self.look_at_the_clock(); }
+                    self.fire();
+                }
+                request = requests.recv() => match request {
+                    Some(request) => self.answer(request),
+                    None => return,
+                },
+                heard = news.recv() => {
+                    if let Some(heard) = heard { self.hear(heard); }
+                    for _ in 0..BURST_MAX {
+                        let Ok(heard) = news.try_recv() else { break };
+                        self.hear(heard);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Fires everything that is due.
+    pub(super) fn fire(&mut self) {
+        self.look_at_the_clock();
+        let now = self.now();
+        for (_, timer) in self.timers.pop_due(now) {
+            match timer {
+                Timer::Slot(id) => self.slot_due(&id, now),
+                Timer::Anomaly(id) => self.anomaly_due(id, now),
+                Timer::Resume(id) => self.resume_due(&id, now),
+                Timer::ResumeInterface(id) => self.resume_interface_due(&id, now),
+            }
+        }
+    }
+
+    pub(super) fn now(&self) -> Instant {
+        self.parts.clock.now()
+    }
+
+    /// Notices and records a step of the wall clock.
+    fn look_at_the_clock(&mut self) {
+        let (now, elapsed) = (self.now(), self.parts.clock.elapsed());
+        let expected = self.seen.0 + elapsed.saturating_sub(self.seen.1);
+        self.seen = (now, elapsed);
+        if now.since(expected) < STEP_MIN && expected.since(now) < STEP_MIN {
+            return;
+        }
+        tracing::warn!(from = %expected, to = %now, "the clock was stepped");
+        let mut draft = Draft::new(now, Actor::Daybook);
+        self.record(&mut draft, &StreamId::Daemon, ClockStepped { from: expected, to: now }.into());
+        if expected.since(now) > STEP_BACK_MAX {
+            self.anchor_all_at(&mut draft, now);
+        }
+        self.submit(draft);
+    }
+
+    /// Records `event`: into the draft, into the state, to the observers.
+    pub(super) fn record(&mut self, draft: &mut Draft, stream: &StreamId, event: Event) {
+        self.parts.observers.iter().for_each(|observer| observer.recorded(stream, draft.at, &event));
+        let place = draft.streams.iter().position(|append| append.stream == *stream);
+        let place = place.unwrap_or_else(|| {
+            let expected = match (self.state.version(stream), &event) {
+                (Some(0), _) | (None, Event::Opened(_)) => Expected::Fresh,
+                (Some(version), _) => Expected::Exact(version),
+                (None, _) => Expected::Any,
+            };
+            draft.streams.push(StreamAppend { stream: stream.clone(), expected, events: Vec::new() });
+            draft.streams.len() - 1
+        });
+        self.state.apply(stream, draft.at, &event);
+        draft.streams[place].events.push(event);
+        draft.after.extend(self.state.fresh.drain(..).map(After::Deliver));
+    }
+
+    /// Hands the draft to the log, and what follows from it to the committer.
+    pub(super) fn submit(&mut self, draft: Draft) {
+        let ticket = (!draft.streams.is_empty()).then(|| {
+            self.parts.log.append(Append {
+                streams: draft.streams,
+                at: draft.at,
+                actor: draft.actor,
+                correlation: None,
+                causation: None,
+            })
+        });
+        if self.commits.send(Commit { ticket, after: draft.after }).is_err() {
+            tracing::error!("the committer is gone; decisions no longer take effect");
+        }
+    }
+
+    pub(super) fn reporter(&self, execution: ExecutionId) -> Reporter {
+        Reporter { execution, news: self.news.clone() }
+    }
+}

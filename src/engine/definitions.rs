@@ -1,0 +1,160 @@
+//! Takes over what the files say: new definitions, new and changed schedules, removed ones.
+
+use std::sync::Arc;
+
+use super::core::{Draft, Engine, Timer};
+use super::ports::Files;
+use super::requests::Applied;
+use crate::civil::Zone;
+use crate::domain::definition::{self, Timing};
+use crate::domain::diff::diff;
+use crate::domain::event::{
+    Anchor, FilesRefused, InterfaceDefined, InterfaceRemoved, ScheduleAnchored, ScheduleRemoved,
+};
+use crate::domain::policy::Run;
+use crate::domain::slot::{Reason, Verdict};
+use crate::ids::{InterfaceId, ScheduleRef, StreamId};
+use crate::instant::Instant;
+
+impl Engine {
+    /// Makes the accepted definitions the ones in force. Interfaces whose file was refused keep theirs.
+    pub(super) fn apply(&mut self, draft: &mut Draft, files: Files) -> Applied {
+        let mut applied = Applied { problems: files.problems.clone(), ..Applied::default() };
+        for (id, definition) in &files.accepted {
+            let current = self.state.interfaces.get(id).filter(|interface| !interface.removed);
+            if current.and_then(|interface| interface.definition()).is_none_or(|old| **old != *definition) {
+                self.define(draft, id, definition);
+                applied.changed.push(id.clone());
+            }
+        }
+        let gone = |id: &&InterfaceId| !files.accepted.contains_key(id) && !files.refused.contains(id);
+        let known = self.state.interfaces.iter().filter(|(_, interface)| !interface.removed);
+        applied.removed = known.map(|(id, _)| id).filter(gone).cloned().collect();
+        for id in &applied.removed {
+            self.schedules_of(id).iter().for_each(|schedule| self.remove_schedule(draft, schedule));
+            self.record(draft, &StreamId::Interface(id.clone()), InterfaceRemoved {}.into());
+        }
+        if !files.problems.is_empty() {
+            self.record(draft, &StreamId::Daemon, FilesRefused { problems: files.problems }.into());
+        }
+        applied
+    }
+
+    fn define(&mut self, draft: &mut Draft, id: &InterfaceId, definition: &definition::Interface) {
+        let Ok(text) = serde_json::to_string(definition) else { return };
+        let interface = self.state.interfaces.get(id);
+        let old = interface.filter(|interface| !interface.removed).and_then(|interface| interface.definition()).cloned();
+        let definition_version = interface.map_or(0, |interface| interface.definition_version) + 1;
+        // The old timing's slots are decided by the old definition, up to this instant.
+        for schedule in self.schedules_of(id) {
+            self.decide_slots(draft, &schedule);
+        }
+        let changes = diff(old.as_deref(), Some(definition));
+        let defined = InterfaceDefined { definition_version, definition: text, changes };
+        self.record(draft, &StreamId::Interface(id.clone()), defined.into());
+        for schedule in self.schedules_of(id) {
+            if !definition.schedules.contains_key(&schedule.schedule) {
+                self.remove_schedule(draft, &schedule);
+            }
+        }
+        for (name, schedule) in &definition.schedules {
+            let full = ScheduleRef { interface: id.clone(), schedule: name.clone() };
+            let before = old.as_ref().and_then(|old| old.schedules.get(name));
+            self.anchor(draft, &full, before, (schedule, definition_version));
+        }
+        self.adopt(id, definition);
+    }
+
+    fn anchor(
+        &mut self,
+        draft: &mut Draft,
+        id: &ScheduleRef,
+        before: Option<&definition::Schedule>,
+        after: (&definition::Schedule, u32),
+    ) {
+        let (schedule, definition_version) = after;
+        let known = self.state.schedules.get(id).is_some_and(|known| !known.removed && known.cursor.is_some());
+        let why = match before {
+            Some(before) if known && same_timing(before, schedule) => return,
+            Some(_) if known => Anchor::Edited,
+            Some(_) | None => Anchor::Created,
+        };
+        let anchored = ScheduleAnchored { cursor: draft.at, definition_version, why };
+        self.record(draft, &StreamId::Schedule(id.clone()), anchored.into());
+        if let Timing::At(_) = schedule.timing
+            && let Some(plan) = self.compile(schedule)
+            && let Some(at) = plan.next_after(Instant::from_millis(0)).filter(|at| *at <= draft.at)
+        {
+            let run = Run {
+                first: at,
+                last: at,
+                count: 1,
+                instants: vec![at],
+                verdict: Verdict::Missed,
+                reason: Reason::TooLate,
+                execution: None,
+            };
+            self.pass_slots(draft, id, run);
+        }
+    }
+
+    fn remove_schedule(&mut self, draft: &mut Draft, id: &ScheduleRef) {
+        if self.state.schedules.get(id).is_none_or(|schedule| schedule.removed) {
+            return;
+        }
+        self.decide_slots(draft, id);
+        self.record(draft, &StreamId::Schedule(id.clone()), ScheduleRemoved {}.into());
+        self.plans.remove(id);
+        self.timers.remove(&Timer::Slot(id.clone()));
+    }
+
+    /// Compiles a definition's plans and takes over its limits.
+    pub(super) fn adopt(&mut self, id: &InterfaceId, definition: &definition::Interface) {
+        self.ready.limit_interface(id, definition.limits.concurrent);
+        for (name, schedule) in &definition.schedules {
+            let full = ScheduleRef { interface: id.clone(), schedule: name.clone() };
+            match self.compile(schedule) {
+                Some(plan) => self.plans.insert(full.clone(), plan),
+                None => self.plans.remove(&full),
+            };
+            self.plan_next(&full);
+        }
+    }
+
+    /// The plan of an accepted definition. None only for one that another version of the program accepted.
+    fn compile(&mut self, schedule: &definition::Schedule) -> Option<crate::domain::timing::Plan> {
+        let zone = match Zone::load(&schedule.timezone) {
+            Ok(zone) => zone,
+            Err(err) => {
+                tracing::error!(error = %err, "a schedule cannot be planned");
+                return None;
+            }
+        };
+        match self.cache.plan(&schedule.timing, &zone, schedule.dst) {
+            Ok(plan) => Some(plan),
+            Err(err) => {
+                tracing::error!(error = %err, "a schedule cannot be planned");
+                None
+            }
+        }
+    }
+
+    /// Compiles the plans of every definition in force, after a restart.
+    pub(super) fn adopt_all(&mut self) {
+        let all: Vec<_> = self
+            .state
+            .interfaces
+            .iter()
+            .filter(|(_, interface)| !interface.removed)
+            .filter_map(|(id, interface)| Some((id.clone(), Arc::clone(interface.definition()?))))
+            .collect();
+        for (id, definition) in all {
+            self.adopt(&id, &definition);
+        }
+    }
+}
+
+/// Whether two definitions of a schedule have the same slots.
+fn same_timing(a: &definition::Schedule, b: &definition::Schedule) -> bool {
+    a.timing == b.timing && a.timezone == b.timezone && a.dst == b.dst
+}

@@ -1,0 +1,133 @@
+//! What the engine asks of the parts around it. The adapters stand in `jobs`, `notify` and `config`; `app` wires them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use crate::domain::definition;
+use crate::domain::effect::Effect;
+use crate::domain::event::{DeliveryEnded, Event, Opened};
+use crate::domain::execution::{Command, Conclusion};
+use crate::ids::{ExecutionId, InterfaceId, StreamId};
+use crate::instant::Instant;
+
+/// A future without a name.
+pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// An execution that is to be performed.
+#[derive(Clone, Debug)]
+pub struct Work {
+    /// Its id.
+    pub execution: ExecutionId,
+    /// What it was opened with.
+    pub opened: Arc<Opened>,
+    /// The definition that it runs with; none when this program could not read it back.
+    pub interface: Option<Arc<definition::Interface>>,
+    /// Attempts that were started before.
+    pub attempts: u32,
+    /// Cancelled when a person asks for its end.
+    pub cancel: CancellationToken,
+}
+
+/// Why an execution ends without having been performed to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unfinished {
+    /// The daemon or machine stopped while an attempt ran.
+    Interrupted,
+    /// A person cancelled it before it started.
+    CancelledInQueue,
+}
+
+/// Performs executions: all attempts, their log, their end. Never fails; every trouble is a line and a verdict.
+pub trait Performer: Send + Sync {
+    /// Performs `work`, whose first attempt is recorded as started, and reports until [`Command::Close`].
+    fn perform(&self, work: Work, reporter: Reporter) -> BoxFuture<()>;
+
+    /// Writes the closing line of an execution that is not performed (any further).
+    fn conclude(&self, work: Work, why: Unfinished) -> BoxFuture<Conclusion>;
+}
+
+/// Delivers pings and notices, each at least once.
+pub trait Courier: Send + Sync {
+    /// Takes an effect over; its end is reported as [`News::Delivered`].
+    fn deliver(&self, effect: Effect);
+}
+
+/// Hears of each recorded event, once it is on disk (metrics, the service manager's status).
+pub trait Observer: Send + Sync {
+    /// `event` of `stream` was recorded `at`.
+    fn recorded(&self, stream: &StreamId, at: Instant, event: &Event);
+}
+
+/// What the files say.
+#[derive(Clone, Debug, Default)]
+pub struct Files {
+    /// Definitions that were accepted.
+    pub accepted: BTreeMap<InterfaceId, definition::Interface>,
+    /// Interfaces whose file was not: they keep their last accepted version.
+    pub refused: BTreeSet<InterfaceId>,
+    /// What is wrong, one text for each problem, `fnac.toml:3:8: …`.
+    pub problems: Vec<String>,
+}
+
+/// Reads the files.
+pub trait Definitions: Send + Sync {
+    /// Reads all files now. Blocks.
+    fn load(&self) -> Files;
+}
+
+/// Something that the engine did not decide itself.
+#[derive(Debug)]
+pub enum News {
+    /// A performer reports; `done` is answered when all of it is on disk.
+    Happened {
+        /// The execution.
+        execution: ExecutionId,
+        /// What happened, in order; recorded in one append.
+        commands: Vec<Command>,
+        /// Who waits for it.
+        done: Option<oneshot::Sender<()>>,
+    },
+    /// A courier reports.
+    Delivered {
+        /// The stream of the event that the delivery followed from.
+        stream: StreamId,
+        /// What became of it.
+        ended: DeliveryEnded,
+    },
+}
+
+/// How a performer reports to the engine.
+#[derive(Clone, Debug)]
+pub struct Reporter {
+    /// The execution.
+    pub execution: ExecutionId,
+    /// The engine's ear.
+    pub news: mpsc::UnboundedSender<News>,
+}
+
+impl Reporter {
+    /// Reports and goes on.
+    pub fn tell(&self, commands: Vec<Command>) {
+        self.send(commands, None);
+    }
+
+    /// Reports and waits until it is on disk. Never resolves when the engine is gone: the process is about to end.
+    pub async fn record(&self, commands: Vec<Command>) {
+        let (done, recorded) = oneshot::channel();
+        self.send(commands, Some(done));
+        if recorded.await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    fn send(&self, commands: Vec<Command>, done: Option<oneshot::Sender<()>>) {
+        let news = News::Happened { execution: self.execution, commands, done };
+        // A closed channel means that the engine has ended; start-up will close the execution as interrupted.
+        drop(self.news.send(news));
+    }
+}

@@ -1,0 +1,261 @@
+//! All that the engine decides from: one fold over the whole log.
+//!
+//! The same `apply` serves replay at start-up and live decisions, so a restart cannot remember differently.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::effect::{Effect, EffectKind};
+use crate::domain::event::{Actor, Closed, Envelope, Event, Opened, Outcome};
+use crate::domain::execution::Execution;
+use crate::domain::interface::Interface;
+use crate::domain::schedule::Schedule;
+use crate::domain::slot::Verdict;
+use crate::ids::{EventId, ExecutionId, InterfaceId, ScheduleRef, StreamId};
+use crate::instant::Instant;
+
+/// The version of [`State`]'s form in checkpoints. Raise it with every change of a type that `State` holds; an older
+/// checkpoint is then dropped and the log folded again.
+pub const STATE_VERSION: u32 = 1;
+
+/// How long an answer to a request with an idempotency key is kept, in milliseconds (contract, section 6).
+pub const ANSWER_KEPT_MS: i64 = 24 * 3_600_000;
+
+/// Everything that decisions depend on. Open executions only; finished ones are the projections' business.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    /// The daemon's own stream.
+    pub daemon: Daemon,
+    /// All interfaces ever defined.
+    pub interfaces: BTreeMap<InterfaceId, Interface>,
+    /// All schedules ever anchored.
+    pub schedules: BTreeMap<ScheduleRef, Schedule>,
+    /// Executions that are not over.
+    pub executions: BTreeMap<ExecutionId, Execution>,
+    /// Deliveries that are owed, in the order in which they arose for each cause.
+    pub outbox: BTreeMap<(EventId, EffectKind), Effect>,
+    /// Executions opened so far.
+    pub opened: u64,
+    /// Deliveries that arose since the engine last took them; not part of the fold.
+    #[serde(skip)]
+    pub fresh: Vec<Effect>,
+}
+
+/// The fold of the daemon's stream.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Daemon {
+    /// The stream's version: events applied so far.
+    pub version: u64,
+    /// The boot id of the last start.
+    pub boot_id: Option<String>,
+    /// The zone data of the last start.
+    pub zone_data: Option<String>,
+    /// Valid API tokens by short id.
+    pub tokens: BTreeMap<String, Token>,
+    /// Answers to requests with an idempotency key, by key.
+    pub answers: BTreeMap<String, Answer>,
+}
+
+/// A valid API token.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Token {
+    /// Short id.
+    pub id: String,
+    /// What people call it.
+    pub name: String,
+    /// `viewer`, `operator` or `admin`.
+    pub role: String,
+    /// SHA-256 of the token, in hex.
+    pub hash: String,
+    /// When it was made.
+    pub created_at: Instant,
+}
+
+/// What a request with an idempotency key was answered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    /// When.
+    pub at: Instant,
+    /// BLAKE3 of method, path and body, in hex.
+    pub fingerprint: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// The `Location`.
+    pub location: Option<String>,
+    /// The body.
+    pub body: String,
+}
+
+impl State {
+    /// Folds an event read back from the log.
+    pub fn replay(&mut self, envelope: &Envelope) {
+        self.apply(&envelope.stream, envelope.at, &envelope.event);
+    }
+
+    /// Folds the next event of `stream`, recorded `at`.
+    pub fn apply(&mut self, stream: &StreamId, at: Instant, event: &Event) {
+        match stream {
+            StreamId::Daemon => self.apply_daemon(at, event),
+            StreamId::Interface(id) => {
+                self.interfaces.entry(id.clone()).or_default().apply(at, event);
+                self.forget_definitions(id);
+            }
+            StreamId::Schedule(id) => self.apply_schedule(id, at, event),
+            StreamId::Execution(id) => self.apply_execution(*id, at, event),
+        }
+    }
+
+    /// The version of `stream` as far as it is known here; none for an execution that is over or never was.
+    pub fn version(&self, stream: &StreamId) -> Option<u64> {
+        match stream {
+            StreamId::Daemon => Some(self.daemon.version),
+            StreamId::Interface(id) => Some(self.interfaces.get(id).map_or(0, |interface| interface.version)),
+            StreamId::Schedule(id) => Some(self.schedules.get(id).map_or(0, |schedule| schedule.version)),
+            StreamId::Execution(id) => self.executions.get(id).map(|execution| execution.version),
+        }
+    }
+
+    fn apply_daemon(&mut self, at: Instant, event: &Event) {
+        self.daemon.version += 1;
+        match event {
+            Event::DaemonStarted(started) => {
+                self.daemon.boot_id = Some(started.boot_id.clone());
+                self.daemon.zone_data = Some(started.zone_data.clone());
+            }
+            Event::TokenCreated(token) => {
+                let created = Token {
+                    id: token.id.clone(),
+                    name: token.name.clone(),
+                    role: token.role.clone(),
+                    hash: token.hash.clone(),
+                    created_at: at,
+                };
+                self.daemon.tokens.insert(token.id.clone(), created);
+            }
+            Event::TokenRevoked(token) => {
+                self.daemon.tokens.remove(&token.id);
+            }
+            Event::RequestAnswered(answered) => {
+                self.daemon.answers.retain(|_, old| at.millis() - old.at.millis() < ANSWER_KEPT_MS);
+                let answer = Answer {
+                    at,
+                    fingerprint: answered.fingerprint.clone(),
+                    status: answered.status,
+                    location: answered.location.clone(),
+                    body: answered.body.clone(),
+                };
+                self.daemon.answers.insert(answered.key.clone(), answer);
+            }
+            _ => (),
+        }
+    }
+
+    fn apply_schedule(&mut self, id: &ScheduleRef, at: Instant, event: &Event) {
+        let schedule = self.schedules.entry(id.clone()).or_default();
+        if let Event::DeliveryEnded(ended) = event {
+            schedule.version += 1;
+            self.outbox.retain(|(cause, kind), _| *cause != ended.cause || kind.as_str() != ended.kind);
+            return;
+        }
+        schedule.apply(at, event);
+        if let Event::SlotsPassed(passed) = event
+            && passed.verdict == Verdict::Missed
+        {
+            let stream = StreamId::Schedule(id.clone());
+            let cause = EventId::derive(&stream, schedule.version, at);
+            let (kind, slot) = (EffectKind::NoticeMissed, Some(passed.last));
+            self.owe(Effect { cause, at, schedule: id.clone(), execution: None, slot, kind });
+        }
+    }
+
+    fn apply_execution(&mut self, id: ExecutionId, at: Instant, event: &Event) {
+        match event {
+            Event::Opened(opened) => {
+                self.opened += 1;
+                self.schedules.entry(opened.schedule.clone()).or_default().opened(id, at);
+                self.executions.insert(id, Execution::open(opened.clone(), at, self.opened));
+                return;
+            }
+            Event::DeliveryEnded(ended) => {
+                self.outbox.retain(|(cause, kind), _| *cause != ended.cause || kind.as_str() != ended.kind);
+            }
+            Event::Noted(noted) if noted.acknowledged => {
+                self.schedules.values_mut().for_each(|schedule| schedule.acknowledged(id));
+            }
+            _ => (),
+        }
+        let Some(execution) = self.executions.get_mut(&id) else { return };
+        execution.apply(at, event);
+        let cause = EventId::derive(&StreamId::Execution(id), execution.version, at);
+        let (schedule, slot) = (execution.opened.schedule.clone(), execution.opened.slot);
+        let kind = match event {
+            Event::AttemptStarted(started) if started.attempt == 1 => EffectKind::PingStart,
+            Event::AnomalySeen(_) => EffectKind::NoticeAnomaly,
+            Event::Closed(closed) => return self.close(id, at, cause, closed),
+            _ => return,
+        };
+        self.owe(Effect { cause, at, schedule, execution: Some(id), slot, kind });
+    }
+
+    fn close(&mut self, id: ExecutionId, at: Instant, cause: EventId, closed: &Closed) {
+        let Some(execution) = self.executions.remove(&id) else { return };
+        let opened: &Opened = &execution.opened;
+        let schedule = self.schedules.entry(opened.schedule.clone()).or_default();
+        let before = schedule.finished.as_ref().map(|finished| finished.outcome);
+        schedule.closed(id, at, (opened, execution.ordinal), closed);
+        let (ping, notice) = match closed.outcome {
+            Outcome::Ok => {
+                (EffectKind::PingSuccess, (before == Some(Outcome::Ko)).then_some(EffectKind::NoticeRecovery))
+            }
+            Outcome::Ko => (EffectKind::PingFail, (before != Some(Outcome::Ko)).then_some(EffectKind::NoticeKo)),
+            Outcome::Cancelled => (EffectKind::PingLog, None),
+        };
+        for kind in [Some(ping), notice].into_iter().flatten() {
+            let (schedule, slot) = (opened.schedule.clone(), opened.slot);
+            self.owe(Effect { cause, at, schedule, execution: Some(id), slot, kind });
+        }
+        self.forget_definitions(&opened.schedule.interface);
+    }
+
+    /// Puts a delivery into the outbox if somebody is there to receive it.
+    fn owe(&mut self, effect: Effect) {
+        let id = &effect.schedule;
+        let Some(definition) = self.interfaces.get(&id.interface).and_then(Interface::definition) else { return };
+        let wanted = if effect.kind.is_ping() {
+            definition.schedules.get(&id.schedule).is_some_and(|schedule| schedule.ping.is_some())
+        } else {
+            definition.notify.is_some()
+        };
+        if wanted {
+            self.fresh.push(effect.clone());
+            self.outbox.insert((effect.cause, effect.kind), effect);
+        }
+    }
+
+    /// Drops definitions that neither are in force nor have an open execution.
+    fn forget_definitions(&mut self, id: &InterfaceId) {
+        let Some(interface) = self.interfaces.get_mut(id) else { return };
+        if interface.definitions.len() < 2 {
+            return;
+        }
+        let current = interface.definition_version;
+        let executions = &self.executions;
+        interface.definitions.retain(|version, _| {
+            let used = |execution: &Execution| {
+                execution.opened.schedule.interface == *id && execution.opened.definition_version == *version
+            };
+            *version == current || executions.values().any(used)
+        });
+    }
+}
+
+/// An actor as people see it: `daybook`, `local:<uid>`, `token:<name>` or `session:<id>`.
+pub fn show_actor(actor: &Actor) -> String {
+    match actor {
+        Actor::Daybook => "daybook".to_owned(),
+        Actor::Local(uid) => format!("local:{uid}"),
+        Actor::Token(name) => format!("token:{name}"),
+        Actor::Session(id) => format!("session:{id}"),
+    }
+}
