@@ -5,7 +5,9 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::board::Board;
 use super::ports::{Courier, Performer, Reporter, Unfinished, Work};
+use super::view::Patch;
 use crate::domain::effect::Effect;
 use crate::domain::execution::Command;
 use crate::ids::Position;
@@ -19,6 +21,10 @@ pub struct Commit {
 
 /// Something that others see.
 pub(super) enum After {
+    /// Readers see the new state.
+    Show(Patch),
+    /// Start-up is over: slots are decided.
+    Ready,
     /// An execution's first attempt starts.
     Perform(Work, Reporter),
     /// An execution ends without being performed any further.
@@ -37,6 +43,8 @@ pub struct Committer {
     pub performer: Arc<dyn Performer>,
     /// Who delivers pings and notices.
     pub courier: Arc<dyn Courier>,
+    /// Where readers look.
+    pub board: Arc<Board>,
     /// Set to the first error: the daemon must end.
     pub failed: watch::Sender<Option<String>>,
 }
@@ -52,6 +60,7 @@ impl Committer {
                     Ok(appended) => position = appended.last,
                     Err(err) => {
                         tracing::error!(error = %err, "an append failed; the daemon ends");
+                        self.board.write(|state| state.health.append_error = Some(err.to_string()));
                         self.failed.send_replace(Some(err.to_string()));
                         return;
                     }
@@ -65,6 +74,8 @@ impl Committer {
 
     fn follow(&self, after: After, position: Position) {
         match after {
+            After::Show(patch) => self.board.write(|state| patch.apply(state, position)),
+            After::Ready => self.board.write(|state| state.health.deciding = true),
             After::Perform(work, reporter) => {
                 tokio::spawn(self.performer.perform(work, reporter));
             }

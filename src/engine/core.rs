@@ -4,21 +4,23 @@
 //! answer, a ping) happens in [`super::commit`], when they are on disk. A failed append ends the daemon, so a state that
 //! ran ahead is never seen again.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::board::Board;
 use super::commit::{After, Commit};
-use super::ports::{Courier, Observer, Performer, Reporter};
+use super::handle::Asked;
+use super::ports::{Courier, Definitions, Observer, Performer, Reporter};
 use super::queue::SlotQueue;
 use super::ready::Ready;
-use super::requests::Request;
 use super::state::State;
 use crate::clock::{Clock, Woke};
 use crate::domain::event::{Actor, ClockStepped, Event};
+use crate::domain::schedule::Schedule;
 use crate::domain::timing::{Plan, PlanCache};
 use crate::engine::ports::News;
 use crate::ids::{ExecutionId, InterfaceId, ScheduleRef, StreamId};
@@ -44,6 +46,10 @@ pub struct Parts {
     pub performer: Arc<dyn Performer>,
     /// Who delivers pings and notices.
     pub courier: Arc<dyn Courier>,
+    /// Who reads the files.
+    pub definitions: Arc<dyn Definitions>,
+    /// Where readers look.
+    pub board: Arc<Board>,
     /// Who wants to hear of each event.
     pub observers: Vec<Arc<dyn Observer>>,
     /// Ten fresh random bytes for an id.
@@ -90,8 +96,21 @@ pub struct Engine {
     pub(super) commits: mpsc::UnboundedSender<Commit>,
     pub(super) news: mpsc::UnboundedSender<News>,
     pub(super) draining: bool,
+    /// What an interface's row needs of its schedules, kept up with every event.
+    pub(super) tallies: HashMap<InterfaceId, Tally>,
+    /// Executions that the draft in the making closes, with their schedules.
+    pub(super) closed_now: HashMap<ExecutionId, ScheduleRef>,
     /// Wall clock and elapsed time at the last look, to notice steps.
     seen: (Instant, Duration),
+}
+
+/// What an interface's row needs of its schedules.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    /// Schedules whose newest finished execution is an open KO.
+    pub(super) red: BTreeSet<ScheduleRef>,
+    /// When an execution last ended ok.
+    pub(super) last_ok_at: Option<Instant>,
 }
 
 /// One append in the making.
@@ -134,12 +153,14 @@ impl Engine {
             commits,
             news,
             draining: false,
+            tallies: HashMap::new(),
+            closed_now: HashMap::new(),
             seen,
         }
     }
 
     /// Decides until `requests` is closed.
-    pub async fn run(mut self, mut requests: mpsc::Receiver<Request>, mut news: mpsc::UnboundedReceiver<News>) {
+    pub async fn run(mut self, mut requests: mpsc::Receiver<Asked>, mut news: mpsc::UnboundedReceiver<News>) {
         let clock = Arc::clone(&self.parts.clock);
         loop {
             let due = self.timers.next_at().unwrap_or(Instant::from_millis(i64::MAX));
@@ -211,23 +232,56 @@ impl Engine {
             draft.streams.push(StreamAppend { stream: stream.clone(), expected, events: Vec::new() });
             draft.streams.len() - 1
         });
-        self.state.apply(stream, draft.at, &event);
+        self.apply_counted(stream, draft.at, &event);
         draft.streams[place].events.push(event);
         draft.after.extend(self.state.fresh.drain(..).map(After::Deliver));
     }
 
+    fn apply_counted(&mut self, stream: &StreamId, at: Instant, event: &Event) {
+        let of = |id: &ExecutionId| self.state.executions.get(id).map(|execution| execution.opened.schedule.clone());
+        let schedule = match stream {
+            StreamId::Daemon | StreamId::Interface(_) => None,
+            StreamId::Schedule(id) => Some(id.clone()),
+            StreamId::Execution(id) => of(id).or_else(|| self.finished_by(*id)),
+        };
+        self.state.apply(stream, at, event);
+        let Some(schedule) = schedule else { return };
+        self.tally(&schedule);
+        if let (StreamId::Execution(id), Event::Closed(_) | Event::Noted(_)) = (stream, event) {
+            self.closed_now.insert(*id, schedule);
+        }
+    }
+
+    /// The schedule whose newest finished execution this is.
+    fn finished_by(&self, id: ExecutionId) -> Option<ScheduleRef> {
+        let newest = |schedule: &Schedule| schedule.finished.as_ref().is_some_and(|newest| newest.execution == id);
+        self.state.schedules.iter().find(|(_, schedule)| newest(schedule)).map(|(id, _)| id.clone())
+    }
+
+    /// Counts a schedule into its interface's row.
+    pub(super) fn tally(&mut self, id: &ScheduleRef) {
+        let Some(schedule) = self.state.schedules.get(id) else { return };
+        let tally = self.tallies.entry(id.interface.clone()).or_default();
+        tally.last_ok_at = tally.last_ok_at.max(schedule.last_ok_at);
+        if schedule.red() && !schedule.removed {
+            tally.red.insert(id.clone());
+        } else {
+            tally.red.remove(id);
+        }
+    }
+
     /// Hands the draft to the log, and what follows from it to the committer.
     pub(super) fn submit(&mut self, draft: Draft) {
-        let ticket = (!draft.streams.is_empty()).then(|| {
-            self.parts.log.append(Append {
-                streams: draft.streams,
-                at: draft.at,
-                actor: draft.actor,
-                correlation: None,
-                causation: None,
-            })
-        });
-        if self.commits.send(Commit { ticket, after: draft.after }).is_err() {
+        let Draft { at, actor, streams, mut after } = draft;
+        if !streams.is_empty() {
+            let touched: Vec<_> = streams.iter().map(|append| append.stream.clone()).collect();
+            // Readers see it before whoever asked for it is answered.
+            after.insert(0, After::Show(self.patch(&touched)));
+            self.closed_now.clear();
+        }
+        let ticket = (!streams.is_empty())
+            .then(|| self.parts.log.append(Append { streams, at, actor, correlation: None, causation: None }));
+        if self.commits.send(Commit { ticket, after }).is_err() {
             tracing::error!("the committer is gone; decisions no longer take effect");
         }
     }

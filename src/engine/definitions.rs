@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::core::{Draft, Engine, Timer};
 use super::ports::Files;
-use super::requests::Applied;
+use super::handle::ReloadReport;
 use crate::civil::Zone;
 use crate::domain::definition::{self, Timing};
 use crate::domain::diff::diff;
@@ -18,13 +18,13 @@ use crate::instant::Instant;
 
 impl Engine {
     /// Makes the accepted definitions the ones in force. Interfaces whose file was refused keep theirs.
-    pub(super) fn apply(&mut self, draft: &mut Draft, files: Files) -> Applied {
-        let mut applied = Applied { problems: files.problems.clone(), ..Applied::default() };
+    pub(super) fn apply(&mut self, draft: &mut Draft, files: Files) -> ReloadReport {
+        let mut applied = ReloadReport { problems: files.problems.clone(), ..ReloadReport::default() };
         for (id, definition) in &files.accepted {
             let current = self.state.interfaces.get(id).filter(|interface| !interface.removed);
             if current.and_then(|interface| interface.definition()).is_none_or(|old| **old != *definition) {
                 self.define(draft, id, definition);
-                applied.changed.push(id.clone());
+                applied.accepted.push(id.clone());
             }
         }
         let gone = |id: &&InterfaceId| !files.accepted.contains_key(id) && !files.refused.contains(id);

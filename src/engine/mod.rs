@@ -1,5 +1,6 @@
 //! The engine: one task that owns the state and decides; what it decides takes effect when it is on disk.
 
+pub mod board;
 pub mod commit;
 pub mod core;
 mod definitions;
@@ -8,13 +9,11 @@ mod params;
 pub mod ports;
 pub mod queue;
 mod ready;
-pub mod refusal;
-pub mod requests;
+mod requests;
 mod slots;
 mod startup;
 pub mod state;
-pub mod view;
+mod view;
 
 pub use self::core::{Engine, Identity, Parts};
-pub use handle::{Done, Handle};
-pub use refusal::Refusal;
+pub use handle::{Done, Handle, Refusal};

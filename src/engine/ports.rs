@@ -57,9 +57,9 @@ pub trait Courier: Send + Sync {
     fn deliver(&self, effect: Effect);
 }
 
-/// Hears of each recorded event, once it is on disk (metrics, the service manager's status).
+/// Hears of each event as it is decided (metrics).
 pub trait Observer: Send + Sync {
-    /// `event` of `stream` was recorded `at`.
+    /// `event` of `stream` was decided `at`.
     fn recorded(&self, stream: &StreamId, at: Instant, event: &Event);
 }
 
@@ -80,8 +80,10 @@ pub trait Definitions: Send + Sync {
     fn load(&self) -> Files;
 }
 
+/// Something that the engine does next, with what was read away from its task.
+pub type Continuation = Box<dyn FnOnce(&mut super::core::Engine) + Send>;
+
 /// Something that the engine did not decide itself.
-#[derive(Debug)]
 pub enum News {
     /// A performer reports; `done` is answered when all of it is on disk.
     Happened {
@@ -99,6 +101,8 @@ pub enum News {
         /// What became of it.
         ended: DeliveryEnded,
     },
+    /// Something was read; the engine goes on with it.
+    GoOn(Continuation),
 }
 
 /// How a performer reports to the engine.

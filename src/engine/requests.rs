@@ -1,139 +1,150 @@
 //! What people ask of the engine, and its answers.
 
-use std::collections::BTreeMap;
-
-use tokio::sync::oneshot;
+use std::sync::Arc;
 
 use super::commit::After;
 use super::core::{Draft, Engine, Timer};
+use super::handle::{Asked, Done, Order, Pause, Refusal, ReloadReport, Reply, Request, Rerun, Target};
 use super::params;
-use super::ports::{Files, News, Unfinished};
-use super::refusal::Refusal;
+use super::ports::{Continuation, News, Unfinished};
 use crate::domain::definition::Overlap;
 use crate::domain::event::{
-    Actor, DeliveryEnded, Event, InterfacePaused, InterfaceResumed, Opened, SchedulePaused, ScheduleResumed, Trigger,
+    Actor, DeliveryEnded, Event, InterfacePaused, InterfaceResumed, Noted, Opened, SchedulePaused, ScheduleResumed,
+    TokenCreated, TokenRevoked, Trigger,
 };
 use crate::domain::execution::{Command, Phase};
-use crate::ids::{ExecutionId, InterfaceId, Position, ScheduleRef, StreamId};
-use crate::instant::Instant;
-
-/// Where an answer goes: the value and the position up to which the log is on disk.
-pub type Reply<T> = oneshot::Sender<(T, Position)>;
-
-/// A look at the engine between two decisions.
-pub type Look = Box<dyn FnOnce(&Engine) -> Box<dyn FnOnce(Position) + Send> + Send>;
-
-/// Something that somebody asks.
-pub enum Request {
-    /// Run a schedule now.
-    Run(Actor, RunNow, Reply<Result<ExecutionId, Refusal>>),
-    /// Run an earlier execution again.
-    Rerun(Actor, Box<Original>, Reply<Result<ExecutionId, Refusal>>),
-    /// End an execution.
-    Cancel(Actor, ExecutionId, Option<String>, Reply<Result<(), Refusal>>),
-    /// Pause a schedule, or resume it when the pause is none.
-    PauseSchedule(Actor, ScheduleRef, Option<Pausing>, Reply<Result<(), Refusal>>),
-    /// Pause an interface, or resume it when the pause is none.
-    PauseInterface(Actor, InterfaceId, Option<Pausing>, Reply<Result<(), Refusal>>),
-    /// Take over what the files say.
-    Apply(Actor, Files, Reply<Applied>),
-    /// Record a fact that no decision hangs on.
-    Record(Actor, StreamId, Event, Reply<()>),
-    /// Start no more executions.
-    Drain(Reply<()>),
-    /// Look at the state.
-    Look(Look),
-}
-
-/// A schedule that is to run now.
-#[derive(Debug)]
-pub struct RunNow {
-    /// The schedule.
-    pub schedule: ScheduleRef,
-    /// Parameters that differ from their defaults.
-    pub params: BTreeMap<String, String>,
-    /// Do not ask limits and overlap.
-    pub force: bool,
-}
+use crate::ids::{ExecutionId, ScheduleRef, StreamId};
+use crate::store::ReadError;
 
 /// An execution that is to run again.
 #[derive(Debug)]
-pub struct Original {
-    /// Its id.
-    pub id: ExecutionId,
-    /// What it was opened with.
-    pub opened: Opened,
-    /// Do not ask limits and overlap.
-    pub force: bool,
-}
-
-/// How something is paused.
-#[derive(Clone, Debug)]
-pub struct Pausing {
-    /// Why.
-    pub note: Option<String>,
-    /// When it resumes by itself.
-    pub until: Option<Instant>,
-}
-
-/// What taking over the files changed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Applied {
-    /// Interfaces with a new definition version.
-    pub changed: Vec<InterfaceId>,
-    /// Interfaces whose file is gone.
-    pub removed: Vec<InterfaceId>,
-    /// What is wrong with the files.
-    pub problems: Vec<String>,
+pub(super) struct Original {
+    pub(super) id: ExecutionId,
+    pub(super) opened: Opened,
+    pub(super) force: bool,
 }
 
 impl Engine {
-    pub(super) fn answer(&mut self, request: Request) {
+    pub(super) fn answer(&mut self, asked: Asked) {
+        let Asked { actor, request } = asked;
         match request {
-            Request::Run(actor, run, reply) => self.decide(actor, reply, |engine, draft| engine.run_now(draft, run)),
-            Request::Rerun(actor, original, reply) => {
-                self.decide(actor, reply, |engine, draft| engine.rerun(draft, *original));
+            Request::Run { order, reply } => self.decide(actor, reply, |engine, draft| engine.run_now(draft, order)),
+            Request::Rerun { executions, force, reply } => self.look_up_originals(actor, executions, force, reply),
+            Request::Cancel { execution, note, reply } => {
+                self.decide(actor, reply, |engine, draft| engine.cancel(draft, execution, note));
             }
-            Request::Cancel(actor, id, note, reply) => {
-                self.decide(actor, reply, |engine, draft| engine.cancel(draft, id, note));
+            Request::Note { execution, noted, reply } => self.look_up_noted(actor, execution, noted, reply),
+            Request::Pause { pause, reply } => {
+                self.decide(actor, reply, |engine, draft| engine.pause(draft, pause));
             }
-            Request::PauseSchedule(actor, id, pausing, reply) => {
-                self.decide(actor, reply, |engine, draft| engine.pause_schedule(draft, &id, pausing));
+            Request::Resume { target, reply } => {
+                self.decide(actor, reply, |engine, draft| engine.resume(draft, &target));
             }
-            Request::PauseInterface(actor, id, pausing, reply) => {
-                self.decide(actor, reply, |engine, draft| engine.pause_interface(draft, &id, pausing));
+            Request::Reload { reply } => self.read_files(actor, reply),
+            Request::CreateToken { token, reply } => {
+                self.decide(actor, reply, |engine, draft| engine.create_token(draft, token));
             }
-            Request::Apply(actor, files, reply) => self.decide(actor, reply, |engine, draft| engine.apply(draft, files)),
-            Request::Record(actor, stream, event, reply) => {
-                self.decide(actor, reply, |engine, draft| engine.record(draft, &stream, event));
+            Request::RevokeToken { id, reply } => {
+                self.decide(actor, reply, |engine, draft| engine.revoke_token(draft, id));
             }
-            Request::Drain(reply) => self.decide(Actor::Daybook, reply, |engine, _| engine.draining = true),
-            Request::Look(look) => {
-                let answer = look(self);
-                let mut draft = Draft::new(self.now(), Actor::Daybook);
-                draft.then(After::Answer(answer));
-                self.submit(draft);
-            }
+            Request::RecordLogin { login, reply } => self.decide(actor, reply, |engine, draft| {
+                engine.record(draft, &StreamId::Daemon, login.into());
+                Ok(())
+            }),
+            Request::RememberAnswer { answer, reply } => self.decide(actor, reply, |engine, draft| {
+                engine.record(draft, &StreamId::Daemon, answer.into());
+                Ok(())
+            }),
         }
     }
 
     /// Makes one draft of what `decision` records, and answers when it is on disk.
-    fn decide<T: Send + 'static>(
+    pub(super) fn decide<T: Send + 'static>(
         &mut self,
         actor: Actor,
         reply: Reply<T>,
-        decision: impl FnOnce(&mut Self, &mut Draft) -> T,
+        decision: impl FnOnce(&mut Self, &mut Draft) -> Result<T, Refusal>,
     ) {
         let mut draft = Draft::new(self.now(), actor);
         let value = decision(self, &mut draft);
         self.start_ready(&mut draft);
-        Self::answer_with(&mut draft, reply, value);
+        // Whoever asked may have gone away; the decision stands.
+        draft.then(After::Answer(Box::new(move |position| {
+            drop(reply.send(value.map(|value| Done { value, position })));
+        })));
         self.submit(draft);
     }
 
-    fn run_now(&mut self, draft: &mut Draft, run: RunNow) -> Result<ExecutionId, Refusal> {
+    /// Reads something away from the engine's task, and goes on in it.
+    fn away<T: Send + 'static>(
+        &self,
+        read: impl FnOnce() -> T + Send + 'static,
+        go_on: impl FnOnce(&mut Self, T) + Send + 'static,
+    ) {
+        let news = self.news.clone();
+        tokio::task::spawn_blocking(move || {
+            let found = read();
+            let go_on: Continuation = Box::new(move |engine| go_on(engine, found));
+            drop(news.send(News::GoOn(go_on)));
+        });
+    }
+
+    fn look_up_originals(&self, actor: Actor, ids: Vec<ExecutionId>, force: bool, reply: Reply<Vec<Rerun>>) {
+        let log = Arc::clone(&self.parts.log);
+        let read = move || ids.into_iter().map(|id| (id, opening_of(&*log, id))).collect::<Vec<_>>();
+        self.away(read, move |engine, found| {
+            engine.decide(actor, reply, |engine, draft| {
+                let rerun = |(id, opened): (ExecutionId, Result<Opened, Refusal>)| Rerun {
+                    of: id,
+                    answer: opened.and_then(|opened| engine.rerun(draft, Original { id, opened, force })),
+                };
+                Ok(found.into_iter().map(rerun).collect())
+            });
+        });
+    }
+
+    fn look_up_noted(&self, actor: Actor, id: ExecutionId, noted: Noted, reply: Reply<()>) {
+        let log = Arc::clone(&self.parts.log);
+        self.away(
+            move || opening_of(&*log, id),
+            move |engine, opened| {
+                engine.decide(actor, reply, |engine, draft| {
+                    opened?;
+                    engine.record(draft, &StreamId::Execution(id), noted.into());
+                    Ok(())
+                });
+            },
+        );
+    }
+
+    fn read_files(&self, actor: Actor, reply: Reply<ReloadReport>) {
+        let definitions = Arc::clone(&self.parts.definitions);
+        self.away(
+            move || definitions.load(),
+            move |engine, files| engine.decide(actor, reply, |engine, draft| Ok(engine.apply(draft, files))),
+        );
+    }
+
+    fn create_token(&mut self, draft: &mut Draft, token: TokenCreated) -> Result<(), Refusal> {
+        if self.state.daemon.tokens.values().any(|live| live.name == token.name) {
+            let why = format!("a token named `{}` exists; revoke it first, or choose another name", token.name);
+            return Err(Refusal::Conflict { why, execution: None });
+        }
+        self.record(draft, &StreamId::Daemon, token.into());
+        Ok(())
+    }
+
+    fn revoke_token(&mut self, draft: &mut Draft, id: String) -> Result<(), Refusal> {
+        if !self.state.daemon.tokens.contains_key(&id) {
+            return Err(Refusal::NotFound { what: format!("token `{id}`") });
+        }
+        self.record(draft, &StreamId::Daemon, TokenRevoked { id }.into());
+        Ok(())
+    }
+
+    fn run_now(&mut self, draft: &mut Draft, run: Order) -> Result<ExecutionId, Refusal> {
         let id = &run.schedule;
-        let Some((_, _, definition)) = self.definition(id) else { return Err(Refusal::no_schedule(id)) };
+        let Some((_, _, definition)) = self.definition(id) else { return Err(no_schedule(id)) };
         params::check(&run.params, definition).map_err(|(field, why)| Refusal::Invalid { field, why })?;
         self.refuse_overlap(id, run.force)?;
         let execution = ExecutionId::random(draft.at, (self.parts.entropy)());
@@ -179,7 +190,7 @@ impl Engine {
     }
 
     fn refuse_overlap(&self, id: &ScheduleRef, force: bool) -> Result<(), Refusal> {
-        let Some((_, _, definition)) = self.definition(id) else { return Err(Refusal::no_schedule(id)) };
+        let Some((_, _, definition)) = self.definition(id) else { return Err(no_schedule(id)) };
         let open = self.state.schedules.get(id).and_then(|schedule| schedule.open.first());
         match open {
             Some(open) if definition.overlap == Overlap::Skip && !force => Err(Refusal::Conflict {
@@ -208,55 +219,65 @@ impl Engine {
         Ok(())
     }
 
-    fn pause_schedule(
-        &mut self,
-        draft: &mut Draft,
-        id: &ScheduleRef,
-        pausing: Option<Pausing>,
-    ) -> Result<(), Refusal> {
-        if self.definition(id).is_none() {
-            return Err(Refusal::no_schedule(id));
-        }
+    fn pause(&mut self, draft: &mut Draft, pause: Pause) -> Result<(), Refusal> {
+        let Pause { target, note, until } = pause;
+        self.target_exists(&target)?;
+        let schedules = self.schedules_under(&target);
         // What was due before is decided as it was then.
-        self.decide_slots(draft, id);
-        let stream = StreamId::Schedule(id.clone());
-        match pausing {
-            Some(Pausing { note, until }) => {
-                self.record(draft, &stream, SchedulePaused { note, until }.into());
-                until.into_iter().for_each(|at| self.timers.push(at, Timer::Resume(id.clone())));
-            }
-            None if self.state.schedules.get(id).is_some_and(|schedule| schedule.paused.is_some()) => {
-                self.record(draft, &stream, ScheduleResumed {}.into());
-            }
-            None => (),
-        }
-        self.plan_next(id);
-        Ok(())
-    }
-
-    fn pause_interface(
-        &mut self,
-        draft: &mut Draft,
-        id: &InterfaceId,
-        pausing: Option<Pausing>,
-    ) -> Result<(), Refusal> {
-        let Some(interface) = self.state.interfaces.get(id).filter(|interface| !interface.removed) else {
-            return Err(Refusal::NotFound { what: format!("interface `{id}`") });
-        };
-        let paused = interface.paused.is_some();
-        let schedules = self.schedules_of(id);
         schedules.iter().for_each(|schedule| self.decide_slots(draft, schedule));
-        let stream = StreamId::Interface(id.clone());
-        match pausing {
-            Some(Pausing { note, until }) => {
-                self.record(draft, &stream, InterfacePaused { note, until }.into());
-                until.into_iter().for_each(|at| self.timers.push(at, Timer::ResumeInterface(id.clone())));
-            }
-            None if paused => self.record(draft, &stream, InterfaceResumed {}.into()),
-            None => (),
+        let (stream, event, timer) = match target {
+            Target::Schedule(id) => (
+                StreamId::Schedule(id.clone()),
+                Event::from(SchedulePaused { note, until }),
+                Timer::Resume(id),
+            ),
+            Target::Interface(id) => (
+                StreamId::Interface(id.clone()),
+                InterfacePaused { note, until }.into(),
+                Timer::ResumeInterface(id),
+            ),
+        };
+        self.record(draft, &stream, event);
+        match until {
+            Some(at) => self.timers.push(at, timer),
+            None => self.timers.remove(&timer),
         }
         schedules.iter().for_each(|schedule| self.plan_next(schedule));
         Ok(())
+    }
+
+    fn resume(&mut self, draft: &mut Draft, target: &Target) -> Result<(), Refusal> {
+        self.target_exists(target)?;
+        let schedules = self.schedules_under(target);
+        schedules.iter().for_each(|schedule| self.decide_slots(draft, schedule));
+        match target {
+            Target::Schedule(id) if self.state.schedules.get(id).is_some_and(|known| known.paused.is_some()) => {
+                self.record(draft, &StreamId::Schedule(id.clone()), ScheduleResumed {}.into());
+            }
+            Target::Interface(id) if self.state.interfaces.get(id).is_some_and(|known| known.paused.is_some()) => {
+                self.record(draft, &StreamId::Interface(id.clone()), InterfaceResumed {}.into());
+            }
+            Target::Schedule(_) | Target::Interface(_) => (),
+        }
+        schedules.iter().for_each(|schedule| self.plan_next(schedule));
+        Ok(())
+    }
+
+    fn target_exists(&self, target: &Target) -> Result<(), Refusal> {
+        match target {
+            Target::Schedule(id) if self.definition(id).is_none() => Err(no_schedule(id)),
+            Target::Interface(id) if self.state.interfaces.get(id).is_none_or(|interface| interface.removed) => {
+                Err(Refusal::NotFound { what: format!("interface `{id}`") })
+            }
+            Target::Schedule(_) | Target::Interface(_) => Ok(()),
+        }
+    }
+
+    fn schedules_under(&self, target: &Target) -> Vec<ScheduleRef> {
+        match target {
+            Target::Schedule(id) => vec![id.clone()],
+            Target::Interface(id) => self.schedules_of(id),
+        }
     }
 
     /// Takes in what a performer or courier reports.
@@ -271,6 +292,7 @@ impl Engine {
                 }
             }
             News::Delivered { stream, ended } => self.delivered(&mut draft, &stream, ended),
+            News::GoOn(go_on) => return go_on(self),
         }
         self.submit(draft);
     }
@@ -299,5 +321,22 @@ impl Engine {
 
     fn delivered(&mut self, draft: &mut Draft, stream: &StreamId, ended: DeliveryEnded) {
         self.record(draft, stream, ended.into());
+    }
+}
+
+fn no_schedule(id: &ScheduleRef) -> Refusal {
+    Refusal::NotFound { what: format!("schedule `{id}`") }
+}
+
+/// What an execution was opened with, from the log.
+fn opening_of(log: &dyn crate::store::EventLog, id: ExecutionId) -> Result<Opened, Refusal> {
+    let what = format!("execution {id}");
+    let events = log.read_stream(&StreamId::Execution(id), 0, 1).map_err(|err| match err {
+        ReadError::Rebuilding { .. } => Refusal::Rebuilding { what: what.clone() },
+        ReadError::Damaged { .. } | ReadError::Io { .. } => Refusal::Unavailable { why: err.to_string() },
+    })?;
+    match events.into_iter().next().map(|envelope| envelope.event) {
+        Some(Event::Opened(opened)) => Ok(opened),
+        Some(_) | None => Err(Refusal::NotFound { what }),
     }
 }

@@ -13,6 +13,8 @@ use crate::ids::{ExecutionId, ScheduleRef, StreamId};
 impl Engine {
     /// Goes on where the log ends. `files` are those that were just read.
     pub async fn start(&mut self, files: Files) {
+        let known: Vec<_> = self.state.schedules.keys().cloned().collect();
+        known.iter().for_each(|id| self.tally(id));
         let before = self.state.daemon.boot_id.clone();
         let (queued, running) = self.left_behind();
         let mut concluded = Vec::new();
@@ -45,6 +47,8 @@ impl Engine {
         }
         self.start_ready(&mut draft);
         self.state.outbox.values().cloned().for_each(|effect| draft.then(After::Deliver(effect)));
+        draft.then(After::Show(self.patch_all()));
+        draft.then(After::Ready);
         self.submit(draft);
         let schedules: Vec<_> = self.state.schedules.keys().cloned().collect();
         schedules.iter().for_each(|id| self.plan_next(id));
