@@ -2,7 +2,10 @@
 
 pub mod cause;
 pub mod class;
+pub mod cron;
+mod daylight;
 pub mod definition;
 pub mod event;
 pub mod line;
 pub mod slot;
+pub mod timing;
