@@ -2,7 +2,10 @@
 
 pub mod cause;
 pub mod class;
+pub mod cron;
+mod daylight;
 pub mod definition;
+pub mod diff;
 pub mod effect;
 pub mod event;
 pub mod execution;
@@ -11,3 +14,5 @@ pub mod line;
 pub mod policy;
 pub mod schedule;
 pub mod slot;
+pub mod template;
+pub mod timing;

@@ -1,0 +1,558 @@
+//! When a schedule's slots are: a definition's timing, compiled for its zone.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::cron::{Pattern, PatternError, is_reboot};
+use super::daylight::{self, Readings, Rule};
+use super::definition::{Dst, Fold, Gap, Timing};
+use crate::civil::{Local, LocalError, Resolved, Shift, Zone};
+use crate::instant::Instant;
+
+/// Why a timing has no plan.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// The cron pattern is wrong.
+    #[error(transparent)]
+    Pattern(#[from] PatternError),
+    /// The time of `at` is wrong.
+    #[error(transparent)]
+    At(#[from] LocalError),
+    /// The time of `at` does not exist in the zone, and nothing makes up for it.
+    #[error(
+        "`{reading}` does not exist in {zone}: the clocks jump over it; choose another time or `dst.gap = \"shift\"`"
+    )]
+    LeftOut {
+        /// The time, as the wall clock would show it.
+        reading: Local,
+        /// The zone's name.
+        zone: String,
+    },
+    /// `every` without length.
+    #[error("a period of 0 ms goes nowhere: `every` needs a duration such as `90s`")]
+    NoPeriod,
+}
+
+impl PlanError {
+    /// Where in the timing's text the fault lies, in bytes; none when it is the whole.
+    pub fn span(&self) -> Option<Range<usize>> {
+        match self {
+            Self::Pattern(err) => err.span(),
+            Self::At(_) | Self::LeftOut { .. } | Self::NoPeriod => None,
+        }
+    }
+}
+
+/// A timing compiled for its zone. Cloning is cheap; plans of one [`PlanCache`] share what is equal.
+#[derive(Clone, Debug)]
+pub struct Plan(Kind);
+
+#[derive(Clone, Debug)]
+enum Kind {
+    Civil(Arc<Civil>),
+    Every { period_ms: i64, anchor: Instant },
+    Manual,
+    Reboot,
+}
+
+/// Readings of a wall clock in a zone.
+#[derive(Debug)]
+struct Civil {
+    readings: Readings,
+    zone: Zone,
+    rule: Rule,
+    expression: String,
+}
+
+/// A shift of the clocks that touches a schedule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DstNote {
+    /// When the clocks are moved.
+    pub at: Instant,
+    /// The local date, `2026-03-29`.
+    pub date: String,
+    /// What happens to which reading, in words.
+    pub text: String,
+}
+
+impl Plan {
+    /// Compiles a timing.
+    ///
+    /// # Errors
+    /// [`PlanError::Pattern`] for a wrong cron pattern, [`PlanError::At`] for a wrong time, [`PlanError::LeftOut`] for a time
+    /// that never comes, [`PlanError::NoPeriod`] for a period of zero.
+    pub fn new(timing: &Timing, zone: &Zone, dst: Dst) -> Result<Self, PlanError> {
+        PlanCache::default().plan(timing, zone, dst)
+    }
+
+    /// The first slot later than `after`. None when there is none: manual, at reboot, or past the last one.
+    pub fn next_after(&self, after: Instant) -> Option<Instant> {
+        match &self.0 {
+            Kind::Civil(civil) => {
+                daylight::next_after(&civil.readings, &civil.zone, civil.rule, after.secs())
+                    .map(Instant::from_secs)
+            }
+            Kind::Every { period_ms, anchor } => {
+                let done = after.millis().saturating_sub(anchor.millis());
+                let number = if done < 0 { 0 } else { (done / period_ms).checked_add(1)? };
+                let since = number.checked_mul(*period_ms)?;
+                anchor.millis().checked_add(since).map(Instant::from_millis)
+            }
+            Kind::Manual | Kind::Reboot => None,
+        }
+    }
+
+    /// The last slot earlier than `before`. None when there is none.
+    pub fn previous_before(&self, before: Instant) -> Option<Instant> {
+        match &self.0 {
+            Kind::Civil(civil) => {
+                // Slots are whole seconds: with milliseconds over, the second itself is earlier.
+                let before = before.millis().checked_add(999)?.div_euclid(1000);
+                daylight::previous_before(&civil.readings, &civil.zone, civil.rule, before)
+                    .map(Instant::from_secs)
+            }
+            Kind::Every { period_ms, anchor } => {
+                let done = before.millis().saturating_sub(anchor.millis());
+                (done > 0).then(|| {
+                    Instant::from_millis(anchor.millis() + (done - 1) / period_ms * period_ms)
+                })
+            }
+            Kind::Manual | Kind::Reboot => None,
+        }
+    }
+
+    /// The slots later than `after`, in order.
+    pub fn slots_after(&self, after: Instant) -> impl Iterator<Item = Instant> + '_ {
+        std::iter::successors(self.next_after(after), |slot| self.next_after(*slot))
+    }
+
+    /// The timing in words.
+    pub fn describe(&self) -> String {
+        match &self.0 {
+            Kind::Civil(civil) => match &civil.readings {
+                Readings::Cron(pattern) => pattern.description().to_owned(),
+                Readings::Once(reading) => {
+                    format!("Once, at {}", reading.naive().format("%H:%M:%S on %Y-%m-%d"))
+                }
+            },
+            Kind::Every { period_ms, anchor } => {
+                let from = if anchor.millis() == 0 {
+                    String::new()
+                } else {
+                    format!(", counted from {anchor}")
+                };
+                format!("Every {}{from}", period(*period_ms))
+            }
+            Kind::Manual => "Only when started by hand".to_owned(),
+            Kind::Reboot => "Once after each start of the machine".to_owned(),
+        }
+    }
+
+    /// The timing as written: the cron pattern, the period, the time. None for manual.
+    pub fn expression(&self) -> Option<String> {
+        match &self.0 {
+            Kind::Civil(civil) => Some(civil.expression.clone()),
+            Kind::Every { period_ms, .. } => Some(short(*period_ms)),
+            Kind::Manual => None,
+            Kind::Reboot => Some("@reboot".to_owned()),
+        }
+    }
+
+    /// What about the timing may mislead its reader.
+    pub fn warnings(&self) -> Vec<String> {
+        match &self.0 {
+            Kind::Civil(civil) => match &civil.readings {
+                Readings::Cron(pattern) => pattern.warnings().to_vec(),
+                Readings::Once(_) => Vec::new(),
+            },
+            Kind::Every { period_ms, .. } => {
+                let often = *period_ms < 10_000;
+                often
+                    .then(|| format!("slots come as often as every {}", period(*period_ms)))
+                    .into_iter()
+                    .collect()
+            }
+            Kind::Manual | Kind::Reboot => Vec::new(),
+        }
+    }
+
+    /// The shifts of the clocks later than `after` and not later than `until` that touch the schedule, in order.
+    ///
+    /// A pattern that runs in every hour and follows elapsed time is not touched.
+    pub fn dst_notes(&self, after: Instant, until: Instant) -> Vec<DstNote> {
+        let Kind::Civil(civil) = &self.0 else { return Vec::new() };
+        civil.zone.shifts(after, until).filter_map(|shift| civil.note(&shift)).collect()
+    }
+}
+
+impl Civil {
+    fn note(&self, shift: &Shift) -> Option<DstNote> {
+        let follows_elapsed_time = match &self.readings {
+            Readings::Cron(pattern) => pattern.is_wild() && pattern.runs_every_hour(),
+            Readings::Once(_) => false,
+        };
+        if follows_elapsed_time && self.rule == (Rule { gap: Gap::Skip, fold: Fold::Both }) {
+            return None;
+        }
+        let (reading, text) = match (shift.gap(), shift.fold()) {
+            (Some((from, to)), _) => {
+                let reading = self.readings.first_in(&(from..to))?;
+                (reading, format!("does not exist: {}", self.at_gap(shift)))
+            }
+            (None, Some((from, to))) => {
+                let reading = self.readings.first_in(&(from..to))?;
+                (reading, format!("comes twice: {}", self.at_fold()))
+            }
+            (None, None) => return None,
+        };
+        let (date, time) = (reading.naive().date().to_string(), reading.naive().time());
+        let text = format!("{time} on {date} {text}");
+        Some(DstNote { at: Instant::from_secs(shift.at), date, text })
+    }
+
+    fn at_gap(&self, shift: &Shift) -> String {
+        if self.rule.made_up(shift).is_some() {
+            format!("it runs at {}", self.zone.show(Instant::from_secs(shift.at)))
+        } else {
+            "it does not run".to_owned()
+        }
+    }
+
+    fn at_fold(&self) -> &'static str {
+        match self.rule.fold {
+            Fold::First => "it runs the first time only",
+            Fold::Last => "it runs the second time only",
+            Fold::Both => "it runs both times",
+        }
+    }
+}
+
+/// Compiles timings and shares what is equal, so that a hundred thousand schedules on a few patterns cost little.
+#[derive(Debug, Default)]
+pub struct PlanCache {
+    patterns: BTreeMap<String, Arc<Pattern>>,
+    civil: BTreeMap<Key, Arc<Civil>>,
+}
+
+/// Timing as written, zone, and the rule asked for.
+type Key = (Kept, String, u8);
+
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Kept {
+    Cron(String),
+    At(String),
+}
+
+impl PlanCache {
+    /// Compiles a timing, or hands out what was compiled for an equal one.
+    ///
+    /// # Errors
+    /// As [`Plan::new`].
+    pub fn plan(&mut self, timing: &Timing, zone: &Zone, dst: Dst) -> Result<Plan, PlanError> {
+        let kind = match timing {
+            Timing::Cron(pattern) if is_reboot(pattern) => Kind::Reboot,
+            Timing::Cron(pattern) => {
+                let key = (Kept::Cron(pattern.clone()), zone.name().to_owned(), choice(dst));
+                match self.civil.get(&key) {
+                    Some(civil) => Kind::Civil(Arc::clone(civil)),
+                    None => {
+                        let readings = Readings::Cron(self.pattern(pattern)?);
+                        Kind::Civil(self.keep(key, readings, zone, dst))
+                    }
+                }
+            }
+            Timing::At(text) => {
+                let key = (Kept::At(text.clone()), zone.name().to_owned(), choice(dst));
+                match self.civil.get(&key) {
+                    Some(civil) => Kind::Civil(Arc::clone(civil)),
+                    None => {
+                        let readings = once(text, zone, dst)?;
+                        Kind::Civil(self.keep(key, readings, zone, dst))
+                    }
+                }
+            }
+            Timing::Every { period_ms, anchor } => {
+                let period_ms = i64::try_from(*period_ms).unwrap_or(i64::MAX);
+                if period_ms == 0 {
+                    return Err(PlanError::NoPeriod);
+                }
+                Kind::Every { period_ms, anchor: anchor.unwrap_or(Instant::from_millis(0)) }
+            }
+            Timing::Manual => Kind::Manual,
+            Timing::Reboot => Kind::Reboot,
+        };
+        Ok(Plan(kind))
+    }
+
+    /// Drops what no plan uses any more; for after a reload.
+    pub fn forget_unused(&mut self) {
+        self.civil.retain(|_, civil| Arc::strong_count(civil) > 1);
+        self.patterns.retain(|_, pattern| Arc::strong_count(pattern) > 1);
+    }
+
+    fn pattern(&mut self, text: &str) -> Result<Arc<Pattern>, PatternError> {
+        if let Some(pattern) = self.patterns.get(text) {
+            return Ok(Arc::clone(pattern));
+        }
+        let pattern = Arc::new(Pattern::parse(text)?);
+        self.patterns.insert(text.to_owned(), Arc::clone(&pattern));
+        Ok(pattern)
+    }
+
+    fn keep(&mut self, key: Key, readings: Readings, zone: &Zone, dst: Dst) -> Arc<Civil> {
+        let rule = Rule::new(&readings, dst);
+        let expression = match &key.0 {
+            Kept::Cron(text) | Kept::At(text) => text.trim().to_owned(),
+        };
+        let civil = Arc::new(Civil { readings, zone: zone.clone(), rule, expression });
+        self.civil.insert(key, Arc::clone(&civil));
+        civil
+    }
+}
+
+/// A number for each choice of rule, the open one included.
+fn choice(dst: Dst) -> u8 {
+    let gap = match dst.gap {
+        None => 0,
+        Some(Gap::Shift) => 1,
+        Some(Gap::Skip) => 2,
+    };
+    let fold = match dst.fold {
+        None => 0,
+        Some(Fold::First) => 1,
+        Some(Fold::Last) => 2,
+        Some(Fold::Both) => 3,
+    };
+    gap * 4 + fold
+}
+
+fn once(text: &str, zone: &Zone, dst: Dst) -> Result<Readings, PlanError> {
+    let reading = Local::parse(text)?;
+    let readings = Readings::Once(reading);
+    if let Resolved::Never(shift) = zone.resolve(reading)
+        && Rule::new(&readings, dst).made_up(&shift).is_none()
+    {
+        return Err(PlanError::LeftOut { reading, zone: zone.name().to_owned() });
+    }
+    Ok(readings)
+}
+
+const UNITS: [(i64, &str, &str); 5] = [
+    (86_400_000, "d", "day"),
+    (3_600_000, "h", "hour"),
+    (60_000, "m", "minute"),
+    (1000, "s", "second"),
+    (1, "ms", "millisecond"),
+];
+
+/// `90 seconds`, `hour`, `2 days 6 hours`: at most what is needed to be exact.
+fn period(ms: i64) -> String {
+    let parts = parts(ms);
+    if let [(1, _, unit)] = parts.as_slice() {
+        return (*unit).to_owned();
+    }
+    let words = parts.iter().map(|(count, _, unit)| {
+        let plural = if *count == 1 { "" } else { "s" };
+        format!("{count} {unit}{plural}")
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+/// `1m30s`.
+fn short(ms: i64) -> String {
+    parts(ms).iter().map(|(count, unit, _)| format!("{count}{unit}")).collect()
+}
+
+fn parts(ms: i64) -> Vec<(i64, &'static str, &'static str)> {
+    let mut left = ms;
+    let mut found = Vec::new();
+    for (size, symbol, unit) in UNITS {
+        let count = left / size;
+        left %= size;
+        if count > 0 {
+            found.push((count, symbol, unit));
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Instant {
+        Instant::parse(text).unwrap()
+    }
+
+    fn paris() -> Zone {
+        Zone::load("Europe/Paris").unwrap()
+    }
+
+    fn cron(pattern: &str, zone: &Zone) -> Plan {
+        Plan::new(&Timing::Cron(pattern.to_owned()), zone, Dst::default()).unwrap()
+    }
+
+    fn every(period_ms: u64, anchor: Option<&str>) -> Plan {
+        let timing = Timing::Every { period_ms, anchor: anchor.map(at) };
+        Plan::new(&timing, &paris(), Dst::default()).unwrap()
+    }
+
+    fn once(text: &str, dst: Dst) -> Result<Plan, PlanError> {
+        Plan::new(&Timing::At(text.to_owned()), &paris(), dst)
+    }
+
+    /// S3-13.
+    #[test]
+    fn a_pattern_every_two_hours_has_twelve_slots_in_a_day() {
+        let plan = cron("0 */2 * * *", &Zone::utc());
+        let end = at("2026-11-23T00:00:00Z");
+        let slots: Vec<Instant> =
+            plan.slots_after(at("2026-11-21T23:59:59Z")).take_while(|slot| *slot < end).collect();
+        assert_eq!(slots.len(), 12);
+        assert_eq!(slots.last(), Some(&at("2026-11-22T22:00:00Z")));
+    }
+
+    #[test]
+    fn a_slot_is_later_than_after_and_earlier_than_before_to_the_millisecond() {
+        let plan = cron("0 * * * *", &Zone::utc());
+        let slot = at("2026-11-22T10:00:00Z");
+        assert_eq!(plan.next_after(at("2026-11-22T09:59:59.999Z")), Some(slot));
+        assert_eq!(plan.next_after(slot), Some(at("2026-11-22T11:00:00Z")));
+        assert_eq!(plan.previous_before(at("2026-11-22T10:00:00.001Z")), Some(slot));
+        assert_eq!(plan.previous_before(slot), Some(at("2026-11-22T09:00:00Z")));
+    }
+
+    #[test]
+    fn every_counts_from_1970_and_ignores_daylight_saving() {
+        let plan = every(5_400_000, None);
+        let slots: Vec<Instant> = plan.slots_after(at("2026-03-29T00:00:00Z")).take(2).collect();
+        assert_eq!(slots, [at("2026-03-29T01:30:00Z"), at("2026-03-29T03:00:00Z")]);
+        assert_eq!(plan.previous_before(slots[0]), Some(at("2026-03-29T00:00:00Z")));
+    }
+
+    #[test]
+    fn every_starts_at_its_anchor() {
+        let plan = every(90_000, Some("2026-01-01T00:00:10Z"));
+        assert_eq!(plan.next_after(at("2025-01-01T00:00:00Z")), Some(at("2026-01-01T00:00:10Z")));
+        assert_eq!(plan.next_after(at("2026-01-01T00:00:10Z")), Some(at("2026-01-01T00:01:40Z")));
+        assert_eq!(plan.previous_before(at("2026-01-01T00:00:10Z")), None);
+        assert_eq!(
+            plan.previous_before(at("2026-01-01T00:01:40Z")),
+            Some(at("2026-01-01T00:00:10Z"))
+        );
+    }
+
+    #[test]
+    fn every_without_length_is_refused() {
+        let timing = Timing::Every { period_ms: 0, anchor: None };
+        assert_eq!(Plan::new(&timing, &paris(), Dst::default()).unwrap_err(), PlanError::NoPeriod);
+    }
+
+    #[test]
+    fn at_is_a_local_time_and_comes_once() {
+        let plan = once("2026-12-24T18:00", Dst::default()).unwrap();
+        let slot = at("2026-12-24T17:00:00Z");
+        assert_eq!(plan.next_after(at("2026-01-01T00:00:00Z")), Some(slot));
+        assert_eq!(plan.next_after(slot), None);
+        assert_eq!(plan.previous_before(at("2027-01-01T00:00:00Z")), Some(slot));
+        assert_eq!(plan.previous_before(slot), None);
+    }
+
+    #[test]
+    fn at_obeys_daylight_saving() {
+        let plan = once("2026-03-29T02:30", Dst::default()).unwrap();
+        assert_eq!(plan.next_after(at("2026-01-01T00:00:00Z")), Some(at("2026-03-29T01:00:00Z")));
+        let both = Dst { gap: None, fold: Some(Fold::Both) };
+        let twice: Vec<Instant> = once("2026-10-25T02:30", both)
+            .unwrap()
+            .slots_after(at("2026-01-01T00:00:00Z"))
+            .collect();
+        assert_eq!(twice, [at("2026-10-25T00:30:00Z"), at("2026-10-25T01:30:00Z")]);
+    }
+
+    #[test]
+    fn at_a_time_that_never_comes_is_refused() {
+        let skip = Dst { gap: Some(Gap::Skip), fold: None };
+        assert!(matches!(once("2026-03-29T02:30", skip), Err(PlanError::LeftOut { .. })));
+        assert!(matches!(once("2026-12-24T18:00Z", skip), Err(PlanError::At(_))));
+    }
+
+    #[test]
+    fn manual_and_reboot_have_no_slots() {
+        let reboot = Timing::Cron("@Reboot".to_owned());
+        for timing in [Timing::Manual, Timing::Reboot, reboot] {
+            let plan = Plan::new(&timing, &paris(), Dst::default()).unwrap();
+            assert_eq!(plan.next_after(at("2026-01-01T00:00:00Z")), None);
+            assert_eq!(plan.previous_before(at("2026-01-01T00:00:00Z")), None);
+        }
+    }
+
+    #[test]
+    fn plans_are_put_in_words() {
+        assert_eq!(every(90_000, None).describe(), "Every 1 minute 30 seconds");
+        assert_eq!(every(3_600_000, None).describe(), "Every hour");
+        assert_eq!(
+            every(7_200_000, Some("2026-01-01T00:00:00Z")).describe(),
+            "Every 2 hours, counted from 2026-01-01T00:00:00.000Z"
+        );
+        assert_eq!(every(90_000, None).expression().as_deref(), Some("1m30s"));
+        let plan = once("2026-12-24T18:00", Dst::default()).unwrap();
+        assert_eq!(plan.describe(), "Once, at 18:00:00 on 2026-12-24");
+        assert_eq!(cron(" 0 2 * * * ", &paris()).expression().as_deref(), Some("0 2 * * *"));
+    }
+
+    fn notes(pattern: &str) -> Vec<String> {
+        cron(pattern, &paris())
+            .dst_notes(at("2026-01-01T00:00:00Z"), at("2027-01-01T00:00:00Z"))
+            .into_iter()
+            .map(|note| note.text)
+            .collect()
+    }
+
+    #[test]
+    fn the_dates_that_daylight_saving_touches_are_told() {
+        assert_eq!(
+            notes("30 2 * * *"),
+            [
+                "02:30:00 on 2026-03-29 does not exist: it runs at 2026-03-29T03:00:00+02:00",
+                "02:30:00 on 2026-10-25 comes twice: it runs the first time only"
+            ]
+        );
+        assert_eq!(
+            notes("*/20 2 * * *"),
+            [
+                "02:00:00 on 2026-03-29 does not exist: it does not run",
+                "02:00:00 on 2026-10-25 comes twice: it runs both times"
+            ]
+        );
+    }
+
+    #[test]
+    fn patterns_that_daylight_saving_does_not_touch_have_no_notes() {
+        for pattern in ["30 4 * * *", "*/5 * * * *", "30 2 * * MON"] {
+            assert_eq!(notes(pattern), Vec::<String>::new(), "{pattern}");
+        }
+    }
+
+    #[test]
+    fn equal_timings_share_one_plan_until_nobody_uses_it() {
+        let mut cache = PlanCache::default();
+        let timing = Timing::Cron("0 2 * * *".to_owned());
+        let own = Dst::default();
+        let skip = Dst { gap: Some(Gap::Skip), fold: None };
+        let plans = [
+            cache.plan(&timing, &paris(), own).unwrap(),
+            cache.plan(&timing, &paris(), own).unwrap(),
+            cache.plan(&timing, &paris(), skip).unwrap(),
+            cache.plan(&timing, &Zone::utc(), own).unwrap(),
+        ];
+        assert_eq!((cache.patterns.len(), cache.civil.len()), (1, 3));
+        let slot = |plan: &Plan| plan.next_after(at("2026-03-28T12:00:00Z"));
+        assert_eq!(slot(&plans[0]), Some(at("2026-03-29T01:00:00Z")));
+        assert_eq!(slot(&plans[2]), Some(at("2026-03-30T00:00:00Z")));
+        drop(plans);
+        cache.forget_unused();
+        assert_eq!((cache.patterns.len(), cache.civil.len()), (0, 0));
+    }
+}
