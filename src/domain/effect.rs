@@ -65,7 +65,9 @@ impl EffectKind {
     pub const fn is_ping(self) -> bool {
         match self {
             Self::PingStart | Self::PingSuccess | Self::PingFail | Self::PingLog => true,
-            Self::NoticeKo | Self::NoticeRecovery | Self::NoticeAnomaly | Self::NoticeMissed => false,
+            Self::NoticeKo | Self::NoticeRecovery | Self::NoticeAnomaly | Self::NoticeMissed => {
+                false
+            }
         }
     }
 }

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::cause::Cause;
 use super::class::Class;
 use super::event::{
-    AnomalySeen, AttemptEnded, AttemptStarted, CancelRequested, Closed, ErrorCounts, ErrorSeen, Event, FirstError,
-    LogLimited, Opened, Outcome, RetryPlanned,
+    AnomalySeen, AttemptEnded, AttemptStarted, CancelRequested, Closed, ErrorCounts, ErrorSeen,
+    Event, FirstError, LogLimited, Opened, Outcome, RetryPlanned,
 };
 use crate::instant::Instant;
 
@@ -140,7 +140,9 @@ impl Execution {
             Command::SeeError(_) if self.first_error.is_some() => Err(Rejection::Repeated),
             Command::SeeError(error) if running => Ok(ErrorSeen { error }.into()),
             Command::LimitLog(limited) if running => Ok(limited.into()),
-            Command::EndAttempt(_) | Command::SeeError(_) | Command::LimitLog(_) => Err(Rejection::NotRunning),
+            Command::EndAttempt(_) | Command::SeeError(_) | Command::LimitLog(_) => {
+                Err(Rejection::NotRunning)
+            }
             Command::PlanRetry(_) if running => Err(Rejection::Running),
             Command::PlanRetry(planned) => Ok(planned.into()),
             Command::SeeAnomaly(_) if self.anomaly => Err(Rejection::Repeated),
@@ -154,7 +156,9 @@ impl Execution {
     }
 
     fn closed(&self, at: Instant, end: Conclusion) -> Closed {
-        let duration_ms = self.started_at.map_or(0, |start| u64::try_from(at.since(start).as_millis()).unwrap_or(0));
+        let duration_ms = self
+            .started_at
+            .map_or(0, |start| u64::try_from(at.since(start).as_millis()).unwrap_or(0));
         Closed {
             outcome: end.outcome,
             class: end.class,
@@ -183,7 +187,9 @@ impl Execution {
             Event::AnomalySeen(_) => self.anomaly = true,
             Event::CancelRequested(_) => self.cancelling = true,
             Event::Closed(closed) => self.phase = Phase::Closed(closed.outcome),
-            Event::Opened(_) | Event::LogLimited(_) | Event::Noted(_) | Event::DeliveryEnded(_) => (),
+            Event::Opened(_) | Event::LogLimited(_) | Event::Noted(_) | Event::DeliveryEnded(_) => {
+                ()
+            }
             Event::DaemonStarted(_)
             | Event::DaemonStopped(_)
             | Event::ClockStepped(_)
@@ -201,7 +207,9 @@ impl Execution {
             | Event::SlotsPassed(_)
             | Event::SchedulePaused(_)
             | Event::ScheduleResumed(_)
-            | Event::ScheduleRemoved(_) => debug_assert!(false, "{} in an execution's stream", event.name()),
+            | Event::ScheduleRemoved(_) => {
+                debug_assert!(false, "{} in an execution's stream", event.name())
+            }
         }
     }
 }
@@ -272,7 +280,9 @@ mod tests {
         let running = after(queued(), START, vec![Command::StartAttempt]);
         assert_eq!(running.phase, Phase::Running);
         let end = Instant::from_secs(1_003);
-        let Ok(Event::Closed(closed)) = after(running, end, vec![ended()]).decide(end, conclusion()) else {
+        let Ok(Event::Closed(closed)) =
+            after(running, end, vec![ended()]).decide(end, conclusion())
+        else {
             panic!("closes")
         };
         assert_eq!((closed.duration_ms, closed.attempts), (3_000, 1));
@@ -281,7 +291,13 @@ mod tests {
     #[test]
     fn nothing_follows_the_closing() {
         let closed = after(queued(), START, vec![Command::StartAttempt, ended(), conclusion()]);
-        for command in [Command::StartAttempt, ended(), Command::Cancel(None), conclusion(), Command::SeeAnomaly(1)] {
+        for command in [
+            Command::StartAttempt,
+            ended(),
+            Command::Cancel(None),
+            conclusion(),
+            Command::SeeAnomaly(1),
+        ] {
             assert_eq!(closed.decide(START, command), Err(Rejection::Closed));
         }
     }
@@ -290,7 +306,8 @@ mod tests {
     #[test]
     fn an_anomaly_is_recorded_once_and_only_after_the_start() {
         assert_eq!(queued().decide(START, Command::SeeAnomaly(1)), Err(Rejection::NotRunning));
-        let seen = after(queued(), START, vec![Command::StartAttempt, Command::SeeAnomaly(3_600_000)]);
+        let seen =
+            after(queued(), START, vec![Command::StartAttempt, Command::SeeAnomaly(3_600_000)]);
         assert_eq!(seen.decide(START, Command::SeeAnomaly(3_600_000)), Err(Rejection::Repeated));
         assert_eq!(seen.phase, Phase::Running);
     }

@@ -38,7 +38,9 @@ impl Serialize for Definition {
 impl<'de> Deserialize<'de> for Definition {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let text = String::deserialize(from)?;
-        serde_json::from_str(&text).map(|interface| Self(Arc::new(interface))).map_err(de::Error::custom)
+        serde_json::from_str(&text)
+            .map(|interface| Self(Arc::new(interface)))
+            .map_err(de::Error::custom)
     }
 }
 
@@ -59,7 +61,8 @@ impl Interface {
                 self.definition_version = defined.definition_version;
                 self.removed = false;
                 if let Ok(interface) = serde_json::from_str(&defined.definition) {
-                    self.definitions.insert(defined.definition_version, Definition(Arc::new(interface)));
+                    self.definitions
+                        .insert(defined.definition_version, Definition(Arc::new(interface)));
                 }
             }
             Event::InterfaceRemoved(_) => self.removed = true,

@@ -5,7 +5,6 @@ pub mod class;
 pub mod cron;
 mod daylight;
 pub mod definition;
-pub mod diff;
 pub mod effect;
 pub mod event;
 pub mod execution;

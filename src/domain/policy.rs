@@ -63,14 +63,20 @@ pub struct Run {
 
 /// Decides the undecided slots `due` (ascending, none after `now`) of one schedule; the answer covers each of them once,
 /// in order.
-pub fn decide(due: impl Iterator<Item = Instant>, now: Instant, situation: &Situation) -> Vec<Decision> {
+pub fn decide(
+    due: impl Iterator<Item = Instant>,
+    now: Instant,
+    situation: &Situation,
+) -> Vec<Decision> {
     let mut decisions = Vec::new();
     let mut due = due.peekable();
     while let Some(slot) = due.next() {
         let newest = due.peek().is_none();
         match outcome(slot, newest, now, situation) {
             Fate::Start { caught_up } => decisions.push(Decision::Start { slot, caught_up }),
-            Fate::Pass(verdict, reason, execution) => pass(&mut decisions, slot, verdict, reason, execution),
+            Fate::Pass(verdict, reason, execution) => {
+                pass(&mut decisions, slot, verdict, reason, execution)
+            }
         }
     }
     coalesce_only_into_a_start(&mut decisions);
@@ -95,7 +101,9 @@ fn outcome(slot: Instant, newest: bool, now: Instant, situation: &Situation) -> 
     let caught_up = newest && situation.catch_up.mode == CatchUpMode::Last && in_window;
     if prompt || caught_up {
         return match (situation.open, situation.overlap) {
-            (Some(open), Overlap::Skip) => Fate::Pass(Verdict::Skipped, Reason::Overlap, Some(open)),
+            (Some(open), Overlap::Skip) => {
+                Fate::Pass(Verdict::Skipped, Reason::Overlap, Some(open))
+            }
             (Some(_), Overlap::Allow) | (None, _) => Fate::Start { caught_up: !prompt },
         };
     }
@@ -123,7 +131,8 @@ fn pass(
         }
         return;
     }
-    let run = Run { first: slot, last: slot, count: 1, instants: vec![slot], verdict, reason, execution };
+    let run =
+        Run { first: slot, last: slot, count: 1, instants: vec![slot], verdict, reason, execution };
     decisions.push(Decision::Pass(run));
 }
 
@@ -158,11 +167,14 @@ mod tests {
 
     /// Decides slots that are so many seconds late and shows the answer as words.
     fn table(late_s: &[i64], situation: &Situation) -> Vec<String> {
-        let slots: Vec<_> = late_s.iter().map(|late| Instant::from_millis(NOW.millis() - late * 1000)).collect();
+        let slots: Vec<_> =
+            late_s.iter().map(|late| Instant::from_millis(NOW.millis() - late * 1000)).collect();
         let shown = |decision| match decision {
             Decision::Start { caught_up: false, .. } => "start".to_owned(),
             Decision::Start { caught_up: true, .. } => "catch-up".to_owned(),
-            Decision::Pass(run) => format!("{} x {}({})", run.count, run.verdict.as_str(), run.reason.as_str()),
+            Decision::Pass(run) => {
+                format!("{} x {}({})", run.count, run.verdict.as_str(), run.reason.as_str())
+            }
         };
         decide(slots.into_iter(), NOW, situation).into_iter().map(shown).collect()
     }
@@ -177,9 +189,24 @@ mod tests {
             ("on time", &[0], last.clone(), &["start"]),
             ("a minute late is on time", &[60], none.clone(), &["start"]),
             ("later, nothing catches up", &[61], none.clone(), &["1 x missed(down)"]),
-            ("later, the newest is caught up", &[7200, 3600], last.clone(), &["1 x missed(coalesced)", "catch-up"]),
-            ("the newest is on time, mode last", &[120, 60, 0], last.clone(), &["2 x missed(coalesced)", "start"]),
-            ("the newest is on time, mode none", &[120, 60, 0], none.clone(), &["2 x missed(down)", "start"]),
+            (
+                "later, the newest is caught up",
+                &[7200, 3600],
+                last.clone(),
+                &["1 x missed(coalesced)", "catch-up"],
+            ),
+            (
+                "the newest is on time, mode last",
+                &[120, 60, 0],
+                last.clone(),
+                &["2 x missed(coalesced)", "start"],
+            ),
+            (
+                "the newest is on time, mode none",
+                &[120, 60, 0],
+                none.clone(),
+                &["2 x missed(down)", "start"],
+            ),
             ("outside the window", &[day + 60, day + 1], last.clone(), &["2 x missed(too-late)"]),
             (
                 "partly outside the window",
@@ -187,7 +214,12 @@ mod tests {
                 last.clone(),
                 &["1 x missed(too-late)", "1 x missed(coalesced)", "catch-up"],
             ),
-            ("paused", &[7200, 0], Situation { paused: true, ..last.clone() }, &["2 x skipped(paused)"]),
+            (
+                "paused",
+                &[7200, 0],
+                Situation { paused: true, ..last.clone() },
+                &["2 x skipped(paused)"],
+            ),
             (
                 "disabled wins over paused",
                 &[0],

@@ -71,7 +71,9 @@ pub struct Finished {
 impl Schedule {
     /// Whether the newest finished execution is an open KO (contract, rule 5).
     pub fn red(&self) -> bool {
-        self.finished.as_ref().is_some_and(|newest| newest.outcome == Outcome::Ko && !newest.acknowledged)
+        self.finished
+            .as_ref()
+            .is_some_and(|newest| newest.outcome == Outcome::Ko && !newest.acknowledged)
     }
 
     /// The newest slot before `slot` that ended ok, as far as this state knows.
@@ -110,16 +112,29 @@ impl Schedule {
     }
 
     /// Folds the closing of one of its executions.
-    pub fn closed(&mut self, execution: ExecutionId, at: Instant, opened: (&Opened, u64), closed: &Closed) {
+    pub fn closed(
+        &mut self,
+        execution: ExecutionId,
+        at: Instant,
+        opened: (&Opened, u64),
+        closed: &Closed,
+    ) {
         let (opened, ordinal) = opened;
         self.open.remove(&execution);
         if closed.outcome == Outcome::Ok {
             self.last_ok_at = Some(at);
             self.last_ok_slot = self.last_ok_slot.max(opened.slot);
         }
-        if closed.outcome != Outcome::Cancelled && self.finished.as_ref().is_none_or(|newest| newest.ordinal < ordinal)
+        if closed.outcome != Outcome::Cancelled
+            && self.finished.as_ref().is_none_or(|newest| newest.ordinal < ordinal)
         {
-            self.finished = Some(Finished { execution, ordinal, outcome: closed.outcome, at, acknowledged: false });
+            self.finished = Some(Finished {
+                execution,
+                ordinal,
+                outcome: closed.outcome,
+                at,
+                acknowledged: false,
+            });
         }
     }
 

@@ -355,11 +355,9 @@ mod tests {
         for (text, fault) in [("{{", Fault::Unclosed), ("x{{  }}", Fault::Empty)] {
             assert_eq!(check(text).expect_err(text).fault, fault, "{text}");
         }
-        for text in ["{{ env.HOME }}", "{{ slot.date | upper }}", "{{ param. }}", "{{ param.a b }}"] {
-            assert!(
-                matches!(check(text).expect_err(text).fault, Fault::Unknown { .. }),
-                "{text}"
-            );
+        for text in ["{{ env.HOME }}", "{{ slot.date | upper }}", "{{ param. }}", "{{ param.a b }}"]
+        {
+            assert!(matches!(check(text).expect_err(text).fault, Fault::Unknown { .. }), "{text}");
         }
     }
 

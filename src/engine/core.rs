@@ -160,7 +160,11 @@ impl Engine {
     }
 
     /// Decides until `requests` is closed.
-    pub async fn run(mut self, mut requests: mpsc::Receiver<Asked>, mut news: mpsc::UnboundedReceiver<News>) {
+    pub async fn run(
+        mut self,
+        mut requests: mpsc::Receiver<Asked>,
+        mut news: mpsc::UnboundedReceiver<News>,
+    ) {
         let clock = Arc::clone(&self.parts.clock);
         loop {
             let due = self.timers.next_at().unwrap_or(Instant::from_millis(i64::MAX));
@@ -221,7 +225,10 @@ impl Engine {
 
     /// Records `event`: into the draft, into the state, to the observers.
     pub(super) fn record(&mut self, draft: &mut Draft, stream: &StreamId, event: Event) {
-        self.parts.observers.iter().for_each(|observer| observer.recorded(stream, draft.at, &event));
+        self.parts
+            .observers
+            .iter()
+            .for_each(|observer| observer.recorded(stream, draft.at, &event));
         let place = draft.streams.iter().position(|append| append.stream == *stream);
         let place = place.unwrap_or_else(|| {
             let expected = match (self.state.version(stream), &event) {
@@ -229,7 +236,11 @@ impl Engine {
                 (Some(version), _) => Expected::Exact(version),
                 (None, _) => Expected::Any,
             };
-            draft.streams.push(StreamAppend { stream: stream.clone(), expected, events: Vec::new() });
+            draft.streams.push(StreamAppend {
+                stream: stream.clone(),
+                expected,
+                events: Vec::new(),
+            });
             draft.streams.len() - 1
         });
         self.apply_counted(stream, draft.at, &event);
@@ -238,7 +249,9 @@ impl Engine {
     }
 
     fn apply_counted(&mut self, stream: &StreamId, at: Instant, event: &Event) {
-        let of = |id: &ExecutionId| self.state.executions.get(id).map(|execution| execution.opened.schedule.clone());
+        let of = |id: &ExecutionId| {
+            self.state.executions.get(id).map(|execution| execution.opened.schedule.clone())
+        };
         let schedule = match stream {
             StreamId::Daemon | StreamId::Interface(_) => None,
             StreamId::Schedule(id) => Some(id.clone()),
@@ -254,7 +267,9 @@ impl Engine {
 
     /// The schedule whose newest finished execution this is.
     fn finished_by(&self, id: ExecutionId) -> Option<ScheduleRef> {
-        let newest = |schedule: &Schedule| schedule.finished.as_ref().is_some_and(|newest| newest.execution == id);
+        let newest = |schedule: &Schedule| {
+            schedule.finished.as_ref().is_some_and(|newest| newest.execution == id)
+        };
         self.state.schedules.iter().find(|(_, schedule)| newest(schedule)).map(|(id, _)| id.clone())
     }
 
@@ -279,8 +294,9 @@ impl Engine {
             after.insert(0, After::Show(self.patch(&touched)));
             self.closed_now.clear();
         }
-        let ticket = (!streams.is_empty())
-            .then(|| self.parts.log.append(Append { streams, at, actor, correlation: None, causation: None }));
+        let ticket = (!streams.is_empty()).then(|| {
+            self.parts.log.append(Append { streams, at, actor, correlation: None, causation: None })
+        });
         if self.commits.send(Commit { ticket, after }).is_err() {
             tracing::error!("the committer is gone; decisions no longer take effect");
         }

@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use super::core::{Draft, Engine, Timer};
-use super::ports::Files;
 use super::handle::ReloadReport;
+use super::ports::Files;
 use crate::civil::Zone;
 use crate::domain::definition::{self, Timing};
-use crate::domain::diff::diff;
 use crate::domain::event::{
     Anchor, FilesRefused, InterfaceDefined, InterfaceRemoved, ScheduleAnchored, ScheduleRemoved,
 };
@@ -19,15 +18,20 @@ use crate::instant::Instant;
 impl Engine {
     /// Makes the accepted definitions the ones in force. Interfaces whose file was refused keep theirs.
     pub(super) fn apply(&mut self, draft: &mut Draft, files: Files) -> ReloadReport {
-        let mut applied = ReloadReport { problems: files.problems.clone(), ..ReloadReport::default() };
+        let mut applied =
+            ReloadReport { problems: files.problems.clone(), ..ReloadReport::default() };
         for (id, definition) in &files.accepted {
             let current = self.state.interfaces.get(id).filter(|interface| !interface.removed);
-            if current.and_then(|interface| interface.definition()).is_none_or(|old| **old != *definition) {
+            if current
+                .and_then(|interface| interface.definition())
+                .is_none_or(|old| **old != *definition)
+            {
                 self.define(draft, id, definition);
                 applied.accepted.push(id.clone());
             }
         }
-        let gone = |id: &&InterfaceId| !files.accepted.contains_key(id) && !files.refused.contains(id);
+        let gone =
+            |id: &&InterfaceId| !files.accepted.contains_key(id) && !files.refused.contains(id);
         let known = self.state.interfaces.iter().filter(|(_, interface)| !interface.removed);
         applied.removed = known.map(|(id, _)| id).filter(gone).cloned().collect();
         for id in &applied.removed {
@@ -43,13 +47,16 @@ impl Engine {
     fn define(&mut self, draft: &mut Draft, id: &InterfaceId, definition: &definition::Interface) {
         let Ok(text) = serde_json::to_string(definition) else { return };
         let interface = self.state.interfaces.get(id);
-        let old = interface.filter(|interface| !interface.removed).and_then(|interface| interface.definition()).cloned();
+        let old = interface
+            .filter(|interface| !interface.removed)
+            .and_then(|interface| interface.definition())
+            .cloned();
         let definition_version = interface.map_or(0, |interface| interface.definition_version) + 1;
         // The old timing's slots are decided by the old definition, up to this instant.
         for schedule in self.schedules_of(id) {
             self.decide_slots(draft, &schedule);
         }
-        let changes = diff(old.as_deref(), Some(definition));
+        let changes = self.parts.definitions.changes(old.as_deref(), Some(definition));
         let defined = InterfaceDefined { definition_version, definition: text, changes };
         self.record(draft, &StreamId::Interface(id.clone()), defined.into());
         for schedule in self.schedules_of(id) {
@@ -73,7 +80,11 @@ impl Engine {
         after: (&definition::Schedule, u32),
     ) {
         let (schedule, definition_version) = after;
-        let known = self.state.schedules.get(id).is_some_and(|known| !known.removed && known.cursor.is_some());
+        let known = self
+            .state
+            .schedules
+            .get(id)
+            .is_some_and(|known| !known.removed && known.cursor.is_some());
         let why = match before {
             Some(before) if known && same_timing(before, schedule) => return,
             Some(_) if known => Anchor::Edited,

@@ -17,14 +17,16 @@ pub(super) fn fill_defaults(opened: &mut Opened, id: ExecutionId, schedule: &def
     for (name, param) in &schedule.params {
         let Some(default) = &param.default else { continue };
         if !opened.params.contains_key(name) {
-            let text = template::render(default, &values).map_or_else(|_| default.clone(), |text| text.into_owned());
+            let text = template::render(default, &values)
+                .map_or_else(|_| default.clone(), |text| text.into_owned());
             opened.params.insert(name.clone(), text);
         }
     }
 }
 
 fn slot_values(opened: &Opened, id: ExecutionId, schedule: &definition::Schedule) -> Values {
-    let shown = |at: Option<crate::instant::Instant>| at.map_or_else(String::new, |at| at.to_string());
+    let shown =
+        |at: Option<crate::instant::Instant>| at.map_or_else(String::new, |at| at.to_string());
     let mut values = Values::new();
     values.set(Name::SlotAt, shown(opened.slot));
     values.set(Name::SlotPrevious, shown(opened.previous_slot));
@@ -51,13 +53,26 @@ pub(super) fn check(
 ) -> Result<(), (String, String)> {
     let declared = || {
         let names: Vec<_> = schedule.params.keys().map(String::as_str).collect();
-        if names.is_empty() { "the schedule declares none".to_owned() } else { format!("declared: {}", names.join(", ")) }
+        if names.is_empty() {
+            "the schedule declares none".to_owned()
+        } else {
+            format!("declared: {}", names.join(", "))
+        }
     };
     if let Some(unknown) = given.keys().find(|name| !schedule.params.contains_key(*name)) {
-        return Err((unknown.clone(), format!("`{unknown}` is not a parameter of this schedule; {}", declared())));
+        return Err((
+            unknown.clone(),
+            format!("`{unknown}` is not a parameter of this schedule; {}", declared()),
+        ));
     }
-    let missing = schedule.params.iter().find(|(name, param)| param.default.is_none() && !given.contains_key(*name));
+    let missing = schedule
+        .params
+        .iter()
+        .find(|(name, param)| param.default.is_none() && !given.contains_key(*name));
     missing.map_or(Ok(()), |(name, _)| {
-        Err((name.clone(), format!("parameter `{name}` has no default and must be given: --param {name}=…")))
+        Err((
+            name.clone(),
+            format!("parameter `{name}` has no default and must be given: --param {name}=…"),
+        ))
     })
 }

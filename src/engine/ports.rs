@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::domain::definition;
 use crate::domain::effect::Effect;
-use crate::domain::event::{DeliveryEnded, Event, Opened};
+use crate::domain::event::{Change, DeliveryEnded, Event, Opened};
 use crate::domain::execution::{Command, Conclusion};
 use crate::ids::{ExecutionId, InterfaceId, StreamId};
 use crate::instant::Instant;
@@ -78,6 +78,13 @@ pub struct Files {
 pub trait Definitions: Send + Sync {
     /// Reads all files now. Blocks.
     fn load(&self) -> Files;
+
+    /// What differs between two definitions, secrets as references.
+    fn changes(
+        &self,
+        old: Option<&definition::Interface>,
+        new: Option<&definition::Interface>,
+    ) -> Vec<Change>;
 }
 
 /// Something that the engine does next, with what was read away from its task.

@@ -12,7 +12,7 @@ type Turn = (Reverse<i32>, Instant, u64, ExecutionId);
 
 /// Waiting executions and running counts, both derived from the open executions and never stored.
 #[derive(Debug)]
-pub struct Ready {
+pub(super) struct Ready {
     limit: usize,
     running: usize,
     running_of: HashMap<InterfaceId, u32>,
@@ -22,7 +22,7 @@ pub struct Ready {
 
 impl Ready {
     /// Nothing waits; at most `limit` executions run at once.
-    pub fn new(limit: usize) -> Self {
+    pub(super) fn new(limit: usize) -> Self {
         Self {
             limit,
             running: 0,
@@ -33,7 +33,7 @@ impl Ready {
     }
 
     /// Sets how many executions of `interface` run at once; none means only the daemon's limit.
-    pub fn limit_interface(&mut self, interface: &InterfaceId, concurrent: Option<u32>) {
+    pub(super) fn limit_interface(&mut self, interface: &InterfaceId, concurrent: Option<u32>) {
         match concurrent {
             Some(limit) => self.limit_of.insert(interface.clone(), limit),
             None => self.limit_of.remove(interface),
@@ -41,13 +41,13 @@ impl Ready {
     }
 
     /// Lets `execution` wait for its turn.
-    pub fn wait(&mut self, id: ExecutionId, execution: &Execution) {
+    pub(super) fn wait(&mut self, id: ExecutionId, execution: &Execution) {
         let interface = execution.opened.schedule.interface.clone();
         self.waiting.entry(interface).or_default().insert(turn(id, execution));
     }
 
     /// Takes `execution` out of the queue. False when it was not in it.
-    pub fn leave(&mut self, id: ExecutionId, execution: &Execution) -> bool {
+    pub(super) fn leave(&mut self, id: ExecutionId, execution: &Execution) -> bool {
         let interface = &execution.opened.schedule.interface;
         let Some(waiting) = self.waiting.get_mut(interface) else { return false };
         let left = waiting.remove(&turn(id, execution));
@@ -58,7 +58,7 @@ impl Ready {
     }
 
     /// The execution whose turn it is, taken out of the queue and counted as running.
-    pub fn next(&mut self) -> Option<ExecutionId> {
+    pub(super) fn next(&mut self) -> Option<ExecutionId> {
         if self.running >= self.limit {
             return None;
         }
@@ -80,13 +80,13 @@ impl Ready {
     }
 
     /// Counts an execution of `interface` as running that did not wait (forced).
-    pub fn start(&mut self, interface: &InterfaceId) {
+    pub(super) fn start(&mut self, interface: &InterfaceId) {
         self.running += 1;
         *self.running_of.entry(interface.clone()).or_default() += 1;
     }
 
     /// An execution of `interface` no longer runs.
-    pub fn finish(&mut self, interface: &InterfaceId) {
+    pub(super) fn finish(&mut self, interface: &InterfaceId) {
         self.running = self.running.saturating_sub(1);
         if let Some(count) = self.running_of.get_mut(interface) {
             *count = count.saturating_sub(1);
@@ -99,12 +99,12 @@ impl Ready {
     }
 
     /// How many run.
-    pub const fn running(&self) -> usize {
+    pub(super) const fn running(&self) -> usize {
         self.running
     }
 
     /// How many wait.
-    pub fn queued(&self) -> usize {
+    pub(super) fn queued(&self) -> usize {
         self.waiting.values().map(BTreeSet::len).sum()
     }
 }

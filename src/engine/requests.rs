@@ -4,13 +4,15 @@ use std::sync::Arc;
 
 use super::commit::After;
 use super::core::{Draft, Engine, Timer};
-use super::handle::{Asked, Done, Order, Pause, Refusal, ReloadReport, Reply, Request, Rerun, Target};
+use super::handle::{
+    Asked, Done, Order, Pause, Refusal, ReloadReport, Reply, Request, Rerun, Target,
+};
 use super::params;
 use super::ports::{Continuation, News, Unfinished};
 use crate::domain::definition::Overlap;
 use crate::domain::event::{
-    Actor, DeliveryEnded, Event, InterfacePaused, InterfaceResumed, Noted, Opened, SchedulePaused, ScheduleResumed,
-    TokenCreated, TokenRevoked, Trigger,
+    Actor, DeliveryEnded, Event, InterfacePaused, InterfaceResumed, Noted, Opened, SchedulePaused,
+    ScheduleResumed, TokenCreated, TokenRevoked, Trigger,
 };
 use crate::domain::execution::{Command, Phase};
 use crate::ids::{ExecutionId, ScheduleRef, StreamId};
@@ -28,12 +30,18 @@ impl Engine {
     pub(super) fn answer(&mut self, asked: Asked) {
         let Asked { actor, request } = asked;
         match request {
-            Request::Run { order, reply } => self.decide(actor, reply, |engine, draft| engine.run_now(draft, order)),
-            Request::Rerun { executions, force, reply } => self.look_up_originals(actor, executions, force, reply),
+            Request::Run { order, reply } => {
+                self.decide(actor, reply, |engine, draft| engine.run_now(draft, order))
+            }
+            Request::Rerun { executions, force, reply } => {
+                self.look_up_originals(actor, executions, force, reply)
+            }
             Request::Cancel { execution, note, reply } => {
                 self.decide(actor, reply, |engine, draft| engine.cancel(draft, execution, note));
             }
-            Request::Note { execution, noted, reply } => self.look_up_noted(actor, execution, noted, reply),
+            Request::Note { execution, noted, reply } => {
+                self.look_up_noted(actor, execution, noted, reply)
+            }
             Request::Pause { pause, reply } => {
                 self.decide(actor, reply, |engine, draft| engine.pause(draft, pause));
             }
@@ -51,10 +59,12 @@ impl Engine {
                 engine.record(draft, &StreamId::Daemon, login.into());
                 Ok(())
             }),
-            Request::RememberAnswer { answer, reply } => self.decide(actor, reply, |engine, draft| {
-                engine.record(draft, &StreamId::Daemon, answer.into());
-                Ok(())
-            }),
+            Request::RememberAnswer { answer, reply } => {
+                self.decide(actor, reply, |engine, draft| {
+                    engine.record(draft, &StreamId::Daemon, answer.into());
+                    Ok(())
+                })
+            }
         }
     }
 
@@ -89,14 +99,22 @@ impl Engine {
         });
     }
 
-    fn look_up_originals(&self, actor: Actor, ids: Vec<ExecutionId>, force: bool, reply: Reply<Vec<Rerun>>) {
+    fn look_up_originals(
+        &self,
+        actor: Actor,
+        ids: Vec<ExecutionId>,
+        force: bool,
+        reply: Reply<Vec<Rerun>>,
+    ) {
         let log = Arc::clone(&self.parts.log);
-        let read = move || ids.into_iter().map(|id| (id, opening_of(&*log, id))).collect::<Vec<_>>();
+        let read =
+            move || ids.into_iter().map(|id| (id, opening_of(&*log, id))).collect::<Vec<_>>();
         self.away(read, move |engine, found| {
             engine.decide(actor, reply, |engine, draft| {
                 let rerun = |(id, opened): (ExecutionId, Result<Opened, Refusal>)| Rerun {
                     of: id,
-                    answer: opened.and_then(|opened| engine.rerun(draft, Original { id, opened, force })),
+                    answer: opened
+                        .and_then(|opened| engine.rerun(draft, Original { id, opened, force })),
                 };
                 Ok(found.into_iter().map(rerun).collect())
             });
@@ -121,13 +139,18 @@ impl Engine {
         let definitions = Arc::clone(&self.parts.definitions);
         self.away(
             move || definitions.load(),
-            move |engine, files| engine.decide(actor, reply, |engine, draft| Ok(engine.apply(draft, files))),
+            move |engine, files| {
+                engine.decide(actor, reply, |engine, draft| Ok(engine.apply(draft, files)))
+            },
         );
     }
 
     fn create_token(&mut self, draft: &mut Draft, token: TokenCreated) -> Result<(), Refusal> {
         if self.state.daemon.tokens.values().any(|live| live.name == token.name) {
-            let why = format!("a token named `{}` exists; revoke it first, or choose another name", token.name);
+            let why = format!(
+                "a token named `{}` exists; revoke it first, or choose another name",
+                token.name
+            );
             return Err(Refusal::Conflict { why, execution: None });
         }
         self.record(draft, &StreamId::Daemon, token.into());
@@ -145,7 +168,8 @@ impl Engine {
     fn run_now(&mut self, draft: &mut Draft, run: Order) -> Result<ExecutionId, Refusal> {
         let id = &run.schedule;
         let Some((_, _, definition)) = self.definition(id) else { return Err(no_schedule(id)) };
-        params::check(&run.params, definition).map_err(|(field, why)| Refusal::Invalid { field, why })?;
+        params::check(&run.params, definition)
+            .map_err(|(field, why)| Refusal::Invalid { field, why })?;
         self.refuse_overlap(id, run.force)?;
         let execution = ExecutionId::random(draft.at, (self.parts.entropy)());
         let mut opened = self.opening(id, execution, Trigger::Manual, None);
@@ -194,19 +218,28 @@ impl Engine {
         let open = self.state.schedules.get(id).and_then(|schedule| schedule.open.first());
         match open {
             Some(open) if definition.overlap == Overlap::Skip && !force => Err(Refusal::Conflict {
-                why: format!("execution {open} of `{id}` is not over yet; --force runs it beside that one"),
+                why: format!(
+                    "execution {open} of `{id}` is not over yet; --force runs it beside that one"
+                ),
                 execution: Some(*open),
             }),
             Some(_) | None => Ok(()),
         }
     }
 
-    fn cancel(&mut self, draft: &mut Draft, id: ExecutionId, note: Option<String>) -> Result<(), Refusal> {
+    fn cancel(
+        &mut self,
+        draft: &mut Draft,
+        id: ExecutionId,
+        note: Option<String>,
+    ) -> Result<(), Refusal> {
         let Some(execution) = self.state.executions.get(&id) else {
             let why = format!("execution {id} is over");
             return Err(Refusal::Conflict { why, execution: Some(id) });
         };
-        let Ok(requested) = execution.decide(draft.at, Command::Cancel(note)) else { return Ok(()) };
+        let Ok(requested) = execution.decide(draft.at, Command::Cancel(note)) else {
+            return Ok(());
+        };
         let queued = execution.phase == Phase::Queued && self.ready.leave(id, execution);
         self.record(draft, &StreamId::Execution(id), requested);
         if queued {
@@ -240,7 +273,7 @@ impl Engine {
         self.record(draft, &stream, event);
         match until {
             Some(at) => self.timers.push(at, timer),
-            None => self.timers.remove(&timer),
+            None => drop(self.timers.remove(&timer)),
         }
         schedules.iter().for_each(|schedule| self.plan_next(schedule));
         Ok(())
@@ -251,10 +284,14 @@ impl Engine {
         let schedules = self.schedules_under(target);
         schedules.iter().for_each(|schedule| self.decide_slots(draft, schedule));
         match target {
-            Target::Schedule(id) if self.state.schedules.get(id).is_some_and(|known| known.paused.is_some()) => {
+            Target::Schedule(id)
+                if self.state.schedules.get(id).is_some_and(|known| known.paused.is_some()) =>
+            {
                 self.record(draft, &StreamId::Schedule(id.clone()), ScheduleResumed {}.into());
             }
-            Target::Interface(id) if self.state.interfaces.get(id).is_some_and(|known| known.paused.is_some()) => {
+            Target::Interface(id)
+                if self.state.interfaces.get(id).is_some_and(|known| known.paused.is_some()) =>
+            {
                 self.record(draft, &StreamId::Interface(id.clone()), InterfaceResumed {}.into());
             }
             Target::Schedule(_) | Target::Interface(_) => (),
@@ -266,7 +303,9 @@ impl Engine {
     fn target_exists(&self, target: &Target) -> Result<(), Refusal> {
         match target {
             Target::Schedule(id) if self.definition(id).is_none() => Err(no_schedule(id)),
-            Target::Interface(id) if self.state.interfaces.get(id).is_none_or(|interface| interface.removed) => {
+            Target::Interface(id)
+                if self.state.interfaces.get(id).is_none_or(|interface| interface.removed) =>
+            {
                 Err(Refusal::NotFound { what: format!("interface `{id}`") })
             }
             Target::Schedule(_) | Target::Interface(_) => Ok(()),
@@ -285,10 +324,12 @@ impl Engine {
         let mut draft = Draft::new(self.now(), Actor::Daybook);
         match news {
             News::Happened { execution, commands, done } => {
-                commands.into_iter().for_each(|command| self.happened(&mut draft, execution, command));
+                commands
+                    .into_iter()
+                    .for_each(|command| self.happened(&mut draft, execution, command));
                 self.start_ready(&mut draft);
                 if let Some(done) = done {
-                    draft.then(After::Answer(Box::new(move |_| drop(done.send(())))));
+                    draft.then(After::Answer(Box::new(move |_| done.send(()).unwrap_or_default())));
                 }
             }
             News::Delivered { stream, ended } => self.delivered(&mut draft, &stream, ended),
@@ -333,7 +374,9 @@ fn opening_of(log: &dyn crate::store::EventLog, id: ExecutionId) -> Result<Opene
     let what = format!("execution {id}");
     let events = log.read_stream(&StreamId::Execution(id), 0, 1).map_err(|err| match err {
         ReadError::Rebuilding { .. } => Refusal::Rebuilding { what: what.clone() },
-        ReadError::Damaged { .. } | ReadError::Io { .. } => Refusal::Unavailable { why: err.to_string() },
+        ReadError::Damaged { .. } | ReadError::Io { .. } => {
+            Refusal::Unavailable { why: err.to_string() }
+        }
     })?;
     match events.into_iter().next().map(|envelope| envelope.event) {
         Some(Event::Opened(opened)) => Ok(opened),

@@ -10,11 +10,12 @@ use super::core::{Draft, Engine, Timer};
 use super::ports::Work;
 use crate::domain::definition::{self, Timing};
 use crate::domain::event::{
-    Actor, Anchor, InterfaceResumed, Opened, ScheduleAnchored, ScheduleResumed, SlotStarted, SlotsPassed, Trigger,
+    Actor, Anchor, InterfaceResumed, Opened, ScheduleAnchored, ScheduleResumed, SlotStarted,
+    SlotsPassed, Trigger,
 };
 use crate::domain::execution::{Command, Phase};
 use crate::domain::policy::{self, Decision, Run, Situation};
-use crate::ids::{ExecutionId, InterfaceId, Position, ScheduleRef, StreamId};
+use crate::ids::{ExecutionId, InterfaceId, ScheduleRef, StreamId};
 use crate::instant::Instant;
 
 impl Engine {
@@ -24,7 +25,8 @@ impl Engine {
         id: &ScheduleRef,
     ) -> Option<(Arc<definition::Interface>, u32, &definition::Schedule)> {
         let interface = self.state.interfaces.get(&id.interface)?;
-        if interface.removed || self.state.schedules.get(id).is_none_or(|schedule| schedule.removed) {
+        if interface.removed || self.state.schedules.get(id).is_none_or(|schedule| schedule.removed)
+        {
             return None;
         }
         let definition = interface.definition()?;
@@ -47,9 +49,12 @@ impl Engine {
 
     fn decide_slots_until(&mut self, draft: &mut Draft, id: &ScheduleRef, until: Instant) {
         let Some(situation) = self.situation(id) else { return };
-        let Some(cursor) = self.state.schedules.get(id).and_then(|schedule| schedule.cursor) else { return };
+        let Some(cursor) = self.state.schedules.get(id).and_then(|schedule| schedule.cursor) else {
+            return;
+        };
         let Some(plan) = self.plans.get(id).cloned() else { return };
-        let due = iter::successors(plan.next_after(cursor), |slot| plan.next_after(*slot)).take_while(|at| *at <= until);
+        let due = iter::successors(plan.next_after(cursor), |slot| plan.next_after(*slot))
+            .take_while(|at| *at <= until);
         for decision in policy::decide(due, draft.at, &situation) {
             match decision {
                 Decision::Start { slot, caught_up } => self.start_slot(draft, id, slot, caught_up),
@@ -100,9 +105,12 @@ impl Engine {
             || self.parts.log.read_stream(&stream, 0, 1).is_ok_and(|events| !events.is_empty())
     }
 
-    fn pass_slots(&mut self, draft: &mut Draft, id: &ScheduleRef, run: Run) {
-        let definition_version =
-            self.state.interfaces.get(&id.interface).map_or(0, |interface| interface.definition_version);
+    pub(super) fn pass_slots(&mut self, draft: &mut Draft, id: &ScheduleRef, run: Run) {
+        let definition_version = self
+            .state
+            .interfaces
+            .get(&id.interface)
+            .map_or(0, |interface| interface.definition_version);
         let passed = SlotsPassed {
             first: run.first,
             last: run.last,
@@ -153,7 +161,7 @@ impl Engine {
         self.record(draft, &StreamId::Execution(id), opened.into());
         if forced {
             self.ready.start(&interface);
-            self.start(draft, id);
+            self.start_execution(draft, id);
         } else if let Some(execution) = self.state.executions.get(&id) {
             self.ready.wait(id, execution);
         }
@@ -164,18 +172,21 @@ impl Engine {
         while !self.draining
             && let Some(id) = self.ready.next()
         {
-            self.start(draft, id);
+            self.start_execution(draft, id);
         }
     }
 
-    fn start(&mut self, draft: &mut Draft, id: ExecutionId) {
+    fn start_execution(&mut self, draft: &mut Draft, id: ExecutionId) {
         let Some(execution) = self.state.executions.get(&id) else { return };
         let work = self.work(id);
         let Ok(started) = execution.decide(draft.at, Command::StartAttempt) else { return };
         self.record(draft, &StreamId::Execution(id), started);
         let Some(work) = work else { return };
         if let Some(after_ms) = work.interface.as_ref().and_then(|interface| {
-            interface.schedules.get(&work.opened.schedule.schedule).map(|schedule| schedule.anomaly_after_ms)
+            interface
+                .schedules
+                .get(&work.opened.schedule.schedule)
+                .map(|schedule| schedule.anomaly_after_ms)
         }) {
             let at = draft.at + std::time::Duration::from_millis(after_ms);
             self.timers.push(at, Timer::Anomaly(id));
@@ -189,7 +200,8 @@ impl Engine {
         let execution = self.state.executions.get(&id)?;
         let opened = &execution.opened;
         let interface = self.state.interfaces.get(&opened.schedule.interface);
-        let definition = interface.and_then(|interface| interface.definitions.get(&opened.definition_version));
+        let definition =
+            interface.and_then(|interface| interface.definitions.get(&opened.definition_version));
         Some(Work {
             execution: id,
             opened: Arc::new(opened.clone()),
@@ -206,8 +218,10 @@ impl Engine {
             plan.next_after(cursor)
         });
         match next {
-            Some(at) if self.definition(id).is_some() => self.timers.push(at, Timer::Slot(id.clone())),
-            Some(_) | None => self.timers.remove(&Timer::Slot(id.clone())),
+            Some(at) if self.definition(id).is_some() => {
+                self.timers.push(at, Timer::Slot(id.clone()))
+            }
+            Some(_) | None => drop(self.timers.remove(&Timer::Slot(id.clone()))),
         }
     }
 
@@ -219,14 +233,17 @@ impl Engine {
         let limit = self.work(id).and_then(|work| {
             Some(work.interface?.schedules.get(&work.opened.schedule.schedule)?.anomaly_after_ms)
         });
-        let Ok(seen) = execution.decide(now, Command::SeeAnomaly(limit.unwrap_or(0))) else { return };
+        let Ok(seen) = execution.decide(now, Command::SeeAnomaly(limit.unwrap_or(0))) else {
+            return;
+        };
         let mut draft = Draft::new(now, Actor::Daybook);
         self.record(&mut draft, &StreamId::Execution(id), seen);
         self.submit(draft);
     }
 
     pub(super) fn resume_due(&mut self, id: &ScheduleRef, now: Instant) {
-        let until = self.state.schedules.get(id).and_then(|schedule| schedule.paused.as_ref()?.until);
+        let until =
+            self.state.schedules.get(id).and_then(|schedule| schedule.paused.as_ref()?.until);
         let Some(until) = until.filter(|until| *until <= now) else { return };
         let mut draft = Draft::new(now, Actor::Daybook);
         self.end_pause(&mut draft, id, until);
@@ -241,7 +258,8 @@ impl Engine {
     }
 
     pub(super) fn resume_interface_due(&mut self, id: &InterfaceId, now: Instant) {
-        let until = self.state.interfaces.get(id).and_then(|interface| interface.paused.as_ref()?.until);
+        let until =
+            self.state.interfaces.get(id).and_then(|interface| interface.paused.as_ref()?.until);
         let Some(until) = until.filter(|until| *until <= now) else { return };
         let mut draft = Draft::new(now, Actor::Daybook);
         self.end_interface_pause(&mut draft, id, until);
@@ -251,7 +269,12 @@ impl Engine {
         }
     }
 
-    pub(super) fn end_interface_pause(&mut self, draft: &mut Draft, id: &InterfaceId, until: Instant) {
+    pub(super) fn end_interface_pause(
+        &mut self,
+        draft: &mut Draft,
+        id: &InterfaceId,
+        until: Instant,
+    ) {
         for schedule in self.schedules_of(id) {
             self.decide_slots_until(draft, &schedule, until);
         }
@@ -272,15 +295,5 @@ impl Engine {
             self.record(draft, &StreamId::Schedule(id.clone()), anchored.into());
             self.plan_next(&id);
         }
-    }
-
-    /// Answers `reply` with `value` once everything recorded so far is on disk.
-    pub(super) fn answer_with<T: Send + 'static>(
-        draft: &mut Draft,
-        reply: tokio::sync::oneshot::Sender<(T, Position)>,
-        value: T,
-    ) {
-        // Whoever asked may have gone away; the decision stands.
-        draft.then(After::Answer(Box::new(move |position| drop(reply.send((value, position))))));
     }
 }

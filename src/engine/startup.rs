@@ -19,7 +19,8 @@ impl Engine {
         let (queued, running) = self.left_behind();
         let mut concluded = Vec::new();
         for work in running {
-            let conclusion = self.parts.performer.conclude(work.clone(), Unfinished::Interrupted).await;
+            let conclusion =
+                self.parts.performer.conclude(work.clone(), Unfinished::Interrupted).await;
             concluded.push((work, conclusion));
         }
         let mut draft = Draft::new(self.now(), Actor::Daybook);
@@ -100,7 +101,9 @@ impl Engine {
 
     fn rerun_interrupted(&mut self, draft: &mut Draft, work: &Work) {
         let id = &work.opened.schedule;
-        let wanted = self.definition(id).is_some_and(|(_, _, schedule)| schedule.on_interrupt == OnInterrupt::Rerun);
+        let wanted = self
+            .definition(id)
+            .is_some_and(|(_, _, schedule)| schedule.on_interrupt == OnInterrupt::Rerun);
         if !wanted || work.opened.trigger == Trigger::Rerun {
             return;
         }
@@ -120,7 +123,11 @@ impl Engine {
     fn end_pauses(&mut self, draft: &mut Draft) {
         let now = draft.at;
         for (id, until) in self.pauses() {
-            if until > now { self.timers.push(until, Timer::Resume(id)) } else { self.end_pause(draft, &id, until) }
+            if until > now {
+                self.timers.push(until, Timer::Resume(id))
+            } else {
+                self.end_pause(draft, &id, until)
+            }
         }
         let interfaces: Vec<_> = self
             .state
@@ -139,7 +146,9 @@ impl Engine {
 
     fn pauses(&self) -> Vec<(ScheduleRef, crate::instant::Instant)> {
         let paused = self.state.schedules.iter();
-        paused.filter_map(|(id, schedule)| Some((id.clone(), schedule.paused.as_ref()?.until?))).collect()
+        paused
+            .filter_map(|(id, schedule)| Some((id.clone(), schedule.paused.as_ref()?.until?)))
+            .collect()
     }
 
     /// `@reboot`: once for each start of the machine.
@@ -147,8 +156,13 @@ impl Engine {
         let all: Vec<_> = self.state.schedules.keys().cloned().collect();
         for id in all {
             let Some((interface, _, schedule)) = self.definition(&id) else { continue };
-            let paused = self.state.schedules.get(&id).is_some_and(|schedule| schedule.paused.is_some())
-                || self.state.interfaces.get(&interface.id).is_some_and(|interface| interface.paused.is_some());
+            let paused =
+                self.state.schedules.get(&id).is_some_and(|schedule| schedule.paused.is_some())
+                    || self
+                        .state
+                        .interfaces
+                        .get(&interface.id)
+                        .is_some_and(|interface| interface.paused.is_some());
             if schedule.timing != Timing::Reboot || !schedule.enabled || paused {
                 continue;
             }

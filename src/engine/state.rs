@@ -110,8 +110,12 @@ impl State {
     pub fn version(&self, stream: &StreamId) -> Option<u64> {
         match stream {
             StreamId::Daemon => Some(self.daemon.version),
-            StreamId::Interface(id) => Some(self.interfaces.get(id).map_or(0, |interface| interface.version)),
-            StreamId::Schedule(id) => Some(self.schedules.get(id).map_or(0, |schedule| schedule.version)),
+            StreamId::Interface(id) => {
+                Some(self.interfaces.get(id).map_or(0, |interface| interface.version))
+            }
+            StreamId::Schedule(id) => {
+                Some(self.schedules.get(id).map_or(0, |schedule| schedule.version))
+            }
             StreamId::Execution(id) => self.executions.get(id).map(|execution| execution.version),
         }
     }
@@ -155,7 +159,8 @@ impl State {
         let schedule = self.schedules.entry(id.clone()).or_default();
         if let Event::DeliveryEnded(ended) = event {
             schedule.version += 1;
-            self.outbox.retain(|(cause, kind), _| *cause != ended.cause || kind.as_str() != ended.kind);
+            self.outbox
+                .retain(|(cause, kind), _| *cause != ended.cause || kind.as_str() != ended.kind);
             return;
         }
         schedule.apply(at, event);
@@ -178,7 +183,9 @@ impl State {
                 return;
             }
             Event::DeliveryEnded(ended) => {
-                self.outbox.retain(|(cause, kind), _| *cause != ended.cause || kind.as_str() != ended.kind);
+                self.outbox.retain(|(cause, kind), _| {
+                    *cause != ended.cause || kind.as_str() != ended.kind
+                });
             }
             Event::Noted(noted) if noted.acknowledged => {
                 self.schedules.values_mut().for_each(|schedule| schedule.acknowledged(id));
@@ -205,10 +212,14 @@ impl State {
         let before = schedule.finished.as_ref().map(|finished| finished.outcome);
         schedule.closed(id, at, (opened, execution.ordinal), closed);
         let (ping, notice) = match closed.outcome {
-            Outcome::Ok => {
-                (EffectKind::PingSuccess, (before == Some(Outcome::Ko)).then_some(EffectKind::NoticeRecovery))
-            }
-            Outcome::Ko => (EffectKind::PingFail, (before != Some(Outcome::Ko)).then_some(EffectKind::NoticeKo)),
+            Outcome::Ok => (
+                EffectKind::PingSuccess,
+                (before == Some(Outcome::Ko)).then_some(EffectKind::NoticeRecovery),
+            ),
+            Outcome::Ko => (
+                EffectKind::PingFail,
+                (before != Some(Outcome::Ko)).then_some(EffectKind::NoticeKo),
+            ),
             Outcome::Cancelled => (EffectKind::PingLog, None),
         };
         for kind in [Some(ping), notice].into_iter().flatten() {
@@ -221,7 +232,10 @@ impl State {
     /// Puts a delivery into the outbox if somebody is there to receive it.
     fn owe(&mut self, effect: Effect) {
         let id = &effect.schedule;
-        let Some(definition) = self.interfaces.get(&id.interface).and_then(Interface::definition) else { return };
+        let Some(definition) = self.interfaces.get(&id.interface).and_then(Interface::definition)
+        else {
+            return;
+        };
         let wanted = if effect.kind.is_ping() {
             definition.schedules.get(&id.schedule).is_some_and(|schedule| schedule.ping.is_some())
         } else {
@@ -243,7 +257,8 @@ impl State {
         let executions = &self.executions;
         interface.definitions.retain(|version, _| {
             let used = |execution: &Execution| {
-                execution.opened.schedule.interface == *id && execution.opened.definition_version == *version
+                execution.opened.schedule.interface == *id
+                    && execution.opened.definition_version == *version
             };
             *version == current || executions.values().any(used)
         });

@@ -67,7 +67,9 @@ impl Engine {
         schedules.dedup();
         for id in schedules {
             if patch.interfaces.iter().all(|(interface, _)| *interface != id.interface) {
-                patch.interfaces.extend(self.interface_row(&id.interface).map(|row| (id.interface.clone(), row)));
+                patch.interfaces.extend(
+                    self.interface_row(&id.interface).map(|row| (id.interface.clone(), row)),
+                );
             }
             patch.schedules.extend(self.schedule_row(&id).map(|row| (id, row)));
         }
@@ -94,7 +96,9 @@ impl Engine {
     fn open_row(&self, id: ExecutionId) -> Option<OpenRow> {
         let execution = self.state.executions.get(&id)?;
         let (status, since) = match (execution.phase, execution.started_at) {
-            (Phase::Queued | Phase::Closed(_), _) | (_, None) => (Status::Queued, execution.created_at),
+            (Phase::Queued | Phase::Closed(_), _) | (_, None) => {
+                (Status::Queued, execution.created_at)
+            }
             (Phase::Running | Phase::Waiting, Some(at)) => (Status::Running, at),
         };
         Some(OpenRow { schedule: execution.opened.schedule.clone(), status, since })
@@ -132,7 +136,11 @@ impl Engine {
     }
 
     fn schedule_state(&self, id: &ScheduleRef, folded: &Schedule) -> State {
-        let paused = self.state.interfaces.get(&id.interface).is_some_and(|interface| interface.paused.is_some());
+        let paused = self
+            .state
+            .interfaces
+            .get(&id.interface)
+            .is_some_and(|interface| interface.paused.is_some());
         match self.definition(id) {
             None => State::Removed,
             Some((_, _, schedule)) if !schedule.enabled => State::Disabled,
@@ -148,7 +156,11 @@ impl Engine {
             return Some(Last { execution: newest.execution, status, at: newest.at });
         }
         let finished = folded.finished.as_ref()?;
-        Some(Last { execution: finished.execution, status: finished.outcome.into(), at: finished.at })
+        Some(Last {
+            execution: finished.execution,
+            status: finished.outcome.into(),
+            at: finished.at,
+        })
     }
 
     fn daemon_rows(&self) -> Daemon {
