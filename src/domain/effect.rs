@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::slot::Reason;
 use crate::ids::{EventId, ExecutionId, ScheduleRef};
 use crate::instant::Instant;
 
@@ -20,6 +21,8 @@ pub struct Effect {
     pub execution: Option<ExecutionId>,
     /// The slot that it tells of.
     pub slot: Option<Instant>,
+    /// Why the slot was missed.
+    pub reason: Option<Reason>,
     /// What is sent.
     pub kind: EffectKind,
 }

@@ -169,8 +169,17 @@ impl State {
         {
             let stream = StreamId::Schedule(id.clone());
             let cause = EventId::derive(&stream, schedule.version, at);
-            let (kind, slot) = (EffectKind::NoticeMissed, Some(passed.last));
-            self.owe(Effect { cause, at, schedule: id.clone(), execution: None, slot, kind });
+            let (kind, slot, reason) =
+                (EffectKind::NoticeMissed, Some(passed.last), Some(passed.reason));
+            self.owe(Effect {
+                cause,
+                at,
+                schedule: id.clone(),
+                execution: None,
+                slot,
+                reason,
+                kind,
+            });
         }
     }
 
@@ -202,7 +211,7 @@ impl State {
             Event::Closed(closed) => return self.close(id, at, cause, closed),
             _ => return,
         };
-        self.owe(Effect { cause, at, schedule, execution: Some(id), slot, kind });
+        self.owe(Effect { cause, at, schedule, execution: Some(id), slot, reason: None, kind });
     }
 
     fn close(&mut self, id: ExecutionId, at: Instant, cause: EventId, closed: &Closed) {
@@ -224,7 +233,7 @@ impl State {
         };
         for kind in [Some(ping), notice].into_iter().flatten() {
             let (schedule, slot) = (opened.schedule.clone(), opened.slot);
-            self.owe(Effect { cause, at, schedule, execution: Some(id), slot, kind });
+            self.owe(Effect { cause, at, schedule, execution: Some(id), slot, reason: None, kind });
         }
         self.forget_definitions(&opened.schedule.interface);
     }

@@ -1,0 +1,62 @@
+//! The body of a notice: what happened in one sentence, and the shape that the API shows.
+
+use serde_json::{Value, json};
+
+use crate::domain::definition;
+use crate::domain::effect::{Effect, EffectKind};
+use crate::projection::view::{self, SlotOutcome};
+
+/// The JSON body. `text` suits chat hooks; `execution` or `slot` is the shape of the API.
+pub(super) fn body(
+    effect: &Effect,
+    definition: &definition::Interface,
+    execution: Option<&view::Execution>,
+) -> Value {
+    let slot = execution.is_none().then(|| effect.slot).flatten().map(|at| view::Slot {
+        interface: effect.schedule.interface.clone(),
+        schedule: effect.schedule.schedule.clone(),
+        at,
+        outcome: SlotOutcome::Missed,
+        reason: effect.reason,
+        execution: None,
+    });
+    json!({
+        "notice": effect.kind.as_str(),
+        "id": format!("{}-{}", effect.cause, effect.kind.as_str()),
+        "at": effect.at,
+        "text": sentence(effect, definition, execution),
+        "execution": execution,
+        "slot": slot,
+    })
+}
+
+fn sentence(
+    effect: &Effect,
+    definition: &definition::Interface,
+    execution: Option<&view::Execution>,
+) -> String {
+    let name = format!("{} ({})", definition.name, effect.schedule);
+    let first = execution.and_then(|execution| execution.first_error.as_ref());
+    match effect.kind {
+        EffectKind::NoticeKo => first.map_or_else(
+            || format!("{name} is KO."),
+            |error| {
+                format!("{name} is KO: {}: {} {}", error.class.title(), error.text, error.action)
+            },
+        ),
+        EffectKind::NoticeRecovery => format!("{name} is OK again."),
+        EffectKind::NoticeAnomaly => {
+            let minutes =
+                execution.and_then(|execution| Some(execution.anomaly.as_ref()?.after_ms / 60_000));
+            format!("{name} has been running for more than {} minutes.", minutes.unwrap_or(60))
+        }
+        EffectKind::NoticeMissed => {
+            let slot = effect.slot.map_or_else(String::new, |slot| slot.to_string());
+            format!("{name} missed slots, the last one at {slot}.")
+        }
+        EffectKind::PingStart
+        | EffectKind::PingSuccess
+        | EffectKind::PingFail
+        | EffectKind::PingLog => name,
+    }
+}
