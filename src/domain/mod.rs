@@ -6,4 +6,7 @@ pub mod classify;
 pub mod definition;
 pub mod event;
 pub mod line;
+pub mod retry;
 pub mod slot;
+pub mod template;
+pub mod verdict;
