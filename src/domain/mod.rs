@@ -2,6 +2,7 @@
 
 pub mod cause;
 pub mod class;
+pub mod classify;
 pub mod cron;
 mod daylight;
 pub mod definition;
@@ -11,7 +12,9 @@ pub mod execution;
 pub mod interface;
 pub mod line;
 pub mod policy;
+pub mod retry;
 pub mod schedule;
 pub mod slot;
 pub mod template;
 pub mod timing;
+pub mod verdict;

@@ -1,1 +1,25 @@
-//! To be written.
+//! Running jobs: commands, shell texts and HTTP calls, from their start to the line that says why they ended.
+//!
+//! [`run_attempt`] is the way in. Output goes through a [`Scribe`] (redaction, lines, classification, limit). Nothing of a
+//! command outlives its attempt, see [`Processes`]. The daemon sets its umask to 077, which commands inherit.
+
+mod attempt;
+mod call;
+mod command;
+mod credentials;
+mod process;
+mod processes;
+mod procfs;
+mod redact;
+mod scribe;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
+pub use attempt::{AttemptContext, AttemptReport, JobSettings, run_attempt};
+pub use call::Caller;
+pub use credentials::{CredentialDirs, CredentialError, Secret, Value};
+pub use processes::Processes;
+pub use redact::{MASK, Redactor, names_a_secret};
+pub use scribe::{Scribe, ScribeNews, ScribeParts, ScribeSummary};

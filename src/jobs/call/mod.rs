@@ -1,0 +1,253 @@
+//! One HTTP call: prepared, sent, redirected, judged; each request with its answer is one line of the log (S3-4).
+
+mod client;
+mod exchange;
+mod fault;
+mod request;
+#[cfg(test)]
+mod tests;
+
+pub use client::Caller;
+
+use std::time::Duration;
+
+use reqwest::header::{LOCATION, RETRY_AFTER};
+use reqwest::{Response, StatusCode, Url};
+use tokio::time::{Instant, sleep_until};
+
+use self::exchange::{Answer, Exchange};
+use self::fault::Finding;
+use self::request::Prepared;
+use super::attempt::{AttemptContext, Ran};
+use super::process::TICK;
+use super::scribe::Scribe;
+use crate::domain::cause::Cause;
+use crate::domain::class::Level;
+use crate::domain::definition::{Http, Schedule};
+use crate::domain::retry;
+use crate::domain::verdict::{CallFault, End};
+
+/// More redirects than this are a loop.
+const REDIRECTS_MAX: usize = 10;
+
+/// Bytes of an unexpected answer that are kept in the exchange: enough to see a maintenance page or an error object.
+const EXCERPT_BYTES: usize = 2048;
+
+/// Runs the schedule's call to its end.
+pub(super) async fn run(
+    context: &AttemptContext,
+    schedule: &Schedule,
+    http: &Http,
+    scribe: &mut Scribe,
+) -> Ran {
+    let mut learn = |secrets: &[_]| scribe.learn(secrets);
+    let prepared = match request::prepare(context, schedule, http, &mut learn) {
+        Ok(prepared) => prepared,
+        Err(end) => return Ran::ended(end),
+    };
+    let mut call = Call {
+        context,
+        http,
+        repeatable: prepared.is_repeatable(),
+        templated: prepared.templated,
+        under_way: None,
+        retry_after: None,
+    };
+    let timeout = schedule.timeout_ms.map(Duration::from_millis);
+    let deadline = timeout.map(|timeout| Instant::now() + timeout);
+    let ended = tokio::select! {
+        biased;
+        () = context.cancel.cancelled() => Err(End::Cancelled),
+        () = expired(deadline) => Err(End::TimedOut { limit: timeout.unwrap_or_default() }),
+        end = call.converse(prepared, scribe) => Ok(end),
+    };
+    match ended {
+        Ok(end) => call.ran(end),
+        Err(end) => call.broken_off(end, scribe),
+    }
+}
+
+async fn expired(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// One call with its redirects.
+struct Call<'a> {
+    context: &'a AttemptContext,
+    http: &'a Http,
+    repeatable: bool,
+    templated: bool,
+    /// The request whose answer is awaited.
+    under_way: Option<Exchange>,
+    retry_after: Option<Duration>,
+}
+
+impl Call<'_> {
+    fn ran(&self, end: End) -> Ran {
+        let status = match end {
+            End::Answered { status, .. } => Some(i32::from(status)),
+            _ => None,
+        };
+        Ran { exit_code: status, retry_after: self.retry_after, ..Ran::ended(end) }
+    }
+
+    /// Daybook gave the call up: the exchange says what it was waiting for.
+    fn broken_off(&mut self, end: End, scribe: &mut Scribe) -> Ran {
+        if let Some(exchange) = self.under_way.take() {
+            match &end {
+                End::TimedOut { limit } => {
+                    let words =
+                        format!("no answer within {}", crate::domain::verdict::spoken(*limit));
+                    exchange.failed(
+                        &Finding::new(Cause::ExtNetTimeout, words),
+                        Answer::default(),
+                        scribe,
+                    );
+                }
+                _ => exchange.given_up("cancelled before the answer was complete", scribe),
+            }
+        }
+        Ran { repeatable: self.repeatable, ..Ran::ended(end) }
+    }
+
+    async fn converse(&mut self, mut prepared: Prepared, scribe: &mut Scribe) -> End {
+        let caller = &self.context.settings.caller;
+        for _ in 0..=REDIRECTS_MAX {
+            let request = match prepared.build(caller) {
+                Ok(request) => request,
+                Err(end) => return end,
+            };
+            self.under_way = Some(Exchange::begin(&request, prepared.body_bytes()));
+            let response = match caller.client().execute(request).await {
+                Ok(response) => response,
+                Err(err) => {
+                    return self.unanswered(&prepared.url, &err, Answer::default(), scribe).await;
+                }
+            };
+            caller.has_resolved(&prepared.url);
+            let mut answer = Answer::of(&response);
+            self.note_retry_after(&response);
+            let status = response.status();
+            let target = redirect_target(&response, self.http);
+            let url = prepared.url.clone();
+            if let Err(err) =
+                read_body(response, self.http.max_body_bytes, &mut answer, scribe).await
+            {
+                return self.unanswered(&url, &err, answer, scribe).await;
+            }
+            let Some(target) = target else { return self.judge(status, answer, scribe) };
+            if let Err(why) = prepared.follow(status, target, scribe.secrets()) {
+                return self.reject(status, Finding::new(Cause::CfgEndpoint, why), answer, scribe);
+            }
+            if let Some(exchange) = self.under_way.take() {
+                exchange.answered(answer, scribe);
+            }
+        }
+        let why = format!("more than {REDIRECTS_MAX} redirects; check the address");
+        self.under_way = None;
+        let fault = Finding::new(Cause::CfgEndpoint, why);
+        let class = Some(fault.cause.class());
+        scribe.note(Level::Error, class, Some(fault.cause), &fault.words, None);
+        End::Unanswered { fault: CallFault { cause: fault.cause, retryable: false } }
+    }
+
+    fn note_retry_after(&mut self, response: &Response) {
+        let value = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+        let now = self.context.clock.now();
+        self.retry_after = value.and_then(|value| retry::retry_after(value, now));
+    }
+
+    fn judge(&mut self, status: StatusCode, answer: Answer, scribe: &mut Scribe) -> End {
+        let code = status.as_u16();
+        let expected = if self.http.expect.is_empty() {
+            status.is_success()
+        } else {
+            self.http.expect.contains(&code)
+        };
+        if !expected {
+            let finding = fault::of_status(status, &answer, self.templated);
+            return self.reject(status, finding, answer, scribe);
+        }
+        if let Some(exchange) = self.under_way.take() {
+            exchange.answered(answer, scribe);
+        }
+        End::Answered { status: code, fault: None }
+    }
+
+    fn reject(
+        &mut self,
+        status: StatusCode,
+        finding: Finding,
+        answer: Answer,
+        scribe: &mut Scribe,
+    ) -> End {
+        let harmless = self.repeatable || matches!(status.as_u16(), 429 | 503 | 529);
+        let retryable = fault::may_pass(finding.cause) && harmless;
+        let fault = Some(CallFault { cause: finding.cause, retryable });
+        if let Some(exchange) = self.under_way.take() {
+            exchange.failed(&finding, answer, scribe);
+        }
+        End::Answered { status: status.as_u16(), fault }
+    }
+
+    async fn unanswered(
+        &mut self,
+        url: &Url,
+        err: &reqwest::Error,
+        answer: Answer,
+        scribe: &mut Scribe,
+    ) -> End {
+        let caller = &self.context.settings.caller;
+        let finding = fault::of_error(err, url, caller).await;
+        // While no connection stands, nothing can have been carried out.
+        let harmless = self.repeatable || (err.is_connect() && !answer.has_begun());
+        let retryable = fault::may_pass(finding.cause) && harmless;
+        let cause = finding.cause;
+        if let Some(exchange) = self.under_way.take() {
+            exchange.failed(&finding, answer, scribe);
+        }
+        End::Unanswered { fault: CallFault { cause, retryable } }
+    }
+}
+
+/// Reads the body up to `max` bytes, without keeping more than its beginning.
+async fn read_body(
+    mut response: Response,
+    max: u64,
+    answer: &mut Answer,
+    scribe: &mut Scribe,
+) -> Result<(), reqwest::Error> {
+    let mut tick = tokio::time::interval(TICK);
+    loop {
+        let chunk = tokio::select! {
+            biased;
+            chunk = response.chunk() => chunk?,
+            _ = tick.tick() => {
+                scribe.cut();
+                continue;
+            }
+        };
+        let Some(chunk) = chunk else { return Ok(()) };
+        answer.add(&chunk, EXCERPT_BYTES);
+        if answer.bytes >= max {
+            answer.bytes = max;
+            answer.cut = true;
+            return Ok(());
+        }
+    }
+}
+
+/// Where the answer sends us; none when it does not, or when the file expects that very status.
+fn redirect_target(response: &Response, http: &Http) -> Option<Url> {
+    let status = response.status();
+    if !matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
+        || http.expect.contains(&status.as_u16())
+    {
+        return None;
+    }
+    let location = response.headers().get(LOCATION)?.to_str().ok()?;
+    response.url().join(location).ok()
+}

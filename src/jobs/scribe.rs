@@ -1,0 +1,517 @@
+//! From a command's bytes to its log: redaction, lines, classification, the limit, and what the attempt said.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::credentials::Secret;
+use super::redact::{RedactedStream, Redactor};
+use crate::clock::Clock;
+use crate::domain::cause::Cause;
+use crate::domain::class::{Class, Level, Source};
+use crate::domain::classify::{Classifier, Session, surely_plain};
+use crate::domain::event::{ErrorCounts, FirstError};
+use crate::domain::line::LINE_MAX_BYTES;
+use crate::domain::verdict::{Closing, Said};
+use crate::instant::Instant;
+use crate::store::lines::{LinesError, LogWriter, NewLine};
+
+/// Characters of the first error's text that go into its event.
+const FIRST_ERROR_MAX_CHARS: usize = 2000;
+
+/// What a [`Scribe`] is made of.
+pub struct ScribeParts {
+    /// Where the lines go.
+    pub writer: LogWriter,
+    /// The interface's rules and the built-in ones.
+    pub classifier: Arc<Classifier>,
+    /// What must not be written. Each attempt adds the credentials that it reads.
+    pub secrets: Redactor,
+    /// When a line was read.
+    pub clock: Arc<dyn Clock>,
+    /// After so many bytes of text only error lines are kept.
+    pub max_log_bytes: u64,
+    /// Where facts go that cannot wait for the end.
+    pub seen: mpsc::UnboundedSender<ScribeNews>,
+}
+
+/// A fact that cannot wait for the end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ScribeNews {
+    /// The first error line of an attempt that is no cascade. Handed to the writer, maybe not yet on disk.
+    FirstError(FirstError),
+    /// The limit was reached.
+    Limited {
+        /// The last line kept before.
+        line: u64,
+        /// The limit, in bytes.
+        max_bytes: u64,
+    },
+}
+
+/// What an execution's log amounts to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ScribeSummary {
+    /// Lines.
+    pub lines: u64,
+    /// Bytes of text.
+    pub bytes: u64,
+    /// BLAKE3 over the hashes of the chunks, in order.
+    pub hash: [u8; 32],
+    /// Error lines by class, over all attempts.
+    pub errors: ErrorCounts,
+}
+
+/// Writes one execution's log.
+///
+/// A line ends at a line feed; a carriage return before it belongs to the line end, any other byte stays. What is not
+/// UTF-8 is shown as `\xNN`. A line of more than 64 KiB is split: each further part has the first one's level, class
+/// and cause, and `continues` in its fields names the first one's number; it counts as no further error.
+pub struct Scribe {
+    writer: LogWriter,
+    own_rules: bool,
+    session: Session,
+    secrets: Redactor,
+    clock: Arc<dyn Clock>,
+    max_log_bytes: u64,
+    seen: mpsc::UnboundedSender<ScribeNews>,
+    attempt: u32,
+    streams: [Stream; 2],
+    /// The newest judged line was plain information, so a plain block cannot be the rest of a trace.
+    quiet: bool,
+    limited: bool,
+    dropped_lines: u64,
+    dropped_bytes: u64,
+    errors: ErrorCounts,
+    said: Said,
+    failure: Option<LinesError>,
+}
+
+/// What is left of one output stream between two blocks.
+#[derive(Default)]
+struct Stream {
+    redacted: RedactedStream,
+    partial: Vec<u8>,
+    begun: Option<Begun>,
+}
+
+/// The first part of a line that goes on.
+#[derive(Clone, Copy)]
+struct Begun {
+    line: u64,
+    level: Level,
+    class: Option<Class>,
+    cause: Option<Cause>,
+    kept: bool,
+}
+
+impl Scribe {
+    /// Begins an execution's log, with its first attempt.
+    pub fn new(parts: ScribeParts) -> Self {
+        Self {
+            writer: parts.writer,
+            own_rules: parts.classifier.has_own_rules(),
+            session: Session::new(parts.classifier),
+            secrets: parts.secrets,
+            clock: parts.clock,
+            max_log_bytes: parts.max_log_bytes,
+            seen: parts.seen,
+            attempt: 1,
+            streams: [Stream::default(), Stream::default()],
+            quiet: true,
+            limited: false,
+            dropped_lines: 0,
+            dropped_bytes: 0,
+            errors: ErrorCounts::default(),
+            said: Said::default(),
+            failure: None,
+        }
+    }
+
+    /// What is replaced before anything is written.
+    pub const fn secrets(&self) -> &Redactor {
+        &self.secrets
+    }
+
+    /// Replaces `secrets` as well from now on.
+    pub fn learn(&mut self, secrets: &[Secret]) {
+        self.secrets.learn(secrets);
+    }
+
+    /// Begins attempt `n`, counted from 1. Errors of earlier ones stay in the log and in the counts.
+    pub fn begin_attempt(&mut self, n: u32) {
+        if n != self.attempt {
+            self.session.next_attempt();
+        }
+        self.attempt = n;
+        self.quiet = true;
+        self.said = Said::default();
+    }
+
+    /// Takes a block of output and waits until the writer can take more.
+    pub async fn output(&mut self, source: Source, block: &[u8]) {
+        self.take(source, block);
+        self.ready().await;
+    }
+
+    /// Waits until the writer can take more. Nothing is lost when the wait is given up.
+    pub async fn ready(&mut self) {
+        if self.failure.is_none()
+            && let Err(err) = self.writer.ready().await
+        {
+            self.failure = Some(err);
+        }
+    }
+
+    /// Takes a block of output. The caller then awaits [`Scribe::ready`].
+    pub fn take(&mut self, source: Source, block: &[u8]) {
+        let slot = usize::from(source == Source::Stderr);
+        let mut stream = std::mem::take(&mut self.streams[slot]);
+        let at = self.clock.now();
+        let clean = stream.redacted.push(&self.secrets, block);
+        self.cut_into_lines(&mut stream, source, at, &clean);
+        self.streams[slot] = stream;
+    }
+
+    /// Hands on what is buffered: the tick of 250 ms.
+    pub fn cut(&mut self) {
+        self.writer.cut();
+    }
+
+    /// The attempt's output is over: a last line without its end is a line.
+    pub fn end_output(&mut self) {
+        let at = self.clock.now();
+        for (slot, source) in [Source::Stdout, Source::Stderr].into_iter().enumerate() {
+            let mut stream = std::mem::take(&mut self.streams[slot]);
+            let rest = stream.redacted.finish(&self.secrets);
+            self.cut_into_lines(&mut stream, source, at, &rest);
+            if !stream.partial.is_empty() {
+                self.end_partial(&mut stream, source, at);
+            }
+        }
+        if self.dropped_lines > 0 {
+            let text = format!(
+                "max_log: {} lines with {} bytes were not kept",
+                self.dropped_lines, self.dropped_bytes
+            );
+            (self.dropped_lines, self.dropped_bytes) = (0, 0);
+            self.note(Level::Warning, None, None, &text, None);
+        }
+    }
+
+    /// Writes a line of Daybook's own and returns its number. Secrets are replaced in it as well.
+    pub fn note(
+        &mut self,
+        level: Level,
+        class: Option<Class>,
+        cause: Option<Cause>,
+        text: &str,
+        fields: Option<serde_json::Value>,
+    ) -> u64 {
+        self.own_line(
+            &Closing { level, class, cause, cascade_of: None, text: text.to_owned() },
+            fields,
+        )
+    }
+
+    /// Writes the attempt's last line and returns its number.
+    pub fn close_attempt(&mut self, closing: &Closing) -> u64 {
+        self.own_line(closing, None)
+    }
+
+    /// What the attempt's lines said up to now.
+    pub const fn attempt_summary(&self) -> &Said {
+        &self.said
+    }
+
+    /// Ends the log; all of it is on disk then.
+    ///
+    /// # Errors
+    /// [`LinesError`] when any line could not be written.
+    pub async fn finish(mut self) -> Result<ScribeSummary, LinesError> {
+        self.end_output();
+        let summary = self.writer.finish().await;
+        match self.failure {
+            Some(failure) => Err(failure),
+            None => summary.map(|summary| ScribeSummary {
+                lines: summary.lines,
+                bytes: summary.bytes,
+                hash: summary.hash,
+                errors: self.errors,
+            }),
+        }
+    }
+
+    fn own_line(&mut self, line: &Closing, fields: Option<serde_json::Value>) -> u64 {
+        let text = self.secrets.text(&line.text).into_owned();
+        let fields = fields.map(|fields| self.secrets.json(fields));
+        let number = self.writer.push(NewLine {
+            at: self.clock.now(),
+            attempt: self.attempt,
+            source: Source::Daybook,
+            level: line.level,
+            class: line.class,
+            cause: line.cause,
+            text: &text,
+            cascade_of: line.cascade_of,
+            fields: fields.as_ref(),
+        });
+        if line.level == Level::Error
+            && let Some(class) = line.class
+        {
+            self.notice(number, class, line.cause, &text);
+        }
+        number
+    }
+
+    fn cut_into_lines(&mut self, stream: &mut Stream, source: Source, at: Instant, bytes: &[u8]) {
+        let mut rest = bytes;
+        if !stream.partial.is_empty() || stream.begun.is_some() {
+            let Some(end) = memchr::memchr(b'\n', rest) else {
+                self.extend_partial(stream, source, at, rest);
+                return;
+            };
+            self.extend_partial(stream, source, at, &rest[..end]);
+            self.end_partial(stream, source, at);
+            rest = &rest[end + 1..];
+        }
+        let whole = memchr::memrchr(b'\n', rest).map_or(0, |end| end + 1);
+        if whole > 0 {
+            self.whole_lines(source, at, &rest[..whole]);
+        }
+        self.extend_partial(stream, source, at, &rest[whole..]);
+    }
+
+    fn extend_partial(&mut self, stream: &mut Stream, source: Source, at: Instant, bytes: &[u8]) {
+        let mut rest = bytes;
+        while stream.partial.len() + rest.len() > LINE_MAX_BYTES {
+            let (fits, more) = rest.split_at(LINE_MAX_BYTES - stream.partial.len());
+            stream.partial.extend_from_slice(fits);
+            rest = more;
+            let whole = whole_characters(&stream.partial);
+            let carry = stream.partial.split_off(whole);
+            let part = std::mem::replace(&mut stream.partial, carry);
+            stream.begun = Some(self.part(source, at, &part, stream.begun));
+        }
+        stream.partial.extend_from_slice(rest);
+    }
+
+    fn end_partial(&mut self, stream: &mut Stream, source: Source, at: Instant) {
+        let begun = stream.begun.take();
+        let line = without_return(&stream.partial);
+        if begun.is_none() || !line.is_empty() {
+            self.part(source, at, line, begun);
+        }
+        stream.partial.clear();
+    }
+
+    /// Takes lines that all end inside `bytes`.
+    fn whole_lines(&mut self, source: Source, at: Instant, bytes: &[u8]) {
+        let plain = self.quiet && !self.own_rules && surely_plain(bytes);
+        let mut start = 0;
+        for end in memchr::memchr_iter(b'\n', bytes) {
+            let line = without_return(&bytes[start..end]);
+            start = end + 1;
+            if line.len() > LINE_MAX_BYTES {
+                self.long_line(source, at, line);
+            } else if plain {
+                self.plain_line(source, at, line);
+            } else {
+                self.part(source, at, line, None);
+            }
+        }
+    }
+
+    fn long_line(&mut self, source: Source, at: Instant, line: &[u8]) {
+        let mut stream = Stream::default();
+        self.extend_partial(&mut stream, source, at, line);
+        self.end_partial(&mut stream, source, at);
+    }
+
+    fn plain_line(&mut self, source: Source, at: Instant, line: &[u8]) {
+        if self.limited {
+            self.drop_line(line.len());
+            return;
+        }
+        let text = visible(line);
+        if text.len() > LINE_MAX_BYTES {
+            self.part(source, at, line, None);
+            return;
+        }
+        self.writer.push(NewLine {
+            at,
+            attempt: self.attempt,
+            source,
+            level: Level::Info,
+            class: None,
+            cause: None,
+            text: &text,
+            cascade_of: None,
+            fields: None,
+        });
+        self.check_limit();
+    }
+
+    /// Takes one line, or a part of one; `begun` is its first part. Escapes may make it longer than a line may be.
+    fn part(&mut self, source: Source, at: Instant, bytes: &[u8], begun: Option<Begun>) -> Begun {
+        let text = visible(bytes);
+        let mut pieces = pieces(&text);
+        let mut begun = match begun {
+            Some(begun) => begun,
+            None => self.judged(source, at, pieces.next().unwrap_or_default()),
+        };
+        for piece in pieces {
+            self.continuation(source, at, piece, &mut begun);
+        }
+        begun
+    }
+
+    fn judged(&mut self, source: Source, at: Instant, text: &str) -> Begun {
+        let number = self.writer.lines() + 1;
+        let judgement = self.session.judge(number, source, text);
+        self.quiet = judgement.level == Level::Info && judgement.class.is_none();
+        let begun = Begun {
+            line: number,
+            level: judgement.level,
+            class: judgement.class,
+            cause: judgement.cause,
+            kept: !self.limited || judgement.level == Level::Error,
+        };
+        if !begun.kept {
+            self.drop_line(text.len());
+            return begun;
+        }
+        // Taking a JSON line apart undoes its escapes, which may bring a secret to light.
+        let text = judgement.text.map_or_else(
+            || Cow::Borrowed(text),
+            |text| Cow::Owned(self.secrets.text(&text).into_owned()),
+        );
+        let fields = judgement.fields.map(|fields| self.secrets.json(fields));
+        let line = self.writer.push(NewLine {
+            at,
+            attempt: self.attempt,
+            source,
+            level: judgement.level,
+            class: judgement.class,
+            cause: judgement.cause,
+            text: pieces(&text).next().unwrap_or_default(),
+            cascade_of: judgement.cascade_of,
+            fields: fields.as_ref(),
+        });
+        if judgement.level == Level::Error {
+            self.said.marked_error |= judgement.marked;
+            if let Some(class) = judgement.class {
+                self.notice(line, class, judgement.cause, &text);
+            }
+        }
+        self.check_limit();
+        Begun { line, ..begun }
+    }
+
+    fn continuation(&mut self, source: Source, at: Instant, text: &str, begun: &mut Begun) {
+        if !begun.kept {
+            self.drop_line(text.len());
+            return;
+        }
+        self.writer.push(NewLine {
+            at,
+            attempt: self.attempt,
+            source,
+            level: begun.level,
+            class: begun.class,
+            cause: begun.cause,
+            text,
+            cascade_of: None,
+            fields: Some(&serde_json::json!({ "continues": begun.line })),
+        });
+        self.check_limit();
+        begun.kept = !self.limited || begun.level == Level::Error;
+    }
+
+    fn drop_line(&mut self, bytes: usize) {
+        self.dropped_lines += 1;
+        self.dropped_bytes += bytes as u64;
+    }
+
+    fn check_limit(&mut self) {
+        if self.limited || self.writer.bytes() < self.max_log_bytes {
+            return;
+        }
+        self.limited = true;
+        let (line, max_bytes) = (self.writer.lines(), self.max_log_bytes);
+        let text = format!(
+            "the log has reached its limit of {max_bytes} bytes (`max_log`); from here on only error lines are kept"
+        );
+        self.note(Level::Warning, None, None, &text, None);
+        self.tell(ScribeNews::Limited { line, max_bytes });
+    }
+
+    fn notice(&mut self, line: u64, class: Class, cause: Option<Cause>, text: &str) {
+        self.errors.add(class);
+        if class == Class::Cascade || self.said.first_error.is_some() {
+            return;
+        }
+        let cause = cause.unwrap_or(Cause::TecUnclassified);
+        let text = text.chars().take(FIRST_ERROR_MAX_CHARS).collect();
+        let first = FirstError { line, class, cause, text };
+        self.said.first_error = Some(first.clone());
+        // People look at an error at once: it need not wait for the next tick.
+        self.writer.cut();
+        self.tell(ScribeNews::FirstError(first));
+    }
+
+    fn tell(&self, news: ScribeNews) {
+        if self.seen.send(news).is_err() {
+            tracing::debug!("nobody waits for news of this log any more");
+        }
+    }
+}
+
+fn without_return(line: &[u8]) -> &[u8] {
+    line.strip_suffix(b"\r").unwrap_or(line)
+}
+
+/// How many bytes of `bytes` end with a whole character, so that a split does not tear one apart.
+fn whole_characters(bytes: &[u8]) -> usize {
+    match std::str::from_utf8(&bytes[bytes.len().saturating_sub(4)..]) {
+        Ok(_) => bytes.len(),
+        Err(_) => (1..4.min(bytes.len()))
+            .map(|back| bytes.len() - back)
+            .find(|at| {
+                let tail = std::str::from_utf8(&bytes[*at..]);
+                tail.is_err_and(|err| err.valid_up_to() == 0 && err.error_len().is_none())
+            })
+            .unwrap_or(bytes.len()),
+    }
+}
+
+/// The bytes as text; those that are not UTF-8 as `\xNN`.
+fn visible(bytes: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => {
+            let mut text = String::with_capacity(bytes.len() + 32);
+            for chunk in bytes.utf8_chunks() {
+                text.push_str(chunk.valid());
+                for byte in chunk.invalid() {
+                    write!(text, "\\x{byte:02X}").expect("writing to a string cannot fail");
+                }
+            }
+            Cow::Owned(text)
+        }
+    }
+}
+
+/// `text` in pieces of at most 64 KiB; one empty piece for an empty text.
+fn pieces(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = Some(text);
+    std::iter::from_fn(move || {
+        let text = rest?;
+        let end = text.floor_char_boundary(LINE_MAX_BYTES);
+        let (piece, more) = text.split_at(end);
+        rest = (!more.is_empty()).then_some(more);
+        Some(piece)
+    })
+}
