@@ -1,0 +1,345 @@
+//! Performs executions for the engine: attempt after attempt, the waits between them, and the end.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::attempt::{AttemptContext, AttemptReport, JobSettings, run_attempt};
+use super::redact::Redactor;
+use super::scribe::{Scribe, ScribeNews, ScribeParts, ScribeSummary};
+use crate::clock::{Clock, Woke};
+use crate::domain::cause::Cause;
+use crate::domain::class::{Class, Level};
+use crate::domain::classify::Classifier;
+use crate::domain::definition;
+use crate::domain::event::{AttemptEnded, ErrorCounts, FirstError, LogLimited, Outcome, RetryPlanned};
+use crate::domain::execution::{Command, Conclusion};
+use crate::domain::retry;
+use crate::domain::verdict::{self, End, Said};
+use crate::engine::ports::{BoxFuture, Performer, Reporter, Unfinished, Work};
+use crate::ids::InterfaceId;
+use crate::store::lines::{LineQuery, LineStore, LinesError, NewLine};
+
+/// Lines read at once when a log is summed up after an interruption.
+const PAGE: usize = 1_000;
+
+/// Performs executions on this machine.
+#[derive(Clone)]
+pub struct LocalPerformer(Arc<Shared>);
+
+struct Shared {
+    lines: LineStore,
+    settings: Arc<JobSettings>,
+    clock: Arc<dyn Clock>,
+    /// A number from 0 to 1, fresh each time.
+    jitter: Box<dyn Fn() -> f64 + Send + Sync>,
+    classifiers: Mutex<HashMap<InterfaceId, (u32, Arc<Classifier>)>>,
+    builtin: Arc<Classifier>,
+}
+
+impl LocalPerformer {
+    /// A performer that writes to `lines`. `jitter` gives a fresh number from 0 to 1.
+    pub fn new(
+        lines: LineStore,
+        settings: Arc<JobSettings>,
+        clock: Arc<dyn Clock>,
+        jitter: Box<dyn Fn() -> f64 + Send + Sync>,
+    ) -> Self {
+        let builtin = Arc::new(Classifier::builtin());
+        let classifiers = Mutex::new(HashMap::new());
+        Self(Arc::new(Shared { lines, settings, clock, jitter, classifiers, builtin }))
+    }
+}
+
+impl Performer for LocalPerformer {
+    fn perform(&self, work: Work, reporter: Reporter) -> BoxFuture<()> {
+        let shared = Arc::clone(&self.0);
+        Box::pin(async move { shared.perform(work, &reporter).await })
+    }
+
+    fn conclude(&self, work: Work, why: Unfinished) -> BoxFuture<Conclusion> {
+        let shared = Arc::clone(&self.0);
+        Box::pin(async move { shared.conclude(&work, why).await })
+    }
+}
+
+impl Shared {
+    async fn perform(&self, work: Work, reporter: &Reporter) {
+        let (seen, mut news) = mpsc::unbounded_channel();
+        let mut scribe = self.scribe(&work, seen);
+        let Some(mut context) = self.context(&work) else {
+            let report = self.without_definition(&mut scribe);
+            return self.close(scribe, report, 1, reporter).await;
+        };
+        loop {
+            let report = self.attempt(&context, &mut scribe, &mut news, reporter).await;
+            let Some(planned) = self.retry(&context, &report) else {
+                return self.close(scribe, report, context.attempt, reporter).await;
+            };
+            let delay = Duration::from_millis(planned.delay_ms);
+            let text = format!("attempt {} follows in {}", planned.attempt, verdict::spoken(delay));
+            scribe.note(Level::Info, None, None, &text, None);
+            scribe.cut();
+            let again = planned.at;
+            reporter.tell(vec![ended(context.attempt, &report), Command::PlanRetry(planned)]);
+            tokio::select! {
+                () = wait_until(&*self.clock, again) => (),
+                () = context.cancel.cancelled() => {
+                    let report = cancelled_between(&mut scribe);
+                    return self.conclude_with(scribe, &report, reporter).await;
+                }
+            }
+            context.attempt += 1;
+            reporter.record(vec![Command::StartAttempt]).await;
+        }
+    }
+
+    /// Runs one attempt and passes on at once what cannot wait for its end.
+    async fn attempt(
+        &self,
+        context: &AttemptContext,
+        scribe: &mut Scribe,
+        news: &mut mpsc::UnboundedReceiver<ScribeNews>,
+        reporter: &Reporter,
+    ) -> AttemptReport {
+        let attempt = run_attempt(context, scribe);
+        tokio::pin!(attempt);
+        let report = loop {
+            tokio::select! {
+                report = &mut attempt => break report,
+                Some(seen) = news.recv() => reporter.tell(vec![happened(seen)]),
+            }
+        };
+        while let Ok(seen) = news.try_recv() {
+            reporter.tell(vec![happened(seen)]);
+        }
+        report
+    }
+
+    fn retry(&self, context: &AttemptContext, report: &AttemptReport) -> Option<RetryPlanned> {
+        let policy = &context.interface.schedules.get(&context.schedule)?.retry;
+        let AttemptReport { outcome, class, retryable, retry_after, .. } = *report;
+        let ended = retry::Ended { attempt: context.attempt, outcome, class, retryable };
+        if context.cancel.is_cancelled() || !retry::follows(policy, ended) {
+            return None;
+        }
+        let attempt = context.attempt + 1;
+        let delay = retry::delay(policy, attempt, retry_after, (self.jitter)());
+        let delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+        let asked = retry_after.is_some_and(|asked| asked >= delay);
+        Some(RetryPlanned { attempt, at: self.clock.now() + delay, delay_ms, asked })
+    }
+
+    async fn close(&self, scribe: Scribe, report: AttemptReport, attempt: u32, reporter: &Reporter) {
+        let ended = ended(attempt, &report);
+        let close = Command::Close(finish(scribe, &report).await);
+        reporter.tell(vec![ended, close]);
+    }
+
+    async fn conclude_with(&self, scribe: Scribe, report: &AttemptReport, reporter: &Reporter) {
+        let close = Command::Close(finish(scribe, report).await);
+        reporter.tell(vec![close]);
+    }
+
+    fn scribe(&self, work: &Work, seen: mpsc::UnboundedSender<ScribeNews>) -> Scribe {
+        let schedule = schedule_of(work);
+        Scribe::new(ScribeParts {
+            writer: self.lines.writer(work.execution),
+            classifier: self.classifier(work),
+            secrets: Redactor::none(),
+            clock: Arc::clone(&self.clock),
+            max_log_bytes: schedule.map_or(u64::MAX, |schedule| schedule.max_log_bytes),
+            seen,
+        })
+    }
+
+    fn context(&self, work: &Work) -> Option<AttemptContext> {
+        Some(AttemptContext {
+            execution: work.execution,
+            attempt: 1,
+            interface: Arc::clone(work.interface.as_ref()?),
+            schedule: work.opened.schedule.schedule.clone(),
+            opened: Arc::clone(&work.opened),
+            settings: Arc::clone(&self.settings),
+            clock: Arc::clone(&self.clock),
+            cancel: work.cancel.clone(),
+        })
+    }
+
+    /// The classifier with an interface's own rules, compiled once for each definition version.
+    fn classifier(&self, work: &Work) -> Arc<Classifier> {
+        let Some(interface) = work.interface.as_ref().filter(|interface| !interface.rules.is_empty()) else {
+            return Arc::clone(&self.builtin);
+        };
+        let version = work.opened.definition_version;
+        let mut known = self.classifiers.lock().unwrap_or_else(PoisonError::into_inner);
+        match known.get(&interface.id) {
+            Some((compiled, classifier)) if *compiled == version => Arc::clone(classifier),
+            Some(_) | None => {
+                // The files' check compiled the same rules.
+                let classifier = Classifier::new(&interface.rules).map_or_else(|_| Arc::clone(&self.builtin), Arc::new);
+                known.insert(interface.id.clone(), (version, Arc::clone(&classifier)));
+                classifier
+            }
+        }
+    }
+
+    fn without_definition(&self, scribe: &mut Scribe) -> AttemptReport {
+        scribe.begin_attempt(1);
+        let why = "the definition that it was opened with cannot be read by this version".to_owned();
+        judged(scribe, End::NotStarted { cause: Cause::CfgLocal, why })
+    }
+
+    /// Adds the closing line to a log whose execution is not performed any further, and sums the log up.
+    async fn conclude(&self, work: &Work, why: Unfinished) -> Conclusion {
+        match self.write_conclusion(work, why).await {
+            Ok(conclusion) => conclusion,
+            Err(err) => unwritten(&err),
+        }
+    }
+
+    async fn write_conclusion(&self, work: &Work, why: Unfinished) -> Result<Conclusion, LinesError> {
+        let (mut errors, first_error) = self.errors_of(work)?;
+        let end = match why {
+            Unfinished::Interrupted => End::Interrupted,
+            Unfinished::CancelledInQueue => End::Cancelled,
+        };
+        let said = Said { first_error, marked_error: false };
+        let verdict = verdict::judge(&end, Duration::ZERO, &[], &said);
+        let mut writer = self.lines.reopen_writer(work.execution)?;
+        let closing = &verdict.closing;
+        let line = writer.push(NewLine {
+            at: self.clock.now(),
+            attempt: work.attempts.max(1),
+            source: crate::domain::class::Source::Daybook,
+            level: closing.level,
+            class: closing.class,
+            cause: closing.cause,
+            text: &closing.text,
+            cascade_of: closing.cascade_of,
+            fields: None,
+        });
+        let summary = writer.finish().await?;
+        if let (Level::Error, Some(class)) = (closing.level, closing.class) {
+            errors.add(class);
+        }
+        let own = closing.class.zip(closing.cause);
+        let own = own.map(|(class, cause)| FirstError { line, class, cause, text: closing.text.clone() });
+        Ok(Conclusion {
+            outcome: verdict.outcome,
+            class: verdict.class,
+            cause: verdict.cause,
+            exit_code: None,
+            lines: summary.lines,
+            errors,
+            first_error: if verdict.outcome == Outcome::Ko { said.first_error.or(own) } else { None },
+            log_hash: summary.hash,
+        })
+    }
+
+    /// Error lines by class, and the first one of the last attempt that is no cascade.
+    fn errors_of(&self, work: &Work) -> Result<(ErrorCounts, Option<FirstError>), LinesError> {
+        let mut counts = ErrorCounts::default();
+        let mut first = None;
+        let mut after = 0;
+        loop {
+            let query = LineQuery { after, limit: PAGE, errors_only: true, ..LineQuery::default() };
+            let lines = self.lines.read(work.execution, &query)?;
+            for line in &lines {
+                let Some(class) = line.class else { continue };
+                counts.add(class);
+                if first.is_none() && class != Class::Cascade && line.attempt == work.attempts {
+                    let cause = line.cause.unwrap_or(Cause::TecUnclassified);
+                    first = Some(FirstError { line: line.line, class, cause, text: line.text.clone() });
+                }
+            }
+            match lines.last() {
+                Some(last) if lines.len() == PAGE => after = last.line,
+                Some(_) | None => return Ok((counts, first)),
+            }
+        }
+    }
+}
+
+fn schedule_of(work: &Work) -> Option<&definition::Schedule> {
+    work.interface.as_ref()?.schedules.get(&work.opened.schedule.schedule)
+}
+
+fn happened(seen: ScribeNews) -> Command {
+    match seen {
+        ScribeNews::FirstError(error) => Command::SeeError(error),
+        ScribeNews::Limited { line, max_bytes } => Command::LimitLog(LogLimited { line, max_bytes }),
+    }
+}
+
+fn ended(attempt: u32, report: &AttemptReport) -> Command {
+    Command::EndAttempt(AttemptEnded {
+        attempt,
+        exit_code: report.exit_code,
+        signal: report.signal,
+        usage: report.usage,
+        outcome: report.outcome,
+        cause: report.cause,
+    })
+}
+
+fn cancelled_between(scribe: &mut Scribe) -> AttemptReport {
+    judged(scribe, End::Cancelled)
+}
+
+/// Judges an end that no job had a part in, and writes the closing line.
+fn judged(scribe: &mut Scribe, end: End) -> AttemptReport {
+    let verdict = verdict::judge(&end, Duration::ZERO, &[], scribe.attempt_summary());
+    scribe.close_attempt(&verdict.closing);
+    AttemptReport {
+        end,
+        outcome: verdict.outcome,
+        class: verdict.class,
+        cause: verdict.cause,
+        first_error: scribe.attempt_summary().first_error.clone(),
+        exit_code: None,
+        signal: None,
+        usage: None,
+        retry_after: None,
+        retryable: false,
+    }
+}
+
+async fn finish(scribe: Scribe, report: &AttemptReport) -> Conclusion {
+    match scribe.finish().await {
+        Ok(ScribeSummary { lines, hash, errors, .. }) => Conclusion {
+            outcome: report.outcome,
+            class: report.class,
+            cause: report.cause,
+            exit_code: report.exit_code,
+            lines,
+            errors,
+            first_error: if report.outcome == Outcome::Ko { report.first_error.clone() } else { None },
+            log_hash: hash,
+        },
+        Err(err) => unwritten(&err),
+    }
+}
+
+/// An execution whose log could not be written: whatever it did, nobody can tell from the log.
+fn unwritten(err: &LinesError) -> Conclusion {
+    let text = format!("the log could not be written: {err}");
+    let cause = Cause::TecDisk;
+    Conclusion {
+        outcome: Outcome::Ko,
+        class: Some(cause.class()),
+        cause: Some(cause),
+        exit_code: None,
+        lines: 0,
+        errors: ErrorCounts::default(),
+        first_error: Some(FirstError { line: 0, class: cause.class(), cause, text }),
+        log_hash: [0; 32],
+    }
+}
+
+async fn wait_until(clock: &dyn Clock, at: crate::instant::Instant) {
+    // A step of the clock wakes early; only the instant counts.
+    while clock.sleep_until(at).await == Woke::Stepped && clock.now() < at {}
+}
