@@ -1,5 +1,7 @@
 //! The event log and the log lines: what was acknowledged is on disk.
 
+pub mod lines;
+
 use std::future::Future;
 use std::pin::Pin;
 
