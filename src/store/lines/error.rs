@@ -1,0 +1,62 @@
+//! Why lines could not be written or read.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::ids::ExecutionId;
+
+/// Why the line store refused or failed.
+#[derive(Debug, thiserror::Error)]
+pub enum LinesError {
+    /// The operating system refused.
+    #[error("cannot {action} `{}`", path.display())]
+    Io {
+        /// What was tried: `open`, `read`, `sync` ….
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's answer.
+        #[source]
+        err: io::Error,
+    },
+    /// The stored bytes are damaged.
+    #[error("{place}: {what}")]
+    Damaged {
+        /// File and offset, or execution and lines.
+        place: String,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// A newer version of Daybook wrote the file.
+    #[error("`{}` has format version {found}; this version reads {known}: upgrade, or restore a backup of this version", path.display())]
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: u16,
+        /// The newest known version.
+        known: u16,
+    },
+    /// Somebody is still writing this log.
+    #[error("the log of execution {execution} is still being written")]
+    Busy {
+        /// Whose log.
+        execution: ExecutionId,
+    },
+    /// A write or sync failed earlier: nothing is accepted any more, and the daemon must end.
+    #[error("the line store is closed: {why}")]
+    Closed {
+        /// The first error.
+        why: String,
+    },
+}
+
+impl LinesError {
+    pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |err| Self::Io { action, path: path.to_owned(), err }
+    }
+
+    pub(super) fn damaged(path: &Path, offset: u64, what: impl Into<String>) -> Self {
+        Self::Damaged { place: format!("`{}` at byte {offset}", path.display()), what: what.into() }
+    }
+}

@@ -1,0 +1,162 @@
+//! Where each execution's chunks stand: the sealed segments' own indices, and the newest segment's in memory.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use crate::ids::ExecutionId;
+
+use super::error::LinesError;
+use super::frame::Entry;
+use super::sealed::Sealed;
+
+/// The chunks of the segment that grows, as far as they are on disk.
+#[derive(Debug, Default)]
+pub(super) struct Active {
+    pub(super) number: u64,
+    pub(super) path: PathBuf,
+    /// The length that is on disk.
+    pub(super) len: u64,
+    pub(super) entries: BTreeMap<(ExecutionId, u64), Entry>,
+}
+
+/// Some chunks of one execution in one segment, in order.
+#[derive(Debug)]
+pub(super) struct Stretch {
+    pub(super) path: PathBuf,
+    pub(super) chunks: Vec<Entry>,
+}
+
+/// All segments.
+#[derive(Debug)]
+pub(super) struct Index {
+    segments: RwLock<Segments>,
+}
+
+#[derive(Debug)]
+struct Segments {
+    /// In order of their numbers, which is the order of writing.
+    sealed: Vec<Arc<Sealed>>,
+    active: Active,
+}
+
+impl Index {
+    pub(super) fn new(sealed: Vec<Arc<Sealed>>, active: Active) -> Self {
+        Self { segments: RwLock::new(Segments { sealed, active }) }
+    }
+
+    /// Up to `max` chunks of `execution` from one segment, beginning with the one that holds `line`, or the next.
+    ///
+    /// # Errors
+    /// [`LinesError::Io`].
+    pub(super) fn stretch(
+        &self,
+        execution: ExecutionId,
+        line: u64,
+        max: usize,
+    ) -> Result<Option<Stretch>, LinesError> {
+        let (candidates, newest) = {
+            let segments = self.segments.read().unwrap_or_else(PoisonError::into_inner);
+            (segments.candidates(execution), segments.active.stretch(execution, line, max))
+        };
+        for sealed in candidates {
+            let chunks = sealed.chunks_from(execution, line, max)?;
+            if !chunks.is_empty() {
+                return Ok(Some(Stretch { path: sealed.path.clone(), chunks }));
+            }
+        }
+        Ok(newest)
+    }
+
+    /// The last chunk of `execution`.
+    ///
+    /// # Errors
+    /// [`LinesError::Io`].
+    pub(super) fn last_chunk(&self, execution: ExecutionId) -> Result<Option<Entry>, LinesError> {
+        self.last_chunk_before(execution, u64::MAX)
+    }
+
+    /// The last chunk of `execution` in the segments below `number`.
+    ///
+    /// # Errors
+    /// [`LinesError::Io`].
+    pub(super) fn last_chunk_before(
+        &self,
+        execution: ExecutionId,
+        number: u64,
+    ) -> Result<Option<Entry>, LinesError> {
+        let candidates = {
+            let segments = self.segments.read().unwrap_or_else(PoisonError::into_inner);
+            if segments.active.number < number
+                && let Some(entry) = segments.active.last_chunk(execution)
+            {
+                return Ok(Some(entry));
+            }
+            segments.candidates(execution)
+        };
+        for sealed in candidates.iter().rev().filter(|sealed| sealed.number < number) {
+            if let Some(entry) = sealed.last_chunk(execution)? {
+                return Ok(Some(entry));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Makes chunks visible that are on disk now, up to `len`.
+    pub(super) fn publish(&self, entries: impl Iterator<Item = Entry>, len: u64) {
+        let mut segments = self.segments.write().unwrap_or_else(PoisonError::into_inner);
+        segments.active.len = len;
+        segments.active.entries.extend(entries.map(|entry| (entry.key(), entry)));
+    }
+
+    /// Asks `question` about the newest segment.
+    pub(super) fn with_active<T>(&self, question: impl FnOnce(&Active) -> T) -> T {
+        question(&self.segments.read().unwrap_or_else(PoisonError::into_inner).active)
+    }
+
+    /// Replaces the newest segment, which is sealed now, by the next one.
+    pub(super) fn rotate(&self, sealed: Sealed, active: Active) {
+        let mut segments = self.segments.write().unwrap_or_else(PoisonError::into_inner);
+        segments.sealed.push(Arc::new(sealed));
+        segments.active = active;
+    }
+
+    /// The sealed segments, in order.
+    pub(super) fn sealed(&self) -> Vec<Arc<Sealed>> {
+        self.segments.read().unwrap_or_else(PoisonError::into_inner).sealed.clone()
+    }
+
+    /// Bytes of all segments.
+    pub(super) fn size_bytes(&self) -> u64 {
+        let segments = self.segments.read().unwrap_or_else(PoisonError::into_inner);
+        let sealed: u64 = segments.sealed.iter().map(|sealed| sealed.trailer.file_len()).sum();
+        sealed + segments.active.len
+    }
+}
+
+impl Segments {
+    fn candidates(&self, execution: ExecutionId) -> Vec<Arc<Sealed>> {
+        self.sealed.iter().filter(|sealed| sealed.spans(execution)).cloned().collect()
+    }
+}
+
+impl Active {
+    fn stretch(&self, execution: ExecutionId, line: u64, max: usize) -> Option<Stretch> {
+        let before = self.entries.range((execution, 0)..=(execution, line)).next_back();
+        let from = before
+            .filter(|(_, entry)| entry.head.last_line() >= line)
+            .map_or((execution, line), |(key, _)| *key);
+        let chunks: Vec<Entry> = self
+            .entries
+            .range(from..=(execution, u64::MAX))
+            .take(max)
+            .map(|(_, entry)| entry.clone())
+            .collect();
+        (!chunks.is_empty()).then(|| Stretch { path: self.path.clone(), chunks })
+    }
+
+    fn last_chunk(&self, execution: ExecutionId) -> Option<Entry> {
+        let mut range = self.entries.range((execution, 0)..=(execution, u64::MAX));
+        range.next_back().map(|(_, entry)| entry.clone())
+    }
+}

@@ -1,0 +1,204 @@
+//! Checking every stored byte of the lines.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use crate::ids::ExecutionId;
+
+use super::decode::Unpacker;
+use super::error::LinesError;
+use super::frame::{Entry, Head};
+use super::sealed::Sealed;
+use super::segment::{ENTRY_LEN, SEAL_MAGIC, Trailer, check_header, decode_entry};
+use super::store::{Damage, LineStore};
+use super::walk::{Extent, walk};
+
+/// What a verification saw.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LinesReport {
+    /// Segments read.
+    pub segments: u64,
+    /// Whole chunks.
+    pub chunks: u64,
+    /// Lines in them.
+    pub lines: u64,
+    /// What is wrong, and where. Empty when all is well.
+    pub damage: Vec<Damage>,
+}
+
+impl LineStore {
+    /// Reads everything that is on disk: headers, checksums, hashes, every line, the numbering of each log, and the
+    /// indices. Memory stays bounded by one segment. Writing goes on meanwhile.
+    ///
+    /// # Errors
+    /// [`LinesError::Io`]. Damage is no error: it is in the report.
+    pub fn verify(&self) -> Result<LinesReport, LinesError> {
+        let mut report = LinesReport::default();
+        // The newest first: a segment that is sealed meanwhile is then seen once as the newest, or as a sealed one.
+        let index = &self.store.shared.index;
+        let (number, path, len) = index.with_active(|a| (a.number, a.path.clone(), a.len));
+        let sealed = index.sealed();
+        let first = sealed.first().map_or(number, |sealed| sealed.number);
+        for segment in sealed.iter().filter(|segment| segment.number < number) {
+            self.verify_sealed(segment, first, &mut report)?;
+        }
+        self.verify_chunks(&path, number, len, first, &mut report)?;
+        Ok(report)
+    }
+
+    fn verify_sealed(
+        &self,
+        segment: &Sealed,
+        first: u64,
+        report: &mut LinesReport,
+    ) -> Result<(), LinesError> {
+        let trailer = &segment.trailer;
+        let chunks =
+            self.verify_chunks(&segment.path, segment.number, trailer.seal_at, first, report)?;
+        for (offset, what) in seal_damage(&segment.path, segment.number, trailer, chunks)? {
+            report.damage.push(named(&segment.path, offset, what));
+        }
+        Ok(())
+    }
+
+    /// Checks the header and the chunks before `end`, and gives the number of whole ones.
+    fn verify_chunks(
+        &self,
+        path: &Path,
+        number: u64,
+        end: u64,
+        first: u64,
+        report: &mut LinesReport,
+    ) -> Result<u64, LinesError> {
+        let file = File::open(path).map_err(LinesError::io("open", path))?;
+        if let Err(err) = check_header(&file, path, number) {
+            report.damage.push(named(path, 0, err.to_string()));
+        }
+        let mut check = ChunkCheck {
+            unpacker: Unpacker::new().map_err(LinesError::io("prepare to read", path))?,
+            logs: HashMap::new(),
+            beginnings: Vec::new(),
+            chunks: 0,
+            lines: 0,
+            found: Vec::new(),
+        };
+        let walked = walk(path, Extent::Known(end), &mut |entry, payload| {
+            check.chunk(&entry, payload);
+        })?;
+        for head in &check.beginnings {
+            let before = self.store.shared.index.last_chunk_before(head.execution, number)?;
+            let expected = match before {
+                Some(before) => (before.head.chunk + 1, before.head.last_line() + 1),
+                // Retention drops whole segments: then a log may begin in the middle.
+                None if first > 1 && head.chunk > 0 => continue,
+                None => (0, 1),
+            };
+            check.found.extend(numbering(head, expected).map(|what| (0, what)));
+        }
+        report.segments += 1;
+        report.chunks += check.chunks;
+        report.lines += check.lines;
+        let found = walked.damage.into_iter().chain(check.found);
+        report.damage.extend(found.map(|(at, what)| named(path, at, what)));
+        Ok(check.chunks)
+    }
+}
+
+fn named(path: &Path, at: u64, what: String) -> Damage {
+    Damage { place: format!("`{}` at byte {at}", path.display()), what }
+}
+
+fn numbering(head: &Head, expected: (u32, u64)) -> Option<String> {
+    if (head.chunk, head.first_line) == expected {
+        return None;
+    }
+    Some(format!(
+        "chunk {} of execution {} begins at line {}; chunk {} with line {} was expected",
+        head.chunk, head.execution, head.first_line, expected.0, expected.1
+    ))
+}
+
+struct ChunkCheck {
+    unpacker: Unpacker,
+    /// The chunk and line that has to come next in each log of this segment.
+    logs: HashMap<ExecutionId, (u32, u64)>,
+    /// The first chunk of each log in this segment.
+    beginnings: Vec<Head>,
+    chunks: u64,
+    lines: u64,
+    found: Vec<(u64, String)>,
+}
+
+impl ChunkCheck {
+    fn chunk(&mut self, entry: &Entry, payload: &[u8]) {
+        let head = &entry.head;
+        self.chunks += 1;
+        self.lines += u64::from(head.lines);
+        if head.hash != head.hash_with(payload) {
+            let what = format!(
+                "chunk {} of execution {} does not have the hash that it carries",
+                head.chunk, head.execution
+            );
+            self.found.push((entry.offset, what));
+        }
+        match self.logs.get(&head.execution) {
+            Some(expected) => {
+                let wrong = numbering(head, *expected);
+                self.found.extend(wrong.map(|what| (entry.offset, what)));
+            }
+            None => self.beginnings.push(head.clone()),
+        }
+        self.logs.insert(head.execution, (head.chunk.saturating_add(1), head.last_line() + 1));
+        if let Err(what) = self.every_line(head, payload) {
+            self.found.push((entry.offset, what));
+        }
+    }
+
+    fn every_line(&mut self, head: &Head, payload: &[u8]) -> Result<(), String> {
+        let mut lines = self.unpacker.lines(head, payload)?;
+        while let Some(line) = lines.next_line()? {
+            line.to_line()
+                .map_err(|err| format!("the fields of line {} are not JSON: {err}", line.line))?;
+        }
+        Ok(())
+    }
+}
+
+/// What is wrong with the seal: index, bloom filter, trailer.
+fn seal_damage(
+    path: &Path,
+    number: u64,
+    trailer: &Trailer,
+    chunks: u64,
+) -> Result<Vec<(u64, String)>, LinesError> {
+    let file = File::open(path).map_err(LinesError::io("open", path))?;
+    let mut found = Vec::new();
+    let len = file.metadata().map_err(LinesError::io("read", path))?.len();
+    if Trailer::read(&file, path, len)?.as_ref() != Some(trailer) {
+        found.push((len, format!("the trailer of segment {number} is not readable")));
+    }
+    let from = trailer.seal_at;
+    let bloom_at = usize::try_from(trailer.bloom_at() - from).unwrap_or(usize::MAX);
+    let mut bytes = vec![0; bloom_at + trailer.bloom_len as usize];
+    if let Err(err) = file.read_exact_at(&mut bytes, from) {
+        found.push((from, format!("the index cannot be read: {err}")));
+        return Ok(found);
+    }
+    let (index, bloom) = bytes.split_at(bloom_at);
+    let entries = &index[SEAL_MAGIC.len()..];
+    let whole = entries.chunks(ENTRY_LEN).filter(|entry| decode_entry(entry).is_some()).count();
+    if index[..SEAL_MAGIC.len()] != SEAL_MAGIC || crc32c::crc32c(entries) != trailer.index_crc {
+        found.push((
+            from,
+            format!("the index is damaged: {whole} of {} entries are whole", trailer.entries),
+        ));
+    } else if whole as u64 != chunks {
+        found.push((from, format!("the index names {whole} chunks, and {chunks} are whole")));
+    }
+    if crc32c::crc32c(bloom) != trailer.bloom_crc {
+        found.push((trailer.bloom_at(), "the bloom filter is damaged".to_owned()));
+    }
+    Ok(found)
+}

@@ -1,0 +1,254 @@
+//! The one thread that writes: compress, append, sync, and only then publish.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError, mpsc};
+use std::thread::JoinHandle;
+
+use tokio::sync::oneshot;
+
+use super::chunk::ChunkBuilder;
+use super::error::LinesError;
+use super::frame::{Entry, ZSTD};
+use super::index::Active;
+use super::sealed::Sealed;
+use super::segment::{ActiveFile, HEADER_LEN, seal_bytes};
+use super::store::{Live, LogSummary, Shared};
+
+/// One commit takes no more orders than fill this many bytes of lines, so that a short log need not wait for long.
+const GROUP_BYTES: usize = 2 << 20;
+/// Payloads below this are stored plain: compressing them saves nothing.
+const COMPRESS_FROM: usize = 192;
+/// A segment shorter than this is not sealed at the end: walking it at the next start takes no time.
+const SEAL_AT_END_BYTES: u64 = 1 << 20;
+const ZSTD_LEVEL: i32 = 1;
+
+/// What the writing thread is asked to do, in order.
+pub(super) enum Order {
+    /// Write these lines.
+    Chunk { live: Arc<Live>, chunk: Box<ChunkBuilder>, first_line: u64, size: usize },
+    /// Answer when everything before is on disk: the log is complete.
+    Finish { live: Arc<Live>, reply: oneshot::Sender<Result<LogSummary, LinesError>> },
+    /// A writer is gone.
+    Release { live: Arc<Live> },
+}
+
+/// Starts the writing thread on `file`. It ends when the sender of `inbox` is dropped.
+///
+/// # Errors
+/// [`LinesError::Io`] when the system gives no thread.
+pub(super) fn spawn(
+    dir: &Path,
+    shared: Arc<Shared>,
+    file: ActiveFile,
+    inbox: mpsc::Receiver<Order>,
+) -> Result<JoinHandle<()>, LinesError> {
+    let zstd = zstd::bulk::Compressor::new(ZSTD_LEVEL).map_err(LinesError::io("open", dir))?;
+    let mut writer = Writer {
+        dir: dir.to_owned(),
+        shared,
+        file,
+        zstd,
+        raw: Vec::new(),
+        packed: Vec::new(),
+        group: Vec::new(),
+        fresh: Vec::new(),
+        ended: Vec::new(),
+    };
+    std::thread::Builder::new()
+        .name("daybook-lines".to_owned())
+        .spawn(move || writer.run(&inbox))
+        .map_err(LinesError::io("start a thread for", dir))
+}
+
+struct Fresh {
+    live: Arc<Live>,
+    entry: Entry,
+    size: usize,
+}
+
+enum Ended {
+    Finish(Arc<Live>, oneshot::Sender<Result<LogSummary, LinesError>>),
+    Release(Arc<Live>),
+}
+
+struct Writer {
+    dir: PathBuf,
+    shared: Arc<Shared>,
+    file: ActiveFile,
+    zstd: zstd::bulk::Compressor<'static>,
+    raw: Vec<u8>,
+    packed: Vec<u8>,
+    /// The bytes of this commit.
+    group: Vec<u8>,
+    /// The chunks of this commit.
+    fresh: Vec<Fresh>,
+    /// Who waits for this commit.
+    ended: Vec<Ended>,
+}
+
+/// Closes the store when the thread ends, by a panic too, so that nobody waits for it.
+struct Farewell(Arc<Shared>);
+
+impl Drop for Farewell {
+    fn drop(&mut self) {
+        self.0.fail("the writing thread has ended".to_owned());
+    }
+}
+
+impl Writer {
+    fn run(&mut self, inbox: &mpsc::Receiver<Order>) {
+        let _farewell = Farewell(Arc::clone(&self.shared));
+        while let Ok(order) = inbox.recv() {
+            let mut taken = self.take(order);
+            while taken < GROUP_BYTES
+                && let Ok(order) = inbox.try_recv()
+            {
+                taken += self.take(order);
+            }
+            if self.shared.closed().is_none()
+                && let Err(err) = self.commit()
+            {
+                self.shared.fail(in_full(&err));
+            }
+            self.answer();
+        }
+        if self.shared.closed().is_none()
+            && self.file.len >= SEAL_AT_END_BYTES
+            && let Err(err) = self.seal()
+        {
+            self.shared.fail(in_full(&err));
+        }
+    }
+
+    /// Takes `order` into the commit and gives its weight in bytes.
+    fn take(&mut self, order: Order) -> usize {
+        match order {
+            Order::Chunk { live, chunk, first_line, size } => {
+                self.pack(live, chunk, first_line, size);
+                size
+            }
+            Order::Finish { live, reply } => {
+                self.ended.push(Ended::Finish(live, reply));
+                0
+            }
+            Order::Release { live } => {
+                self.ended.push(Ended::Release(live));
+                0
+            }
+        }
+    }
+
+    fn pack(
+        &mut self,
+        live: Arc<Live>,
+        mut chunk: Box<ChunkBuilder>,
+        first_line: u64,
+        size: usize,
+    ) {
+        let mut head = chunk.finish(live.execution, first_line, &mut self.raw);
+        self.shared.recycle(chunk);
+        let payload = if self.raw.len() >= COMPRESS_FROM && self.compress() {
+            head.codec = ZSTD;
+            &self.packed
+        } else {
+            &self.raw
+        };
+        let offset = self.file.len + self.group.len() as u64;
+        head.group_at = self.file.len;
+        {
+            let mut tail = live.tail.lock().unwrap_or_else(PoisonError::into_inner);
+            head.chunk = tail.chunks;
+            let bytes = head.seal(payload);
+            self.group.extend_from_slice(&bytes);
+            self.group.extend_from_slice(payload);
+            tail.add(&head.hash, head.lines, head.text_len);
+        }
+        self.fresh.push(Fresh { live, entry: Entry { offset, head }, size });
+    }
+
+    /// Compresses what is in `raw`; false when that gains nothing.
+    fn compress(&mut self) -> bool {
+        self.packed.clear();
+        self.packed.reserve(zstd::zstd_safe::compress_bound(self.raw.len()));
+        self.zstd.compress_to_buffer(&self.raw, &mut self.packed).is_ok()
+            && self.packed.len() < self.raw.len()
+    }
+
+    fn commit(&mut self) -> Result<(), LinesError> {
+        if self.fresh.is_empty() {
+            return Ok(());
+        }
+        self.file.append(&self.group)?;
+        let entries = self.fresh.iter().map(|fresh| fresh.entry.clone());
+        self.shared.index.publish(entries, self.file.len);
+        for fresh in &self.fresh {
+            let last_line = fresh.entry.head.last_line();
+            fresh.live.state.send_modify(|state| state.last_line = last_line);
+        }
+        let options = self.shared.options;
+        let chunks = self.shared.index.with_active(|active| active.entries.len());
+        if self.file.len >= options.segment_bytes || chunks >= options.segment_chunks {
+            self.seal()?;
+        }
+        Ok(())
+    }
+
+    /// Ends the commit: counts down what waited, and answers.
+    fn answer(&mut self) {
+        self.group.clear();
+        for fresh in self.fresh.drain(..) {
+            fresh.live.pending.fetch_sub(fresh.size, Ordering::AcqRel);
+            self.shared.pending.fetch_sub(fresh.size, Ordering::AcqRel);
+        }
+        for ended in self.ended.drain(..) {
+            match ended {
+                Ended::Finish(live, reply) => {
+                    let result = match self.shared.closed() {
+                        Some(closed) => Err(closed),
+                        None => {
+                            Ok(live.tail.lock().unwrap_or_else(PoisonError::into_inner).summary())
+                        }
+                    };
+                    if result.is_ok() {
+                        live.state.send_modify(|state| state.finished = true);
+                    }
+                    // Whoever no longer waits for the answer needs none.
+                    drop(reply.send(result));
+                }
+                Ended::Release(live) => self.shared.release(&live),
+            }
+        }
+        self.shared.drained.notify_waiters();
+    }
+
+    fn seal(&mut self) -> Result<(), LinesError> {
+        let seal_at = self.file.len;
+        let sealed = self.shared.index.with_active(|a| seal_bytes(seal_at, a.entries.values()));
+        let Some((bytes, trailer)) = sealed else { return Ok(()) };
+        self.file.append(&bytes)?;
+        let next = ActiveFile::create(&self.dir, self.file.number + 1)?;
+        #[cfg(test)]
+        let next = next.with_fault(&self.file);
+        let old = std::mem::replace(&mut self.file, next);
+        let active = Active {
+            number: self.file.number,
+            path: self.file.path.clone(),
+            len: HEADER_LEN,
+            entries: std::collections::BTreeMap::new(),
+        };
+        self.shared.index.rotate(Sealed::new(old.number, old.path, trailer), active);
+        Ok(())
+    }
+}
+
+/// The error with its causes, for those who get only words.
+fn in_full(err: &LinesError) -> String {
+    let mut words = err.to_string();
+    let mut source = std::error::Error::source(err);
+    while let Some(cause) = source {
+        words = format!("{words}: {cause}");
+        source = cause.source();
+    }
+    words
+}
