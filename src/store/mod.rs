@@ -1,6 +1,23 @@
 //! The event log and the log lines: what was acknowledged is on disk.
 
 pub mod lines;
+pub mod checkpoint;
+pub mod codec;
+mod heads;
+pub mod journal;
+pub mod memory;
+mod upcast;
+
+#[cfg(test)]
+mod conformance;
+#[cfg(test)]
+mod golden;
+#[cfg(test)]
+mod samples;
+#[cfg(test)]
+mod testing;
+
+pub use heads::{ColdHead, ColdHeads, Head, NoColdStreams};
 
 use std::future::Future;
 use std::pin::Pin;
@@ -34,7 +51,7 @@ pub struct StreamAppend {
 /// One append: events of one or several streams, all or none.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Append {
-    /// The streams, each at most once.
+    /// The streams. One that stands here twice continues from its first part.
     pub streams: Vec<StreamAppend>,
     /// When it is recorded.
     pub at: Instant,
@@ -68,6 +85,14 @@ pub enum AppendError {
         /// What is true.
         actual: u64,
     },
+    /// An event cannot be stored: it is too large. Nothing was appended.
+    #[error("an event of stream `{stream}` cannot be stored: {why}")]
+    Unstorable {
+        /// The stream.
+        stream: StreamId,
+        /// What is wrong with it.
+        why: String,
+    },
     /// Whether the stream exists can only be told when the index has been rebuilt.
     #[error("stream `{stream}` cannot be checked while the index is rebuilt")]
     Rebuilding {
@@ -85,7 +110,7 @@ pub enum AppendError {
 /// Why events could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReadError {
-    /// The stored bytes are damaged.
+    /// The stored bytes are damaged, or a newer version of Daybook wrote them; `what` tells.
     #[error("{place}: {what}")]
     Damaged {
         /// File and offset.
@@ -117,10 +142,14 @@ pub trait EventLog: Send + Sync {
     /// Hands `append` to the writer. Order of calls is order in the log.
     ///
     /// The ticket resolves when the events are on disk, and never `Ok` before. A dropped ticket cancels nothing.
+    /// Expectations are checked during the call, against everything that was handed in before, whether it is on disk
+    /// yet or not: one appender may go on without waiting. An append without events does nothing.
     ///
     /// # Errors
     /// [`AppendError::Conflict`] when a stream is not where the appender believes; nothing was appended.
-    /// [`AppendError::Closed`] after any failed write or sync.
+    /// [`AppendError::Rebuilding`] when the index must be asked and cannot tell yet; nothing was appended.
+    /// [`AppendError::Unstorable`] when an event is too large; nothing was appended.
+    /// [`AppendError::Closed`] after any failed write or sync, also for all that were still waiting.
     fn append(&self, append: Append) -> AppendTicket;
 
     /// Up to `limit` events after `after`, in order. Only what is on disk is ever returned.
@@ -140,6 +169,10 @@ pub trait EventLog: Send + Sync {
         limit: usize,
     ) -> Result<Vec<Envelope>, ReadError>;
 
-    /// The newest position on disk, as a value that can be waited on.
+    /// The newest position on disk, as a value that can be waited on. Set before the ticket resolves.
     fn durable(&self) -> tokio::sync::watch::Receiver<Position>;
+
+    /// Tells the log that the index holds everything up to `indexed`, on disk: it may let go of the streams that have
+    /// ended there, and asks the index about them from then on.
+    fn forget(&self, indexed: Position);
 }

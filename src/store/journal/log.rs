@@ -1,0 +1,465 @@
+//! The journal as the rest of the program sees it.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::thread::JoinHandle;
+
+use tokio::sync::{oneshot, watch};
+
+use super::format::{Hash, MAX_APPEND_BYTES, put_record};
+use super::positions::{Indexed, Positions};
+use super::recover::{Anchor, OpenError, Recovery, recover};
+use super::scan::Scan;
+use super::segment::sync_dir;
+use super::verify::{self, VerifyReport};
+use super::writer::{OnCommit, Pending, Shared, Writer};
+use crate::domain::event::Envelope;
+use crate::ids::{Position, StreamId};
+use crate::store::codec;
+use crate::store::heads::Heads;
+use crate::store::{
+    Append, AppendError, AppendTicket, Appended, ColdHead, ColdHeads, EventLog, Expected, Head,
+    NoColdStreams, ReadError,
+};
+
+/// How much a scan reads at once, in bytes.
+const SCAN_BYTES: usize = 1 << 20;
+/// How much a short read reads at once, in bytes.
+const READ_BYTES: usize = 16 << 10;
+
+/// How a journal is opened.
+#[derive(Clone)]
+pub struct JournalOptions {
+    /// The folder with the segments; created when it is missing.
+    pub dir: PathBuf,
+    /// A new segment begins above this size.
+    pub segment_bytes: u64,
+    /// Who knows the streams that are not in memory. Nobody, unless a checkpoint is given.
+    pub cold: Arc<dyn ColdHeads>,
+    /// What the newest checkpoint says about the log.
+    pub from: Option<LogState>,
+    /// Told of every group of appends that went to disk.
+    pub on_commit: Option<OnCommit>,
+}
+
+impl JournalOptions {
+    /// The journal in `dir`, read from its beginning, with segments of 64 MiB.
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        Self {
+            dir: dir.into(),
+            segment_bytes: 64 << 20,
+            cold: Arc::new(NoColdStreams),
+            from: None,
+            on_commit: None,
+        }
+    }
+}
+
+/// What a checkpoint keeps of the log: with it a start reads only what came later.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct LogState {
+    /// The end of the log at that time.
+    pub anchor: Anchor,
+    /// Where the streams in memory stood.
+    pub heads: Vec<(StreamId, Head)>,
+}
+
+/// The event log in segment files. One for each data folder.
+pub struct JournalLog {
+    shared: Arc<Shared>,
+    dir: PathBuf,
+    positions: RwLock<Option<Arc<dyn Positions>>>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+    /// Held as long as the log is open.
+    _lock: File,
+}
+
+impl JournalLog {
+    /// Opens the log, mends what a crash left half written, and starts the writer.
+    ///
+    /// # Errors
+    /// [`OpenError::Locked`] when another process has it open, [`OpenError::Damaged`] when acknowledged events cannot
+    /// be read, [`OpenError::Newer`] and [`OpenError::Io`].
+    pub fn open(options: JournalOptions) -> Result<(Self, Recovery), OpenError> {
+        let dir = options.dir;
+        create_dir(&dir)?;
+        let lock = lock(&dir)?;
+        let known = options.from.map(|state| (state.anchor, Heads::restore(state.heads)));
+        let found = recover(&dir, known)?;
+        let shared = Arc::new(Shared::new(found.segments, found.end, found.heads, options.cold));
+        let target = (dir.clone(), options.segment_bytes);
+        let writer = Writer::new(Arc::clone(&shared), target, options.on_commit)
+            .map_err(|err| OpenError::io(&dir, &err))?;
+        let writer = std::thread::Builder::new()
+            .name("journal".to_owned())
+            .spawn(move || writer.run())
+            .map_err(|err| OpenError::io(&dir, &err))?;
+        let log = Self {
+            shared,
+            dir,
+            positions: RwLock::new(None),
+            writer: Mutex::new(Some(writer)),
+            _lock: lock,
+        };
+        Ok((log, found.report))
+    }
+
+    /// From now on asks `cold` about streams that are not in memory.
+    pub fn attach_cold(&self, cold: Arc<dyn ColdHeads>) {
+        self.shared.state().cold = cold;
+    }
+
+    /// From now on asks `positions` where a stream's events stand, instead of reading through the log.
+    pub fn attach_positions(&self, positions: Arc<dyn Positions>) {
+        *self.positions.write().unwrap_or_else(PoisonError::into_inner) = Some(positions);
+    }
+
+    /// The chain's newest hash on disk and the position that it belongs to.
+    pub fn head(&self) -> (Hash, Position) {
+        let end = self.shared.end();
+        (end.chain, end.position)
+    }
+
+    /// The size of all segments, in bytes.
+    pub fn size_bytes(&self) -> u64 {
+        self.segments().iter().map(|segment| segment.end()).sum()
+    }
+
+    /// How many segments there are.
+    pub fn segment_count(&self) -> usize {
+        self.segments().len()
+    }
+
+    /// How many streams are held in memory.
+    pub fn hot_streams(&self) -> usize {
+        self.shared.state().heads.len()
+    }
+
+    /// The folder with the segments.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The first failure of the disk, as a value that can be waited on. Once there is one, the daemon must end.
+    pub fn failed(&self) -> watch::Receiver<Option<String>> {
+        self.shared.failed.subscribe()
+    }
+
+    /// What a checkpoint should keep of the log. Resolves when all that it speaks of is on disk.
+    ///
+    /// # Errors
+    /// [`AppendError::Closed`] when the disk failed meanwhile.
+    pub async fn state(&self) -> Result<LogState, AppendError> {
+        let (state, newest) = {
+            let state = self.shared.state();
+            let state_now = LogState { anchor: self.shared.end(), heads: state.heads.all() };
+            (state_now, Position(state.next.0 - 1))
+        };
+        // Heads may be newer than the anchor: reading on from it only repeats them. They must not be newer than the disk.
+        let mut durable = self.shared.durable.subscribe();
+        let mut failed = self.shared.failed.subscribe();
+        tokio::select! {
+            biased;
+            _ = durable.wait_for(|durable| *durable >= newest) => Ok(state),
+            _ = failed.wait_for(Option::is_some) => Err(self.closed()),
+        }
+    }
+
+    /// A reader over the stored events from `from` to what is on disk now.
+    pub fn scan(&self, from: Position) -> Scan {
+        let until = *self.shared.durable.borrow();
+        Scan::new(self.segments(), from, until, SCAN_BYTES)
+    }
+
+    /// Checks every stored byte of the log in `dir`, which may be in use.
+    ///
+    /// # Errors
+    /// [`OpenError::Io`].
+    pub fn verify(dir: &Path) -> Result<VerifyReport, OpenError> {
+        verify::verify(dir, None)
+    }
+
+    /// Checks every stored byte up to what is on disk now.
+    ///
+    /// # Errors
+    /// [`OpenError::Io`].
+    pub fn verify_now(&self) -> Result<VerifyReport, OpenError> {
+        let until = *self.shared.durable.borrow();
+        verify::verify(&self.dir, Some(until))
+    }
+
+    /// Writes what is queued, then accepts nothing more. Blocks until the writer has ended.
+    pub fn close(&self) {
+        self.shared.close("it was closed");
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(writer) = writer {
+            // A panic of the writer has already failed the log.
+            drop(writer.join());
+        }
+        *self.positions.write().unwrap_or_else(PoisonError::into_inner) = None;
+        self.shared.state().cold = Arc::new(NoColdStreams);
+    }
+
+    /// Lets the next sync fail, after a write that succeeds.
+    #[cfg(test)]
+    pub(in crate::store) fn fail_next_sync(&self) {
+        self.shared.fails_next_sync.store(true, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    fn closed(&self) -> AppendError {
+        let why = self.shared.state().closed.clone();
+        AppendError::Closed { why: why.unwrap_or_else(|| "its writer has ended".to_owned()) }
+    }
+
+    fn segments(&self) -> Vec<Arc<super::segment::Segment>> {
+        self.shared.segments.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn short_scan(&self, from: Position, limit: usize) -> Scan {
+        let until = *self.shared.durable.borrow();
+        let capacity = limit.saturating_mul(512).clamp(READ_BYTES, SCAN_BYTES);
+        Scan::new(self.segments(), from, until, capacity)
+    }
+
+    /// Checks, encodes and queues an append.
+    fn enqueue(&self, append: &Append) -> Result<Receipt, AppendError> {
+        // Encoded before the lock is taken, with the versions that are to be expected.
+        let mut guess = self.guess(append);
+        let mut encoded = Encoded::of(append, &guess)?;
+        let mut state = self.shared.state();
+        if let Some(why) = &state.closed {
+            return Err(AppendError::Closed { why: why.clone() });
+        }
+        let before = state.heads.check(append, &*state.cold)?;
+        if before != guess {
+            guess = before;
+            encoded = Encoded::of(append, &guess)?;
+        }
+        let count = encoded.hashes.len() as u64;
+        if count == 0 {
+            let durable = *self.shared.durable.borrow();
+            return Ok(Receipt::Nothing(Appended { first: durable, last: durable }));
+        }
+        let first = state.next;
+        state.heads.take(append, &guess, first);
+        state.next = first.plus(count);
+        let (ticket, receipt) = oneshot::channel();
+        let must_wake = state.push(Pending {
+            first,
+            count: u32::try_from(count).unwrap_or(u32::MAX),
+            at: append.at,
+            records: encoded.records,
+            hashes: encoded.hashes,
+            ticket,
+        });
+        drop(state);
+        if must_wake {
+            self.shared.wake.notify_one();
+        }
+        Ok(Receipt::Pending(receipt))
+    }
+
+    /// The versions that the streams will probably have; only an unknown one needs the lock.
+    fn guess(&self, append: &Append) -> Vec<u64> {
+        let needs_heads = append.streams.iter().any(|part| part.expected == Expected::Any);
+        let state = needs_heads.then(|| self.shared.state());
+        let version = |stream: &StreamId| {
+            state.as_ref().and_then(|state| state.heads.get(stream)).map_or(0, |head| head.version)
+        };
+        append
+            .streams
+            .iter()
+            .map(|part| match part.expected {
+                Expected::Exact(version) => version,
+                Expected::Fresh => 0,
+                Expected::Any => version(&part.stream),
+            })
+            .collect()
+    }
+
+    /// Asks the index for a stream's positions.
+    fn indexed(&self, stream: &StreamId, after_version: u64, limit: usize) -> Option<Indexed> {
+        let positions = self.positions.read().unwrap_or_else(PoisonError::into_inner).clone();
+        positions.and_then(|positions| positions.positions(stream, after_version, limit))
+    }
+
+    /// Where reading through the log for a stream may begin and end; none when there is nothing to find.
+    fn bounds(&self, stream: &StreamId, after_version: u64) -> Option<(Position, Position)> {
+        let durable = *self.shared.durable.borrow();
+        let state = self.shared.state();
+        let (version, first, last) = match state.heads.get(stream) {
+            Some(head) => (head.version, head.first, head.last.min(durable)),
+            None => match state.cold.version_of(stream) {
+                ColdHead::Known(version) => (version, Position(1), durable),
+                ColdHead::Rebuilding => (u64::MAX, Position(1), durable),
+            },
+        };
+        (version > after_version).then_some((first, last))
+    }
+}
+
+/// What an appender waits for.
+enum Receipt {
+    Pending(oneshot::Receiver<Result<Appended, AppendError>>),
+    Nothing(Appended),
+}
+
+/// An append's records in their final form.
+struct Encoded {
+    records: Vec<u8>,
+    hashes: Vec<Hash>,
+}
+
+impl Encoded {
+    fn of(append: &Append, before: &[u64]) -> Result<Self, AppendError> {
+        let count = append.streams.iter().map(|part| part.events.len()).sum();
+        let mut encoded =
+            Self { records: Vec::with_capacity(count * 256), hashes: Vec::with_capacity(count) };
+        for (part, before) in append.streams.iter().zip(before) {
+            let refuse = |why: String| AppendError::Unstorable { stream: part.stream.clone(), why };
+            for (event, version) in part.events.iter().zip(before + 1..) {
+                let stored = codec::Stored {
+                    stream: &part.stream,
+                    version,
+                    at: append.at,
+                    actor: &append.actor,
+                    correlation: append.correlation,
+                    causation: append.causation,
+                    event,
+                };
+                let hash = put_record(&mut encoded.records, |into| codec::encode(&stored, into))
+                    .map_err(|err| refuse(err.to_string()))?;
+                encoded.hashes.push(hash);
+            }
+            if encoded.records.len() > MAX_APPEND_BYTES {
+                return Err(refuse(format!("the append is larger than {MAX_APPEND_BYTES} bytes")));
+            }
+        }
+        Ok(encoded)
+    }
+}
+
+impl EventLog for JournalLog {
+    fn append(&self, append: Append) -> AppendTicket {
+        match self.enqueue(&append) {
+            Ok(Receipt::Pending(receipt)) => {
+                let shared = Arc::clone(&self.shared);
+                Box::pin(async move {
+                    receipt.await.unwrap_or_else(|_| {
+                        let why = shared.state().closed.clone();
+                        let why = why.unwrap_or_else(|| "its writer has ended".to_owned());
+                        Err(AppendError::Closed { why })
+                    })
+                })
+            }
+            Ok(Receipt::Nothing(appended)) => Box::pin(std::future::ready(Ok(appended))),
+            Err(err) => Box::pin(std::future::ready(Err(err))),
+        }
+    }
+
+    fn read(&self, after: Position, limit: usize) -> Result<Vec<Envelope>, ReadError> {
+        let mut scan = self.short_scan(after.plus(1), limit);
+        let mut found = Vec::new();
+        while found.len() < limit {
+            let Some(envelope) = scan.next_envelope()? else { break };
+            found.push(envelope);
+        }
+        Ok(found)
+    }
+
+    fn read_stream(
+        &self,
+        stream: &StreamId,
+        after_version: u64,
+        limit: usize,
+    ) -> Result<Vec<Envelope>, ReadError> {
+        let mut found = Vec::new();
+        let Some((mut from, until)) = self.bounds(stream, after_version) else {
+            return Ok(found);
+        };
+        if let Some(indexed) = self.indexed(stream, after_version, limit) {
+            let first = indexed.positions.first().copied().unwrap_or(from);
+            let mut scan = self.short_scan(first, limit);
+            for position in indexed.positions {
+                scan.skip_to(position);
+                found.extend(scan.next_envelope()?.filter(|event| event.stream == *stream));
+            }
+            from = from.max(indexed.until.plus(1));
+        }
+        let mut scan = self.short_scan(from, limit);
+        while found.len() < limit {
+            let Some(raw) = scan.next()? else { break };
+            if raw.position > until {
+                break;
+            }
+            let position = raw.position;
+            let is_wanted = raw
+                .header()
+                .map(|header| header.stream == *stream && header.version > after_version);
+            let envelope = match is_wanted {
+                Ok(false) => continue,
+                Ok(true) => raw.decode(),
+                Err(err) => Err(err),
+            };
+            found.push(envelope.map_err(|err| ReadError::Damaged {
+                place: format!("event {position}"),
+                what: err.to_string(),
+            })?);
+        }
+        Ok(found)
+    }
+
+    fn durable(&self) -> watch::Receiver<Position> {
+        self.shared.durable.subscribe()
+    }
+
+    fn forget(&self, indexed: Position) {
+        self.shared.state().heads.forget(indexed);
+    }
+}
+
+impl Drop for JournalLog {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+fn create_dir(dir: &Path) -> Result<(), OpenError> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    let made = fs::create_dir_all(dir).and_then(|()| dir.parent().map_or(Ok(()), sync_dir));
+    made.map_err(|err| OpenError::io(dir, &err))
+}
+
+/// Takes the folder for this process. The system lets go of it when the process ends, however it ends.
+fn lock(dir: &Path) -> Result<File, OpenError> {
+    let path = dir.join("lock");
+    let io = |err: std::io::Error| OpenError::io(&path, &err);
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&path)
+        .map_err(io)?;
+    match file.try_lock() {
+        Ok(()) => {
+            file.set_len(0).map_err(io)?;
+            write!(file, "{}", std::process::id()).map_err(io)?;
+            Ok(file)
+        }
+        Err(TryLockError::WouldBlock) => {
+            let mut holder = String::new();
+            let read = file.read_to_string(&mut holder);
+            let holder = match read {
+                Ok(1..) => format!(" (process {})", holder.trim()),
+                _ => String::new(),
+            };
+            Err(OpenError::Locked { path: path.display().to_string(), holder })
+        }
+        Err(TryLockError::Error(err)) => Err(io(err)),
+    }
+}

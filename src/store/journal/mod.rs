@@ -1,0 +1,30 @@
+//! The event log in segment files: the truth on disk.
+//!
+//! A folder holds segments `<first position, 20 digits>.seg`, whose bytes [`format`] describes, and a lock file. One
+//! thread writes: it takes what is queued, writes it at once, calls `fdatasync` once, and only then acknowledges. A
+//! failed write or sync acknowledges nothing and closes the log for good, since nobody can tell what is on disk after
+//! it; the next start finds out.
+//!
+//! A start reads from the checkpoint's anchor to the end. Bytes there that are no whole frame were never
+//! acknowledged; they are put aside in a `.torn` file. Anything else that does not fit is damage, and refused.
+
+mod format;
+mod frames;
+mod log;
+mod positions;
+mod recover;
+mod scan;
+mod segment;
+mod verify;
+mod walk;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+pub use log::{JournalLog, JournalOptions, LogState};
+pub use positions::{Indexed, Positions};
+pub use recover::{Anchor, OpenError, Recovery, Torn};
+pub use scan::{RawEvent, Scan};
+pub use verify::{Difference, VerifyReport};
+pub use writer::{Commit, OnCommit};
