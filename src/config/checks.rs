@@ -2,24 +2,55 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
+use std::ops::Range;
 use std::rc::Rc;
 
 use crate::domain::definition::{Dst, Timing};
+use crate::instant::Instant;
+
+/// Why a value was refused, in the words of the part that it belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// What is wrong.
+    pub why: String,
+    /// Where in the value, in bytes; none when it is the whole.
+    pub at: Option<Range<usize>>,
+}
+
+impl From<String> for Fault {
+    fn from(why: String) -> Self {
+        Self { why, at: None }
+    }
+}
 
 /// Judges of values whose meaning belongs elsewhere. `app` wires the real ones.
 #[derive(Clone, Copy, Debug)]
 pub struct Checks {
-    /// Whether a zone of this name can be loaded; the error says why not.
+    /// Whether a zone of this name can be loaded; the error is a sentence that names it.
     pub zone: fn(&str) -> Result<(), String>,
     /// Whether slots can be computed; gives what is misleading about them.
-    pub timing: fn(&Timing, &str, Dst) -> Result<Vec<String>, String>,
+    pub timing: fn(&Timing, &str, Dst) -> Result<Vec<String>, Fault>,
     /// Whether a text's templates are known, given the declared parameters.
-    pub template: fn(&str, &BTreeSet<&str>) -> Result<(), String>,
+    pub template: fn(&str, &BTreeSet<&str>) -> Result<(), Fault>,
     /// How often it runs in its busiest minute; only asked for cron patterns.
     pub per_minute: fn(&Timing, &str, Dst) -> f64,
 }
 
-type TimingAnswer = Rc<Result<Vec<String>, String>>;
+/// The largest number of slots inside any 60 s, for [`Checks::per_minute`]; `slots` are in order.
+pub fn busiest_minute(slots: impl IntoIterator<Item = Instant>) -> f64 {
+    let mut window: std::collections::VecDeque<Instant> = std::collections::VecDeque::new();
+    let mut most = 0;
+    for slot in slots {
+        while window.front().is_some_and(|first| slot.millis() - first.millis() >= 60_000) {
+            window.pop_front();
+        }
+        window.push_back(slot);
+        most = most.max(window.len());
+    }
+    f64::from(u32::try_from(most).unwrap_or(u32::MAX))
+}
+
+type TimingAnswer = Rc<Result<Vec<String>, Fault>>;
 
 /// Asks each question once: a folder of 100,000 schedules has few zones and patterns.
 #[derive(Debug)]
@@ -59,7 +90,7 @@ impl Checker {
         answer
     }
 
-    pub(super) fn template(&self, text: &str, params: &BTreeSet<&str>) -> Result<(), String> {
+    pub(super) fn template(&self, text: &str, params: &BTreeSet<&str>) -> Result<(), Fault> {
         if text.contains("{{") { (self.checks.template)(text, params) } else { Ok(()) }
     }
 
@@ -80,5 +111,18 @@ impl Checker {
                 answer
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_busiest_minute_counts_slots_closer_together_than_60_seconds() {
+        let at = |seconds: &[i64]| busiest_minute(seconds.iter().copied().map(Instant::from_secs));
+        assert_eq!(at(&[]), 0.0);
+        assert_eq!(at(&[0, 60, 120]), 1.0);
+        assert_eq!(at(&[0, 300, 310, 320, 359, 360, 600]), 4.0);
     }
 }

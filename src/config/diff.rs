@@ -36,10 +36,14 @@ fn compare(path: &str, old: &Value, new: &Value, changes: &mut Vec<Change>) {
         }
         let opened = OPENED.contains(&path.as_str());
         match (before, after) {
-            (Some(Value::Object(_)), Some(Value::Object(_))) if !is_reference(before) && !is_reference(after) => {
+            (Some(Value::Object(_)), Some(Value::Object(_)))
+                if !is_reference(before) && !is_reference(after) =>
+            {
                 compare(&path, before.unwrap_or(&empty), after.unwrap_or(&empty), changes);
             }
-            _ if opened => compare(&path, before.unwrap_or(&empty), after.unwrap_or(&empty), changes),
+            _ if opened => {
+                compare(&path, before.unwrap_or(&empty), after.unwrap_or(&empty), changes)
+            }
             _ => changes.push(Change {
                 from: before.map(|value| masked(name, value).to_string()),
                 to: after.map(|value| masked(name, value).to_string()),
@@ -52,14 +56,17 @@ fn compare(path: &str, old: &Value, new: &Value, changes: &mut Vec<Change>) {
 /// `{ credential = … }` and its like read as one value.
 fn is_reference(value: Option<&Value>) -> bool {
     value.and_then(Value::as_object).is_some_and(|map| {
-        map.len() == 1 && ["credential", "file", "from_env"].iter().any(|key| map.contains_key(*key))
+        map.len() == 1
+            && ["credential", "file", "from_env"].iter().any(|key| map.contains_key(*key))
     })
 }
 
 fn masked(name: &str, value: &Value) -> Value {
     match value {
         Value::String(text) if ["ping", "notify"].contains(&name) => Value::String(host_only(text)),
-        Value::String(text) if sounds_secret(name) && !text.is_empty() => Value::String("***".to_owned()),
+        Value::String(text) if sounds_secret(name) && !text.is_empty() => {
+            Value::String("***".to_owned())
+        }
         Value::String(text) if has_login(text) => Value::String("***".to_owned()),
         Value::Object(map) if !is_reference(Some(value)) => Value::Object(
             map.iter().map(|(name, value)| (name.clone(), masked(name, value))).collect(),
@@ -85,7 +92,9 @@ pub fn render_changes(changes: &[Change]) -> String {
         let line = match (&change.from, &change.to) {
             (None, Some(to)) => format!("+ {} = {}", change.path, short(&change.path, to)),
             (Some(from), None) => format!("- {} = {}", change.path, short(&change.path, from)),
-            (Some(from), Some(to)) if from == to => format!("~ {}: changed (value not shown)", change.path),
+            (Some(from), Some(to)) if from == to => {
+                format!("~ {}: changed (value not shown)", change.path)
+            }
             (Some(from), Some(to)) => format!("~ {}: {from} -> {to}", change.path),
             (None, None) => continue,
         };
@@ -97,7 +106,8 @@ pub fn render_changes(changes: &[Change]) -> String {
 
 fn short(path: &str, json: &str) -> String {
     let is_schedule = path.strip_prefix("schedules.").is_some_and(|rest| !rest.contains('.'));
-    let Some(Value::Object(map)) = is_schedule.then(|| serde_json::from_str(json).ok()).flatten() else {
+    let Some(Value::Object(map)) = is_schedule.then(|| serde_json::from_str(json).ok()).flatten()
+    else {
         return json.to_owned();
     };
     let told = ["cron", "every", "at", "manual", "reboot", "command", "shell", "http"];

@@ -4,8 +4,8 @@ use serde_json::{Map, Value, json};
 
 use super::values::{show_duration, show_size};
 use crate::domain::definition::{
-    CatchUpMode, EnvValue, Fold, Gap, Http, Interface, Job, Match, OnInterrupt, Overlap, Retry, Role, Rule,
-    Schedule, Timing,
+    CatchUpMode, EnvValue, Fold, Gap, Http, Interface, Job, Match, OnInterrupt, Overlap, Retry,
+    Role, Rule, Schedule, Timing,
 };
 
 /// The definition as its file would say it, defaults included; what is not given is left out.

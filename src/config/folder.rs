@@ -90,7 +90,12 @@ pub fn load_folder(dir: &Path, env: &Environment, checks: Checks) -> Loaded {
 }
 
 /// Reads one interface from a text, without a folder and without overrides.
-pub fn load_text(id: &InterfaceId, file: &str, text: &str, checks: Checks) -> (Option<Interface>, Vec<Problem>) {
+pub fn load_text(
+    id: &InterfaceId,
+    file: &str,
+    text: &str,
+    checks: Checks,
+) -> (Option<Interface>, Vec<Problem>) {
     let read = interface::read(id, file, text, &Checker::new(checks));
     (read.interface, read.problems)
 }
@@ -152,9 +157,9 @@ fn candidate(dir: &Path, stem: String, checker: &Checker) -> Candidate {
         Err(err) => {
             let at = err.utf8_error().valid_up_to();
             let text = String::from_utf8_lossy(err.as_bytes()).into_owned();
-            let report = Report::default();
+            let report = Report::new(&text);
             report.add(error(at..at, "", "not UTF-8").hint("save the file as UTF-8"));
-            refuse(stem, report.finish(&file, &text))
+            refuse(stem, report.finish(&file))
         }
     }
 }
@@ -163,16 +168,19 @@ fn candidate(dir: &Path, stem: String, checker: &Checker) -> Candidate {
 fn override_timings(files: &mut [Candidate], env: &Environment, checker: &Checker) -> Vec<Problem> {
     let names = files.iter().filter_map(|file| Some((file.id.clone()?, &file.schedules)));
     let names = names.flat_map(|(interface, schedules)| {
-        schedules
-            .iter()
-            .map(move |schedule| ScheduleRef { interface: interface.clone(), schedule: schedule.clone() })
+        schedules.iter().map(move |schedule| ScheduleRef {
+            interface: interface.clone(),
+            schedule: schedule.clone(),
+        })
     });
     let variables = Variables::new(names);
     for (problem, owners) in variables.ambiguous() {
         // Each of the files carries it, so that each is refused.
         let mut owners: Vec<&InterfaceId> = owners.iter().map(|owner| &owner.interface).collect();
         owners.dedup();
-        for file in files.iter_mut().filter(|file| file.id.as_ref().is_some_and(|id| owners.contains(&id))) {
+        for file in
+            files.iter_mut().filter(|file| file.id.as_ref().is_some_and(|id| owners.contains(&id)))
+        {
             file.problems.push(problem.clone());
         }
     }

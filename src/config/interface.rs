@@ -13,7 +13,9 @@ use super::schedule;
 use super::values::{has_login, sounds_secret};
 use crate::domain::cause::Cause;
 use crate::domain::class::Class;
-use crate::domain::definition::{EnvValue, Interface, Job, Limits, Match, Retention, Rule, Schedule};
+use crate::domain::definition::{
+    EnvValue, Interface, Job, Limits, Match, Retention, Rule, Schedule,
+};
 use crate::ids::{InterfaceId, ScheduleId};
 
 /// What reading one file gave.
@@ -28,7 +30,7 @@ pub(super) struct Read {
 
 /// Reads the text of `<id>.toml`; `file` is its path as shown.
 pub(super) fn read(id: &InterfaceId, file: &str, text: &str, checker: &Checker) -> Read {
-    let report = Report::default();
+    let report = Report::new(text);
     let (document, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
         hide_likely_secrets(&report, text);
@@ -36,14 +38,14 @@ pub(super) fn read(id: &InterfaceId, file: &str, text: &str, checker: &Checker) 
             let span = err.span().unwrap_or(0..0);
             report.add(error(span, "", format!("not TOML: {}", err.message())));
         }
-        let problems = report.finish(file, text);
+        let problems = report.finish(file);
         return Read { interface: None, schedules: BTreeSet::new(), problems };
     }
     let fields = Fields::top(document.get_ref(), &INTERFACE, &report);
     let interface = interface(id, &fields, checker);
     let accepted = !report.has_errors();
     let schedules = interface.schedules.keys().cloned().collect();
-    let problems = report.finish(file, text);
+    let problems = report.finish(file);
     Read { interface: accepted.then_some(interface), schedules, problems }
 }
 
@@ -52,7 +54,8 @@ fn hide_likely_secrets(report: &Report, text: &str) {
     let mut start = 0;
     for line in text.split_inclusive('\n') {
         if let Some((name, value)) = line.split_once('=')
-            && (sounds_secret(name.trim().trim_matches('"')) || ["ping", "notify"].contains(&name.trim()))
+            && (sounds_secret(name.trim().trim_matches('"'))
+                || ["ping", "notify"].contains(&name.trim()))
         {
             let from = start + line.len() - value.len();
             report.hide(from..start + line.len());
@@ -101,14 +104,7 @@ fn interface(id: &InterfaceId, fields: &Fields<'_>, checker: &Checker) -> Interf
 pub(super) fn zone(fields: &Fields<'_>, checker: &Checker) -> Option<String> {
     let item = fields.get("timezone")?;
     let name = item.text()?;
-    match checker.zone(&name) {
-        Ok(()) => Some(name),
-        Err(why) => {
-            let hint = "zones are IANA names such as \"Europe/Paris\" or \"UTC\", never offsets or abbreviations";
-            item.refuse(&format!("`{name}` is not a known zone: {why}"), Some(hint.to_owned()));
-            None
-        }
-    }
+    checker.zone(&name).map_err(|why| item.refuse(&why, None)).ok().map(|()| name)
 }
 
 fn slug(item: &Item<'_>) -> Option<String> {
@@ -148,8 +144,11 @@ pub(super) fn secretable(name: &str, mut item: Item<'_>) -> Option<(String, EnvV
         return Some((name.to_owned(), EnvValue::Text(text)));
     }
     let table = item.table()?;
-    let kinds: [(&str, fn(String) -> EnvValue); 3] =
-        [("credential", EnvValue::Credential), ("file", EnvValue::File), ("from_env", EnvValue::FromEnv)];
+    let kinds: [(&str, fn(String) -> EnvValue); 3] = [
+        ("credential", EnvValue::Credential),
+        ("file", EnvValue::File),
+        ("from_env", EnvValue::FromEnv),
+    ];
     let mut value = None;
     for (kind, make) in kinds {
         if let Some(source) = table.get(kind)
@@ -182,14 +181,14 @@ fn check_env_templates(
                 continue;
             }
             if let Err(why) = checker.template(text, &params) {
-                item.refuse(&format!("for schedule `{id}`: {why}"), None);
+                item.refuse_fault(&why, &format!("for schedule `{id}`: "), None);
                 break;
             }
         }
         if schedules.is_empty()
             && let Err(why) = checker.template(text, &BTreeSet::new())
         {
-            item.refuse(&why, None);
+            item.refuse_fault(&why, "", None);
         }
     }
 }
@@ -213,7 +212,8 @@ fn rule(fields: &Fields<'_>) -> Option<Rule> {
         let text = item.text()?;
         if let Err(err) = regex::Regex::new(&text) {
             let why = err.to_string();
-            let why = why.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+            let why =
+                why.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
             item.refuse(&format!("is not a regular expression: {why}"), None);
             return None;
         }
@@ -251,8 +251,10 @@ fn cause(item: &Item<'_>, class: Option<Class>) -> Option<Cause> {
             None
         }
         Err(err) => {
-            let hint = super::values::nearest(&text, codes.iter().copied())
-                .map_or_else(|| format!("known causes: {}", codes.join(", ")), |near| format!("did you mean `{near}`?"));
+            let hint = super::values::nearest(&text, codes.iter().copied()).map_or_else(
+                || format!("known causes: {}", codes.join(", ")),
+                |near| format!("did you mean `{near}`?"),
+            );
             item.refuse(&err.to_string(), Some(hint));
             None
         }

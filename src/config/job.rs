@@ -9,8 +9,11 @@ use super::values::{check_url, has_login};
 use crate::domain::definition::{EnvValue, Http, Job, Param};
 
 /// Names of our templates, and what a shell text uses in their place.
-const SHELL_NAMES: [(&str, &str); 3] =
-    [("slot.", "$DAYBOOK_SLOT"), ("param.", "$DAYBOOK_PARAM_<NAME>"), ("execution.", "$DAYBOOK_EXECUTION")];
+const SHELL_NAMES: [(&str, &str); 3] = [
+    ("slot.", "$DAYBOOK_SLOT"),
+    ("param.", "$DAYBOOK_PARAM_<NAME>"),
+    ("execution.", "$DAYBOOK_EXECUTION"),
+];
 
 /// How much of an HTTP answer is read unless the file says otherwise.
 const MAX_BODY_BYTES: u64 = 1 << 20;
@@ -22,7 +25,10 @@ pub(super) fn params(fields: &Fields<'_>, checker: &Checker) -> BTreeMap<String,
     for (name, item) in fields.map("params") {
         let variable = name.to_uppercase().replace('-', "_");
         if let Some(other) = variables.insert(variable.clone(), name.clone()) {
-            item.refuse(&format!("and `{other}` would both be DAYBOOK_PARAM_{variable}"), Some("rename one of them".to_owned()));
+            item.refuse(
+                &format!("and `{other}` would both be DAYBOOK_PARAM_{variable}"),
+                Some("rename one of them".to_owned()),
+            );
         }
         let Some(table) = item.table() else { continue };
         let default = table.get("default").and_then(|item| {
@@ -51,7 +57,7 @@ fn template(item: &Item<'_>, params: &BTreeSet<&str>, checker: &Checker) -> Opti
 
 fn check_template(item: &Item<'_>, text: &str, params: &BTreeSet<&str>, checker: &Checker) {
     if let Err(why) = checker.template(text, params) {
-        item.refuse(&why, None);
+        item.refuse_fault(&why, "", None);
     }
 }
 
@@ -60,7 +66,10 @@ fn command(item: &Item<'_>, params: &BTreeSet<&str>, checker: &Checker) -> Optio
         let words: Vec<String> = text.split_whitespace().map(|word| format!("{word:?}")).collect();
         item.refuse(
             "expects a list: the program and its arguments, not text",
-            Some(format!("write command = [{}], or shell = \"…\" for a shell's text", words.join(", "))),
+            Some(format!(
+                "write command = [{}], or shell = \"…\" for a shell's text",
+                words.join(", ")
+            )),
         );
         return None;
     }
@@ -79,7 +88,9 @@ fn shell(item: &Item<'_>) -> Option<Job> {
     let text = item.text()?;
     for after in text.split("{{").skip(1) {
         let name = after.trim_start();
-        if let Some((prefix, variable)) = SHELL_NAMES.iter().find(|(prefix, _)| name.starts_with(prefix)) {
+        if let Some((prefix, variable)) =
+            SHELL_NAMES.iter().find(|(prefix, _)| name.starts_with(prefix))
+        {
             item.refuse(
                 &format!("templates such as `{{{{ {prefix}… }}}}` are not filled in here"),
                 Some(format!("use the variable: \"{variable}\"")),
@@ -91,12 +102,16 @@ fn shell(item: &Item<'_>) -> Option<Job> {
 }
 
 fn http(fields: &Fields<'_>, params: &BTreeSet<&str>, checker: &Checker) -> Option<Job> {
-    let url = fields.get("url").and_then(|item| {
+    let url = fields.get("url").and_then(|mut item| {
         let text = item.text()?;
         if has_login(&text) {
+            item.hide();
             item.refuse(
                 "holds a user name or password",
-                Some("send it as a header: headers.authorization = { credential = \"…\" }".to_owned()),
+                Some(
+                    "send it as a header: headers.authorization = { credential = \"…\" }"
+                        .to_owned(),
+                ),
             );
             return None;
         }
@@ -122,7 +137,8 @@ fn http(fields: &Fields<'_>, params: &BTreeSet<&str>, checker: &Checker) -> Opti
             }
         }
     }
-    let method = fields.choice("method", |word| Some(word.to_owned())).unwrap_or_else(|| "GET".to_owned());
+    let method =
+        fields.choice("method", |word| Some(word.to_owned())).unwrap_or_else(|| "GET".to_owned());
     let body = fields.get("body").and_then(|item| template(&item, params, checker));
     let mut expect: Vec<u16> =
         fields.list("expect").unwrap_or_default().iter().filter_map(Item::integer).collect();

@@ -25,7 +25,7 @@ mod tests;
 mod values;
 mod watch;
 
-pub use checks::Checks;
+pub use checks::{Checks, Fault, busiest_minute};
 pub use diff::{diff, render_changes};
 pub use document::document;
 pub use environment::Environment;

@@ -31,7 +31,11 @@ const KNOWN: [&str; 10] = [
 /// The name of the variable that replaces a schedule's cron pattern.
 pub fn variable(schedule: &ScheduleRef) -> String {
     let upper = |text: &str| text.to_uppercase().replace('-', "_");
-    format!("{PREFIX}{}_{}{SUFFIX}", upper(schedule.interface.as_str()), upper(schedule.schedule.as_str()))
+    format!(
+        "{PREFIX}{}_{}{SUFFIX}",
+        upper(schedule.interface.as_str()),
+        upper(schedule.schedule.as_str())
+    )
 }
 
 /// All schedules by the name of their variable. More than one under a name is refused.
@@ -71,8 +75,11 @@ impl Variables {
                 || KNOWN.contains(&name)
                 || name.starts_with("DAYBOOK_PARAM_")
         };
-        let candidates: Vec<&str> =
-            settings.iter().map(String::as_str).chain(self.schedules.keys().map(String::as_str)).collect();
+        let candidates: Vec<&str> = settings
+            .iter()
+            .map(String::as_str)
+            .chain(self.schedules.keys().map(String::as_str))
+            .collect();
         env.names(PREFIX)
             .filter(|name| !known(name))
             .map(|name| {
@@ -112,7 +119,9 @@ pub(super) fn apply(
         }
         "" => vec![
             problem(Severity::Error, format!("is empty, so it says nothing about `{name}`"))
-                .with_hint("unset it to keep the file's timing, or write `-` to switch the schedule off"),
+                .with_hint(
+                    "unset it to keep the file's timing, or write `-` to switch the schedule off",
+                ),
         ],
         pattern => {
             let timing = cron_timing(pattern);
@@ -121,10 +130,11 @@ pub(super) fn apply(
                     schedule.timing = timing;
                     warnings.iter().map(|text| problem(Severity::Warning, text.clone())).collect()
                 }
-                Err(why) => vec![
-                    problem(Severity::Error, format!("`{pattern}` for `{name}`: {why}"))
-                        .with_hint("fields are: minute hour day month weekday; `-` switches the schedule off"),
-                ],
+                Err(why) => {
+                    vec![problem(Severity::Error, format!("for `{name}`: {}", why.why)).with_hint(
+                        "fields are: minute hour day month weekday; `-` switches the schedule off",
+                    )]
+                }
             }
         }
     }

@@ -46,7 +46,11 @@ pub struct Problem {
 
 impl Problem {
     /// A problem that is not in a text: a folder, a flag, an environment variable.
-    pub fn without_place(severity: Severity, file: impl Into<String>, message: impl Into<String>) -> Self {
+    pub fn without_place(
+        severity: Severity,
+        file: impl Into<String>,
+        message: impl Into<String>,
+    ) -> Self {
         Self {
             severity,
             file: file.into(),
@@ -152,7 +156,8 @@ pub fn render_all(problems: &[Problem], paint: Paint) -> String {
     let mut shown: Vec<String> = problems.iter().map(|problem| problem.render(paint)).collect();
     let count = |severity| problems.iter().filter(|p| p.severity == severity).count();
     let mut counts = Vec::new();
-    for (number, word) in [(count(Severity::Error), "error"), (count(Severity::Warning), "warning")] {
+    for (number, word) in [(count(Severity::Error), "error"), (count(Severity::Warning), "warning")]
+    {
         if number > 0 {
             counts.push(format!("{number} {word}{}", if number == 1 { "" } else { "s" }));
         }

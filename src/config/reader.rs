@@ -6,6 +6,7 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::checks::Fault;
 use super::keys::{FILE_TABLES, Key, Kind, Names, Table};
 use super::report::{Found, Report, error};
 use super::values::{self, ValueError, nearest, one_of};
@@ -76,11 +77,19 @@ impl<'a> Fields<'a> {
             given.sort_by_key(|name| name.span().start);
             match given.as_slice() {
                 [] => {
-                    let accepted: Vec<&str> =
-                        group.keys.iter().copied().filter(|n| self.keys.key(n).is_some_and(|k| !k.later)).collect();
+                    let accepted: Vec<&str> = group
+                        .keys
+                        .iter()
+                        .copied()
+                        .filter(|n| self.keys.key(n).is_some_and(|k| !k.later))
+                        .collect();
                     self.report.add(
-                        error(self.span.clone(), &self.path, format!("{} does not say {}", self.title(), group.asks))
-                            .hint(format!("give one of {}", one_of(&accepted))),
+                        error(
+                            self.span.clone(),
+                            &self.path,
+                            format!("{} does not say {}", self.title(), group.asks),
+                        )
+                        .hint(format!("give one of {}", one_of(&accepted))),
                     );
                 }
                 [_] => (),
@@ -91,7 +100,12 @@ impl<'a> Fields<'a> {
                             error(
                                 other.span(),
                                 &self.path_of(name),
-                                format!("`{name}` beside `{}`: {} must say {} exactly once", first.get_ref(), self.title(), group.asks),
+                                format!(
+                                    "`{name}` beside `{}`: {} must say {} exactly once",
+                                    first.get_ref(),
+                                    self.title(),
+                                    group.asks
+                                ),
                             )
                             .hint("remove one of them"),
                         );
@@ -101,7 +115,11 @@ impl<'a> Fields<'a> {
         }
         for name in self.keys.required {
             if !self.table.contains_key(*name) {
-                self.report.add(error(self.span.clone(), &self.path, format!("{} needs `{name}`", self.title())));
+                self.report.add(error(
+                    self.span.clone(),
+                    &self.path,
+                    format!("{} needs `{name}`", self.title()),
+                ));
             }
         }
     }
@@ -141,7 +159,14 @@ impl<'a> Fields<'a> {
         if key.secret {
             self.report.hide(value.span());
         }
-        Some(Item { name_at: given.span(), value, kind: &key.kind, path: self.path_of(name), secret: key.secret, report: self.report })
+        Some(Item {
+            name_at: given.span(),
+            value,
+            kind: &key.kind,
+            path: self.path_of(name),
+            secret: key.secret,
+            report: self.report,
+        })
     }
 
     pub(super) fn text(&self, name: &str) -> Option<String> {
@@ -233,11 +258,24 @@ impl<'a> Item<'a> {
         );
     }
 
+    /// Refuses the value in the words of the part that it belongs to, pointing at the part of it that is wrong.
+    pub(super) fn refuse_fault(&self, fault: &Fault, before: &str, hint: Option<String>) {
+        let text = self.value().as_str().unwrap_or_default();
+        let part = fault.at.as_ref().and_then(|at| self.report.within(&self.span(), text, at));
+        let span = part.unwrap_or_else(|| self.span());
+        let message = format!("`{}`: {before}{}", self.name(), fault.why);
+        self.report.add(error(span, &self.path, message).maybe_hint(hint));
+    }
+
     /// Adds a warning about the value.
     pub(super) fn warn(&self, message: &str, hint: Option<String>) {
         self.report.add(
-            super::report::warning(self.span(), &self.path, format!("`{}`: {message}", self.name()))
-                .maybe_hint(hint),
+            super::report::warning(
+                self.span(),
+                &self.path,
+                format!("`{}`: {message}", self.name()),
+            )
+            .maybe_hint(hint),
         );
     }
 
@@ -304,7 +342,10 @@ impl<'a> Item<'a> {
         match value.and_then(|value| T::try_from(value).ok()) {
             Some(value) => Some(value),
             None => {
-                self.refuse(&format!("`{number}` is out of range; it expects {}", expects(self.kind)), None);
+                self.refuse(
+                    &format!("`{number}` is out of range; it expects {}", expects(self.kind)),
+                    None,
+                );
                 None
             }
         }
@@ -320,7 +361,10 @@ impl<'a> Item<'a> {
         match text.parse::<f64>() {
             Ok(number) if number.is_finite() && number >= *min => Some(number),
             _ => {
-                self.refuse(&format!("`{text}` is out of range; it expects {}", expects(self.kind)), None);
+                self.refuse(
+                    &format!("`{text}` is out of range; it expects {}", expects(self.kind)),
+                    None,
+                );
                 None
             }
         }
@@ -330,12 +374,16 @@ impl<'a> Item<'a> {
         let text = self.text()?;
         let Kind::Choice(words, later) = self.kind else { return self.mismatch() };
         if later.contains(&text.as_str()) {
-            self.refuse(&format!("`{text}` is not supported by this version yet"), Some(format!("this version knows {}", one_of(words))));
+            self.refuse(
+                &format!("`{text}` is not supported by this version yet"),
+                Some(format!("this version knows {}", one_of(words))),
+            );
             return None;
         }
         let read = words.contains(&text.as_str()).then(|| of(&text)).flatten();
         if read.is_none() {
-            let hint = nearest(&text, words.iter().copied()).map(|word| format!("did you mean `{word}`?"));
+            let hint =
+                nearest(&text, words.iter().copied()).map(|word| format!("did you mean `{word}`?"));
             self.refuse(&format!("`{text}` is not {}", one_of(words)), hint);
         }
         read
@@ -375,11 +423,19 @@ impl<'a> Item<'a> {
             let text = name.get_ref().as_ref();
             let path = format!("{}.{text}", self.path);
             if let Some((why, hint)) = bad_name(*names, text) {
+                // It was meant as a variable or header, whose value may be anything.
+                self.report.hide(value.span());
                 self.report.add(error(name.span(), &path, why).hint(hint));
                 continue;
             }
-            let item =
-                Item { name_at: name.span(), value, kind, path, secret: false, report: self.report };
+            let item = Item {
+                name_at: name.span(),
+                value,
+                kind,
+                path,
+                secret: false,
+                report: self.report,
+            };
             items.insert(text.to_owned(), item);
         }
         items
@@ -417,8 +473,11 @@ fn bad_name(names: Names, text: &str) -> Option<(String, String)> {
 
 fn unknown(keys: &'static Table, text: &str, span: Range<usize>, path: &str) -> Found {
     let found = error(span, path, format!("`{text}` is not a key of {}", keys.name));
-    let alias = keys.accepted().find(|key| key.also.contains(&text)).map(|key| key.name);
-    let near = alias.or_else(|| nearest(text, keys.keys.iter().map(|key| key.name)));
+    let words = keys.keys.iter().flat_map(|key| {
+        key.also.iter().copied().chain([key.name]).map(move |word| (word, key.name))
+    });
+    let words: BTreeMap<&str, &str> = words.collect();
+    let near = nearest(text, words.keys().copied()).and_then(|word| words.get(word));
     if let Some(name) = near {
         return found.hint(format!("did you mean `{name}`?"));
     }

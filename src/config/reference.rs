@@ -30,7 +30,10 @@ pub fn keys_in_markdown(table: &Table) -> String {
     let later: Vec<String> =
         table.keys.iter().filter(|key| key.later).map(|key| format!("`{}`", key.name)).collect();
     if !later.is_empty() {
-        page.push_str(&format!("\nRecognised, and refused by this version: {}.\n", later.join(", ")));
+        page.push_str(&format!(
+            "\nRecognised, and refused by this version: {}.\n",
+            later.join(", ")
+        ));
     }
     page
 }
@@ -49,7 +52,9 @@ pub fn fill(page: &str) -> String {
 
 /// Defaults that are TOML are shown as code, words as words.
 fn code(default: &str) -> String {
-    let toml = default.starts_with(['"', '[', '{']) || default.parse::<f64>().is_ok() || ["true", "false"].contains(&default);
+    let toml = default.starts_with(['"', '[', '{'])
+        || default.parse::<f64>().is_ok()
+        || ["true", "false"].contains(&default);
     if toml { format!("`{}`", cell(default)) } else { cell(default) }
 }
 
@@ -67,9 +72,16 @@ mod tests {
     fn the_reference_page_describes_exactly_the_keys_that_are_read() {
         let page = std::fs::read_to_string(PAGE).expect("the page exists");
         for table in FILE_TABLES.into_iter().chain([&SETTINGS]) {
-            assert!(page.contains(&format!("<!-- keys: {} -->", table.name)), "{} is not on the page", table.name);
+            assert!(
+                page.contains(&format!("<!-- keys: {} -->", table.name)),
+                "{} is not on the page",
+                table.name
+            );
         }
-        assert!(page == fill(&page), "docs/schedules.md is out of date: cargo test -- --ignored write_the_reference_page");
+        assert!(
+            page == fill(&page),
+            "docs/schedules.md is out of date: cargo test -- --ignored write_the_reference_page"
+        );
     }
 
     #[test]

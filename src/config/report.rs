@@ -7,8 +7,9 @@ use std::sync::Arc;
 use super::problem::{Problem, Severity};
 
 /// Problems of one file while it is read. Reading goes on after each, so that all are reported at once.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Report {
+    text: String,
     found: RefCell<Vec<Found>>,
     secrets: RefCell<Vec<Range<usize>>>,
 }
@@ -37,7 +38,13 @@ impl Found {
 
 /// Begins an error at `span`, about `key`.
 pub(super) fn error(span: Range<usize>, key: &str, message: impl Into<String>) -> Found {
-    Found { severity: Severity::Error, span, key: key.to_owned(), message: message.into(), hint: None }
+    Found {
+        severity: Severity::Error,
+        span,
+        key: key.to_owned(),
+        message: message.into(),
+        hint: None,
+    }
 }
 
 /// Begins a warning at `span`, about `key`.
@@ -46,6 +53,22 @@ pub(super) fn warning(span: Range<usize>, key: &str, message: impl Into<String>)
 }
 
 impl Report {
+    pub(super) fn new(text: &str) -> Self {
+        Self { text: text.to_owned(), found: RefCell::default(), secrets: RefCell::default() }
+    }
+
+    /// The place of a part of a quoted value, when the quotes hold exactly `value`.
+    pub(super) fn within(
+        &self,
+        quoted: &Range<usize>,
+        value: &str,
+        part: &Range<usize>,
+    ) -> Option<Range<usize>> {
+        let inner = quoted.start + 1..quoted.end.checked_sub(1)?;
+        let place = inner.start + part.start..inner.start + part.end;
+        (self.text.get(inner)? == value && self.text.get(place.clone()).is_some()).then_some(place)
+    }
+
     pub(super) fn add(&self, found: Found) {
         self.found.borrow_mut().push(found);
     }
@@ -60,21 +83,20 @@ impl Report {
     }
 
     /// Turns what was found into problems of `file`, in the order of the text, with secrets masked.
-    pub(super) fn finish(self, file: &str, text: &str) -> Vec<Problem> {
+    pub(super) fn finish(self, file: &str) -> Vec<Problem> {
         let mut found = self.found.into_inner();
         if found.is_empty() {
             return Vec::new();
         }
         found.sort_by_key(|found| (found.span.start, found.severity));
-        let text: Arc<str> = Arc::from(mask(text, &self.secrets.into_inner()));
+        let text: Arc<str> = Arc::from(mask(&self.text, &self.secrets.into_inner()));
         let problem = |found: Found| {
             let problem = Problem::without_place(found.severity, file, found.message);
             let problem = match found.hint {
                 Some(hint) => problem.with_hint(hint),
                 None => problem,
             };
-            let problem =
-                if found.key.is_empty() { problem } else { problem.with_key(found.key) };
+            let problem = if found.key.is_empty() { problem } else { problem.with_key(found.key) };
             problem.at(&text, found.span)
         };
         found.into_iter().map(problem).collect()

@@ -77,9 +77,7 @@ fn timing(fields: &Fields<'_>, zone: &str, dst: Dst, checker: &Checker) -> Optio
             }
         }
         Err(why) => {
-            let hint = matches!(timing, Timing::Cron(_))
-                .then(|| "fields are: minute hour day month weekday; 6 begin with seconds, 7 end with years".to_owned());
-            item.refuse(why, hint);
+            item.refuse_fault(why, "", None);
         }
     }
     Some(timing)
@@ -104,7 +102,10 @@ fn moment(item: &Item<'_>) -> Option<Instant> {
         Err(err) => {
             item.refuse(
                 &format!("`{text}` is not an instant: {err}"),
-                Some("write an RFC 3339 instant with its offset, such as \"2026-01-01T00:00:00Z\"".to_owned()),
+                Some(
+                    "write an RFC 3339 instant with its offset, such as \"2026-01-01T00:00:00Z\""
+                        .to_owned(),
+                ),
             );
             None
         }
@@ -118,7 +119,8 @@ fn local_time(item: &Item<'_>) -> Option<String> {
         _ => item.text()?,
     };
     let forms = ["%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M"];
-    let Some(at) = forms.iter().find_map(|form| NaiveDateTime::parse_from_str(&text, form).ok()) else {
+    let Some(at) = forms.iter().find_map(|form| NaiveDateTime::parse_from_str(&text, form).ok())
+    else {
         let hint = if Instant::parse(&text).is_ok() {
             "leave the offset out: the time is local to the schedule's zone"
         } else {
@@ -231,7 +233,9 @@ fn check_pings(fields: &Fields<'_>, schedule: &Schedule, checker: &Checker) {
     let pings = 2.0 * checker.per_minute(&schedule.timing, &schedule.timezone, schedule.dst);
     if pings > PINGS_A_MINUTE {
         item.warn(
-            &format!("up to {pings:.0} pings a minute; monitors refuse more than {PINGS_A_MINUTE:.0}"),
+            &format!(
+                "up to {pings:.0} pings a minute; monitors refuse more than {PINGS_A_MINUTE:.0}"
+            ),
             Some("ping from a schedule that runs at most twice a minute".to_owned()),
         );
     }

@@ -13,7 +13,8 @@ pub fn json_schema() -> Value {
     let mut schema = table(&INTERFACE);
     if let Value::Object(schema) = &mut schema {
         schema.insert("$schema".to_owned(), json!("http://json-schema.org/draft-07/schema#"));
-        schema.insert("title".to_owned(), json!("Daybook: one external interface and its schedules"));
+        schema
+            .insert("title".to_owned(), json!("Daybook: one external interface and its schedules"));
     }
     schema
 }
@@ -31,7 +32,8 @@ fn table(table: &Table) -> Value {
         .one_of
         .iter()
         .map(|group| {
-            let names = group.keys.iter().filter(|name| table.key(name).is_some_and(|key| !key.later));
+            let names =
+                group.keys.iter().filter(|name| table.key(name).is_some_and(|key| !key.later));
             json!({ "oneOf": names.map(|name| json!({ "required": [name] })).collect::<Vec<_>>() })
         })
         .collect();
@@ -68,7 +70,9 @@ fn kind(kind_: &Kind) -> Value {
         Kind::Url => json!({ "type": "string", "pattern": "^https?://" }),
         Kind::Slug => json!({ "type": "string", "pattern": "^[a-z0-9][a-z0-9-]{0,62}$" }),
         // Both may also be TOML dates, which editors show to the schema as text.
-        Kind::Moment | Kind::LocalTime => json!({ "type": "string", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ]" }),
+        Kind::Moment | Kind::LocalTime => {
+            json!({ "type": "string", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ]" })
+        }
         Kind::Choice(words, _) => json!({ "enum": words }),
         Kind::Secretable => json!({ "oneOf": [{ "type": "string" }, table(&SECRET)] }),
         Kind::List(one) => json!({ "type": "array", "items": kind(one) }),

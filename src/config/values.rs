@@ -21,8 +21,14 @@ impl ValueError {
     }
 }
 
-const UNITS: [(&str, u64); 6] =
-    [("w", 604_800_000), ("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
+const UNITS: [(&str, u64); 6] = [
+    ("w", 604_800_000),
+    ("d", 86_400_000),
+    ("h", 3_600_000),
+    ("m", 60_000),
+    ("s", 1000),
+    ("ms", 1),
+];
 
 /// Reads a duration in milliseconds: whole numbers with units, largest first (`45m`, `1h30m`, `90s`, `250ms`).
 ///
@@ -31,8 +37,9 @@ const UNITS: [(&str, u64); 6] =
 pub fn parse_duration(text: &str) -> Result<u64, ValueError> {
     let text = text.trim();
     let form = || {
-        ValueError::new(format!("`{text}` is not a duration"))
-            .hint("write whole numbers with the units w, d, h, m, s or ms: \"45m\", \"1h30m\", \"90s\"")
+        ValueError::new(format!("`{text}` is not a duration")).hint(
+            "write whole numbers with the units w, d, h, m, s or ms: \"45m\", \"1h30m\", \"90s\"",
+        )
     };
     if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
         return Err(ValueError::new(format!("`{text}` has no unit")).hint(format!(
@@ -100,7 +107,9 @@ pub fn parse_size(text: &str) -> Result<u64, ValueError> {
     let number = trimmed.strip_suffix(unit).ok_or_else(form)?;
     let factor = SIZES.iter().find(|(name, _)| *name == unit.trim_start()).ok_or_else(form)?.1;
     let number: u64 = number.parse().ok().ok_or_else(form)?;
-    number.checked_mul(factor).ok_or_else(|| ValueError::new(format!("`{text}` is too large a size")))
+    number
+        .checked_mul(factor)
+        .ok_or_else(|| ValueError::new(format!("`{text}` is too large a size")))
 }
 
 /// Shows bytes the way [`parse_size`] reads them, exactly: `1GiB`, `1500B`.
@@ -157,12 +166,22 @@ pub fn is_variable(name: &str) -> bool {
 pub fn sounds_secret(name: &str) -> bool {
     let name = name.to_ascii_uppercase().replace('-', "_");
     let parts = [
-        "TOKEN", "SECRET", "PASSWORD", "PASSWD", "PASSPHRASE", "API_KEY", "APIKEY", "PRIVATE_KEY", "ACCESS_KEY",
-        "AUTHORIZATION", "CREDENTIAL",
+        "TOKEN",
+        "SECRET",
+        "PASSWORD",
+        "PASSWD",
+        "PASSPHRASE",
+        "API_KEY",
+        "APIKEY",
+        "PRIVATE_KEY",
+        "ACCESS_KEY",
+        "AUTHORIZATION",
+        "CREDENTIAL",
     ];
     // `TOKEN_FILE`, `TOKEN_URL` and the like say where a secret is, not what it is.
     let elsewhere = ["_FILE", "_PATH", "_URL", "_DIR", "_NAME", "_ID"];
-    (parts.iter().any(|part| name.contains(part)) || name.split('_').any(|word| word == "PWD" && name != "PWD"))
+    (parts.iter().any(|part| name.contains(part))
+        || name.split('_').any(|word| word == "PWD" && name != "PWD"))
         && !elsewhere.iter().any(|tail| name.ends_with(tail))
 }
 
@@ -207,7 +226,18 @@ mod tests {
         ] {
             assert_eq!(parse_duration(text), Ok(ms), "{text}");
         }
-        for text in ["", "h", "1.5h", "30m1h", "1h1h", "1 h", "-5m", "5x", "99999999999999999999s", "9999999999999999w"] {
+        for text in [
+            "",
+            "h",
+            "1.5h",
+            "30m1h",
+            "1h1h",
+            "1 h",
+            "-5m",
+            "5x",
+            "99999999999999999999s",
+            "9999999999999999w",
+        ] {
             assert!(parse_duration(text).is_err(), "{text:?}");
         }
     }
@@ -216,7 +246,10 @@ mod tests {
     fn a_bare_number_is_answered_with_the_units_that_it_may_have_meant() {
         let refused = parse_duration("45").expect_err("no unit");
         assert_eq!(refused.why, "`45` has no unit");
-        assert_eq!(refused.hint.as_deref(), Some("write \"45s\" for seconds, \"45m\" for minutes, \"45h\" for hours"));
+        assert_eq!(
+            refused.hint.as_deref(),
+            Some("write \"45s\" for seconds, \"45m\" for minutes, \"45h\" for hours")
+        );
     }
 
     #[test]
@@ -241,10 +274,23 @@ mod tests {
 
     #[test]
     fn an_address_is_http_with_a_host_and_may_hold_templates_after_the_scheme() {
-        for text in ["https://a.example", "http://127.0.0.1:8080/x?y=1", "https://a.example/{{ slot.date }}", "http://[::1]:80/"] {
+        for text in [
+            "https://a.example",
+            "http://127.0.0.1:8080/x?y=1",
+            "https://a.example/{{ slot.date }}",
+            "http://[::1]:80/",
+        ] {
             assert_eq!(check_url(text), Ok(()), "{text}");
         }
-        for text in ["", "a.example", "ftp://a.example", "https://", "https:///x", "https://a b/", "{{ param.url }}"] {
+        for text in [
+            "",
+            "a.example",
+            "ftp://a.example",
+            "https://",
+            "https:///x",
+            "https://a b/",
+            "{{ param.url }}",
+        ] {
             assert!(check_url(text).is_err(), "{text:?}");
         }
         assert!(has_login("https://me:pw@a.example/x"));
@@ -253,7 +299,8 @@ mod tests {
 
     #[test]
     fn names_that_promise_a_secret_are_told_from_names_that_say_where_it_is() {
-        for name in ["FNAC_TOKEN", "db_password", "API_KEY", "X-Api-Key", "Authorization", "DB_PWD"] {
+        for name in ["FNAC_TOKEN", "db_password", "API_KEY", "X-Api-Key", "Authorization", "DB_PWD"]
+        {
             assert!(sounds_secret(name), "{name}");
         }
         for name in ["FNAC_URL", "TOKEN_FILE", "PWD", "KEYBOARD", "SECRET_NAME"] {

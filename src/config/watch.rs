@@ -49,7 +49,10 @@ pub fn watch(folder: &Path, quiet: Duration) -> Result<Watch, WatchError> {
             Ok(event) => {
                 !event.kind.is_access()
                     && (event.need_rescan()
-                        || event.paths.iter().any(|path| concerns(path.file_name(), own.as_deref())))
+                        || event
+                            .paths
+                            .iter()
+                            .any(|path| concerns(path.file_name(), own.as_deref())))
             }
         };
         // The receiver is gone only when nobody watches any more.
@@ -67,7 +70,12 @@ pub fn watch(folder: &Path, quiet: Duration) -> Result<Watch, WatchError> {
         Err(_) if identity.is_none() && above.is_ok() => (),
         Err(err) => return Err(fail(err)),
     }
-    Ok(Watch { watcher, folder: folder.to_owned(), identity, debounce: Debounce::new(receiver, quiet) })
+    Ok(Watch {
+        watcher,
+        folder: folder.to_owned(),
+        identity,
+        debounce: Debounce::new(receiver, quiet),
+    })
 }
 
 impl Watch {
@@ -202,7 +210,9 @@ mod tests {
         for name in ["fnac.toml", "schedules", "..data"] {
             assert!(concerns(Some(OsStr::new(name)), folder), "{name}");
         }
-        for name in [".fnac.toml.swp", "4913", "fnac.toml~", ".#fnac.toml", "#fnac.toml#", ".tmp1.toml"] {
+        for name in
+            [".fnac.toml.swp", "4913", "fnac.toml~", ".#fnac.toml", "#fnac.toml#", ".tmp1.toml"]
+        {
             assert!(!concerns(Some(OsStr::new(name)), folder), "{name}");
         }
     }
@@ -220,6 +230,8 @@ mod tests {
         fs::create_dir(&folder).expect("mkdir");
         tokio::time::timeout(long, watch.changed()).await.expect("the replacement is seen");
         fs::write(folder.join("b.toml"), "x").expect("write");
-        tokio::time::timeout(long, watch.changed()).await.expect("a file in the new folder is seen");
+        tokio::time::timeout(long, watch.changed())
+            .await
+            .expect("a file in the new folder is seen");
     }
 }

@@ -56,13 +56,14 @@ pub(super) fn parse(
     let command = command_text(command)?;
     let zone = variables.get("CRON_TZ").filter(|zone| **zone != host.zone);
     if let Some(zone) = zone {
-        checker.zone(zone).map_err(|why| format!("CRON_TZ `{zone}`: {why}"))?;
+        checker.zone(zone).map_err(|why| format!("CRON_TZ: {why}"))?;
     }
     let pattern = our_pattern(&pattern)?;
     let timing = cron_timing(&pattern);
     let checked = checker.timing(&timing, zone.unwrap_or(&host.zone), Dst::default());
-    checked.as_ref().as_ref().map_err(|why| format!("the pattern `{pattern}`: {why}"))?;
-    let in_force = variables.iter().filter(|(name, _)| !["MAILTO", "CRON_TZ"].contains(&name.as_str()));
+    checked.as_ref().as_ref().map_err(|why| why.why.clone())?;
+    let in_force =
+        variables.iter().filter(|(name, _)| !["MAILTO", "CRON_TZ"].contains(&name.as_str()));
     Ok(Line::Entry(Entry {
         line: 0,
         pattern,
@@ -95,13 +96,14 @@ fn split_pattern(line: &str) -> Result<(String, &str), String> {
     let mut rest = line;
     let mut fields = Vec::new();
     for _ in 0..5 {
-        let (field, tail) = rest.split_once(char::is_whitespace).ok_or("there are fewer than five fields and a command")?;
+        let (field, tail) = rest
+            .split_once(char::is_whitespace)
+            .ok_or("there are fewer than five fields and a command")?;
         fields.push(field);
         rest = tail.trim_start();
     }
-    let looks_right = |field: &&str| {
-        field.chars().all(|c| c.is_ascii_alphanumeric() || "*,-/~".contains(c))
-    };
+    let looks_right =
+        |field: &&str| field.chars().all(|c| c.is_ascii_alphanumeric() || "*,-/~".contains(c));
     if let Some(field) = fields.iter().find(|field| !looks_right(field)) {
         return Err(format!("`{field}` is not a field of a cron pattern"));
     }
@@ -110,7 +112,8 @@ fn split_pattern(line: &str) -> Result<(String, &str), String> {
 
 /// Takes the user's name off a line of the system's format.
 fn own_command<'a>(rest: &'a str, host: &Host) -> Result<&'a str, String> {
-    let (user, command) = rest.split_once(char::is_whitespace).ok_or("there is no command after the user's name")?;
+    let (user, command) =
+        rest.split_once(char::is_whitespace).ok_or("there is no command after the user's name")?;
     if user == host.user {
         Ok(command.trim_start())
     } else {
@@ -128,7 +131,11 @@ fn command_text(raw: &str) -> Result<String, String> {
                 text.push('%');
                 chars.next();
             }
-            '%' => return Err("the text after `%` would go to standard input, which is empty here".to_owned()),
+            '%' => {
+                return Err(
+                    "the text after `%` would go to standard input, which is empty here".to_owned()
+                );
+            }
             c => text.push(c),
         }
     }
@@ -136,9 +143,15 @@ fn command_text(raw: &str) -> Result<String, String> {
         return Err("there is no command".to_owned());
     }
     if leaves_something_running(&text) {
-        return Err("`&` leaves a process in the background, and Daybook ends what a command leaves behind".to_owned());
+        return Err(
+            "`&` leaves a process in the background, and Daybook ends what a command leaves behind"
+                .to_owned(),
+        );
     }
-    if ["{{slot.", "{{param.", "{{execution."].iter().any(|mark| text.replace(' ', "").contains(mark)) {
+    if ["{{slot.", "{{param.", "{{execution."]
+        .iter()
+        .any(|mark| text.replace(' ', "").contains(mark))
+    {
         return Err("it holds text that reads as a template of Daybook".to_owned());
     }
     Ok(text)
@@ -194,7 +207,10 @@ fn our_pattern(pattern: &str) -> Result<String, String> {
 
 /// `*/2` as the weekdays that it means: from Sunday, 0 to 6 (cron's range ends at 7, which is Sunday again).
 fn spelled_out(weekday: &str) -> Result<String, String> {
-    let step = weekday.strip_prefix("*/").and_then(|step| step.parse::<usize>().ok()).filter(|step| *step > 0);
+    let step = weekday
+        .strip_prefix("*/")
+        .and_then(|step| step.parse::<usize>().ok())
+        .filter(|step| *step > 0);
     let step = step.ok_or_else(|| format!("`{weekday}` is not a step of weekdays"))?;
     let mut days: Vec<usize> = (0..=7).step_by(step).map(|day| day % 7).collect();
     days.sort_unstable();

@@ -96,7 +96,12 @@ pub fn import(path: &Path, text: &str, format: Format, host: &Host, checks: Chec
                 variables.insert(name, value);
             }
             Ok(Line::Entry(entry)) => entries.push(Entry { line: line_number, ..entry }),
-            Err(reason) => left.push(Left { file: file.clone(), line: line_number, text: line.trim().to_owned(), reason }),
+            Err(reason) => left.push(Left {
+                file: file.clone(),
+                line: line_number,
+                text: line.trim().to_owned(),
+                reason,
+            }),
         }
     }
     let id = name::interface(path);
@@ -107,7 +112,8 @@ pub fn import(path: &Path, text: &str, format: Format, host: &Host, checks: Chec
 
 fn notes(mail: Option<&str>, entries: &[Entry]) -> Vec<String> {
     let mut notes = vec![
-        "commands run with umask 077 and without standard input; cron's umask is usually 022".to_owned(),
+        "commands run with umask 077 and without standard input; cron's umask is usually 022"
+            .to_owned(),
         "an exit status other than 0 makes an execution KO; cron ignores it".to_owned(),
     ];
     match mail {
@@ -118,7 +124,9 @@ fn notes(mail: Option<&str>, entries: &[Entry]) -> Vec<String> {
         None => notes.push("cron mailed the output to the user; Daybook keeps it in the log".to_owned()),
     }
     if entries.iter().any(|entry| entry.zone.is_some()) {
-        notes.push("CRON_TZ became the schedule's zone, as in cronie; Debian's cron ignores it".to_owned());
+        notes.push(
+            "CRON_TZ became the schedule's zone, as in cronie; Debian's cron ignores it".to_owned(),
+        );
     }
     notes
 }

@@ -9,7 +9,8 @@ use super::name;
 
 /// The text of the interface's file.
 pub(super) fn file(source: &str, entries: &[Entry], host: &Host, notes: &[String]) -> String {
-    let variables: Vec<BTreeMap<String, String>> = entries.iter().map(|entry| in_force(entry, host)).collect();
+    let variables: Vec<BTreeMap<String, String>> =
+        entries.iter().map(|entry| in_force(entry, host)).collect();
     let common = common(&variables);
     let mut text = format!("# Imported from {source}.\n");
     for note in notes {
@@ -65,18 +66,25 @@ fn in_force(entry: &Entry, host: &Host) -> BTreeMap<String, String> {
 /// What is the same for all lines, and can stand in `[env]`.
 fn common(all: &[BTreeMap<String, String>]) -> BTreeMap<String, String> {
     let Some((first, rest)) = all.split_first() else { return BTreeMap::new() };
-    let shared = |name: &String, value: &String| rest.iter().all(|other| other.get(name) == Some(value));
+    let shared =
+        |name: &String, value: &String| rest.iter().all(|other| other.get(name) == Some(value));
     // Text in `[env]` may hold templates, so a value that looks like one is exported by the command itself.
     let plain = |value: &String| !value.contains("{{");
     first
         .iter()
-        .filter(|(name, value)| shared(name, value) && plain(value) && !name.starts_with("DAYBOOK_"))
+        .filter(|(name, value)| {
+            shared(name, value) && plain(value) && !name.starts_with("DAYBOOK_")
+        })
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect()
 }
 
 /// The job's key. Variables of this line alone are exported before its command.
-fn job(entry: &Entry, variables: &BTreeMap<String, String>, common: &BTreeMap<String, String>) -> String {
+fn job(
+    entry: &Entry,
+    variables: &BTreeMap<String, String>,
+    common: &BTreeMap<String, String>,
+) -> String {
     let mut script = String::new();
     for (name, value) in variables.iter().filter(|(name, _)| !common.contains_key(*name)) {
         // Writing to a String cannot fail.
@@ -86,7 +94,8 @@ fn job(entry: &Entry, variables: &BTreeMap<String, String>, common: &BTreeMap<St
     if shell == "/bin/sh" {
         script.push_str(&entry.command);
     } else {
-        write!(script, "exec {} -c {}", shell_quoted(shell), shell_quoted(&entry.command)).unwrap_or_default();
+        write!(script, "exec {} -c {}", shell_quoted(shell), shell_quoted(&entry.command))
+            .unwrap_or_default();
     }
     format!("shell = {}", quoted(&script))
 }

@@ -70,11 +70,23 @@ pub static RETENTION: Table = Table {
     name: "retention",
     place: "[retention]",
     keys: &[
-        Key::new("ok", Kind::Duration, "How long executions that ended ok are kept.").default("for ever").example("\"90d\""),
-        Key::new("ko", Kind::Duration, "How long executions that ended ko are kept.").default("for ever").example("\"400d\""),
-        Key::new("lines", Kind::Duration, "How long log lines are kept.").default("for ever").example("\"90d\"").also(&["logs"]),
-        Key::new("count", Kind::Integer(1, i64::MAX), "How many executions are kept at most.").default("no limit").example("10000"),
-        Key::new("bytes", Kind::Size, "How many bytes of lines are kept at most.").default("no limit").example("\"10GiB\"").also(&["size"]),
+        Key::new("ok", Kind::Duration, "How long executions that ended ok are kept.")
+            .default("for ever")
+            .example("\"90d\""),
+        Key::new("ko", Kind::Duration, "How long executions that ended ko are kept.")
+            .default("for ever")
+            .example("\"400d\""),
+        Key::new("lines", Kind::Duration, "How long log lines are kept.")
+            .default("for ever")
+            .example("\"90d\"")
+            .also(&["logs"]),
+        Key::new("count", Kind::Integer(1, i64::MAX), "How many executions are kept at most.")
+            .default("no limit")
+            .example("10000"),
+        Key::new("bytes", Kind::Size, "How many bytes of lines are kept at most.")
+            .default("no limit")
+            .example("\"10GiB\"")
+            .also(&["size"]),
     ],
     one_of: &[],
     required: &[],

@@ -10,7 +10,8 @@ pub use settings::SETTINGS;
 
 /// The tables of an interface's file, in the order of the reference page.
 pub static FILE_TABLES: [&Table; 11] = [
-    &INTERFACE, &SECRET, &LIMITS, &RETENTION, &RULE, &SCHEDULE, &HTTP, &PARAM, &RETRY, &CATCH_UP, &DST,
+    &INTERFACE, &SECRET, &LIMITS, &RETENTION, &RULE, &SCHEDULE, &HTTP, &PARAM, &RETRY, &CATCH_UP,
+    &DST,
 ];
 
 /// One TOML table with all of its keys.

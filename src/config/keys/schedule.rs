@@ -107,18 +107,35 @@ pub static HTTP: Table = Table {
     name: "an HTTP call",
     place: "http = { … }",
     keys: &[
-        Key::new("url", Kind::Url, "The address; may hold templates after the scheme.").example("\"https://api.example/sales?day={{ slot.date }}\"").also(&["uri", "address"]),
-        Key::new("method", choice(&["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]), "The method.").default("\"GET\"").example("\"POST\"").also(&["verb"]),
-        Key::new("headers", Kind::Map(Names::Header, &Kind::Secretable), "Headers; their values may hold templates or be read as secrets.")
-            .default("none")
-            .example("{ authorization = { credential = \"fnac-auth\" } }")
-            .also(&["header"]),
-        Key::new("body", Kind::Template, "What is sent; may hold templates.").example("'{\"day\": \"{{ slot.date }}\"}'").also(&["data", "payload"]),
+        Key::new("url", Kind::Url, "The address; may hold templates after the scheme.")
+            .example("\"https://api.example/sales?day={{ slot.date }}\"")
+            .also(&["uri", "address"]),
+        Key::new(
+            "method",
+            choice(&["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]),
+            "The method.",
+        )
+        .default("\"GET\"")
+        .example("\"POST\"")
+        .also(&["verb"]),
+        Key::new(
+            "headers",
+            Kind::Map(Names::Header, &Kind::Secretable),
+            "Headers; their values may hold templates or be read as secrets.",
+        )
+        .default("none")
+        .example("{ authorization = { credential = \"fnac-auth\" } }")
+        .also(&["header"]),
+        Key::new("body", Kind::Template, "What is sent; may hold templates.")
+            .example("'{\"day\": \"{{ slot.date }}\"}'")
+            .also(&["data", "payload"]),
         Key::new("expect", Kind::List(&Kind::Integer(100, 599)), "Statuses that count as success.")
             .default("any 2xx")
             .example("[200, 404]")
             .also(&["status", "expected_status", "ok_status"]),
-        Key::new("max_body", Kind::Size, "How much of the answer is read at most.").default("\"1MiB\"").example("\"8MiB\""),
+        Key::new("max_body", Kind::Size, "How much of the answer is read at most.")
+            .default("\"1MiB\"")
+            .example("\"8MiB\""),
     ],
     one_of: &[],
     required: &["url"],
@@ -141,9 +158,13 @@ pub static SECRET: Table = Table {
 pub static PARAM: Table = Table {
     name: "a parameter",
     place: "params.<name>",
-    keys: &[Key::new("default", Kind::Template, "The value unless one is given; may hold templates.")
-        .default("none: it must be given at each start")
-        .example("\"{{ slot.date }}\"")],
+    keys: &[Key::new(
+        "default",
+        Kind::Template,
+        "The value unless one is given; may hold templates.",
+    )
+    .default("none: it must be given at each start")
+    .example("\"{{ slot.date }}\"")],
     one_of: &[],
     required: &[],
 };
@@ -153,13 +174,31 @@ pub static RETRY: Table = Table {
     name: "retry",
     place: "retry = { … }",
     keys: &[
-        Key::new("attempts", Kind::Integer(1, 100), "All attempts, the first included.").default("1").example("3").also(&["max", "count", "times"]),
-        Key::new("delay", Kind::Duration, "The wait before the second attempt; each wait is drawn between 0 and its length.").default("\"30s\"").example("\"10s\"").also(&["wait", "backoff"]),
-        Key::new("factor", Kind::Number(1.0), "What each further wait is multiplied by.").default("2.0").example("1.5"),
-        Key::new("max_delay", Kind::Duration, "The longest wait.").default("\"10m\"").example("\"5m\""),
-        Key::new("on", Kind::List(&choice(&["external", "configuration", "mapping", "technical", "cascade"])), "Classes that are tried again.")
-            .default("all")
-            .example("[\"external\"]"),
+        Key::new("attempts", Kind::Integer(1, 100), "All attempts, the first included.")
+            .default("1")
+            .example("3")
+            .also(&["max", "count", "times"]),
+        Key::new(
+            "delay",
+            Kind::Duration,
+            "The wait before the second attempt; each wait is drawn between 0 and its length.",
+        )
+        .default("\"30s\"")
+        .example("\"10s\"")
+        .also(&["wait", "backoff"]),
+        Key::new("factor", Kind::Number(1.0), "What each further wait is multiplied by.")
+            .default("2.0")
+            .example("1.5"),
+        Key::new("max_delay", Kind::Duration, "The longest wait.")
+            .default("\"10m\"")
+            .example("\"5m\""),
+        Key::new(
+            "on",
+            Kind::List(&choice(&["external", "configuration", "mapping", "technical", "cascade"])),
+            "Classes that are tried again.",
+        )
+        .default("all")
+        .example("[\"external\"]"),
     ],
     one_of: &[],
     required: &[],
@@ -170,7 +209,13 @@ pub static CATCH_UP: Table = Table {
     name: "catch_up",
     place: "catch_up = { … }",
     keys: &[
-        Key::new("mode", Kind::Choice(&["none", "last"], &["all"]), "Which of them run: none, or the newest inside the window.").default("\"last\"").example("\"none\""),
+        Key::new(
+            "mode",
+            Kind::Choice(&["none", "last"], &["all"]),
+            "Which of them run: none, or the newest inside the window.",
+        )
+        .default("\"last\"")
+        .example("\"none\""),
         Key::new("window", Kind::Duration, "How far back.").default("\"24h\"").example("\"2h\""),
         Key::later("max", "How many at most in mode `all`."),
         Key::later("rate", "How fast in mode `all`."),

@@ -56,17 +56,27 @@ impl<T> Given<T> {
 }
 
 impl<'a> Layers<'a> {
-    pub(super) fn new(flags: &'a Flags, env: &'a Environment, file: &'a str, text: &'a str) -> Self {
-        let report = Report::default();
+    pub(super) fn new(
+        flags: &'a Flags,
+        env: &'a Environment,
+        file: &'a str,
+        text: &'a str,
+    ) -> Self {
+        let report = Report::new(text);
         let (document, errors) = DeTable::parse_recoverable(text);
         for err in &errors {
-            report.add(error(err.span().unwrap_or(0..0), "", format!("not TOML: {}", err.message())));
+            report.add(error(
+                err.span().unwrap_or(0..0),
+                "",
+                format!("not TOML: {}", err.message()),
+            ));
         }
         if errors.is_empty() {
             // Opening the table reports its unknown keys.
             Fields::top(document.get_ref(), &SETTINGS, &report);
         }
-        let layers = Self { flags, env, file, text, document, report, problems: RefCell::default() };
+        let layers =
+            Self { flags, env, file, text, document, report, problems: RefCell::default() };
         layers.check_flags();
         layers
     }
@@ -75,7 +85,8 @@ impl<'a> Layers<'a> {
         for name in self.flags.keys() {
             if *name != "config" && SETTINGS.key(name).is_none() {
                 let names = SETTINGS.keys.iter().map(|key| key.name);
-                let problem = Problem::without_place(Severity::Error, flag(name), "is not a setting");
+                let problem =
+                    Problem::without_place(Severity::Error, flag(name), "is not a setting");
                 self.problems.borrow_mut().push(match nearest(name, names) {
                     Some(near) => problem.with_hint(format!("did you mean `{}`?", flag(near))),
                     None => problem,
@@ -89,27 +100,42 @@ impl<'a> Layers<'a> {
         debug_assert!(key.is_some(), "`{name}` is not in the table of settings");
         let key = key?;
         if let Some(text) = self.flags.get(name) {
-            return Some((Raw { text: text.clone(), origin: Origin::Flag(flag(name)), span: None }, key));
+            return Some((
+                Raw { text: text.clone(), origin: Origin::Flag(flag(name)), span: None },
+                key,
+            ));
         }
         let variable = variable(name);
         // An empty variable is how scripts and units say "not set".
         if let Some(text) = self.env.filled(&variable) {
-            return Some((Raw { text: text.to_owned(), origin: Origin::Variable(variable), span: None }, key));
+            return Some((
+                Raw { text: text.to_owned(), origin: Origin::Variable(variable), span: None },
+                key,
+            ));
         }
         let value = self.document.get_ref().get(name)?;
         if key.secret {
             self.report.hide(value.span());
         }
         let Some(text) = scalar(value.get_ref(), &key.kind) else {
-            self.report.add(error(value.span(), name, format!("`{name}`: expects {}", expects(&key.kind))));
+            self.report.add(error(
+                value.span(),
+                name,
+                format!("`{name}`: expects {}", expects(&key.kind)),
+            ));
             return None;
         };
-        let line = self.text.get(..value.span().start).unwrap_or_default().matches('\n').count() + 1;
+        let line =
+            self.text.get(..value.span().start).unwrap_or_default().matches('\n').count() + 1;
         let origin = Origin::File { path: self.file.to_owned(), line };
         Some((Raw { text, origin, span: Some(value.span()) }, key))
     }
 
-    fn read<T>(&self, name: &str, read: impl Fn(&str, &'static Key) -> Result<T, ValueError>) -> Given<T> {
+    fn read<T>(
+        &self,
+        name: &str,
+        read: impl Fn(&str, &'static Key) -> Result<T, ValueError>,
+    ) -> Given<T> {
         let Some((raw, key)) = self.raw(name) else { return Given(None) };
         match read(&raw.text, key) {
             Ok(value) => Given(Some(Setting { value, origin: raw.origin })),
@@ -122,10 +148,14 @@ impl<'a> Layers<'a> {
 
     fn refuse_raw(&self, name: &str, raw: &Raw, err: &ValueError) {
         if let Some(span) = raw.span.clone() {
-            self.report.add(error(span, name, format!("`{name}`: {}", err.why)).maybe_hint(err.hint.clone()));
+            self.report.add(
+                error(span, name, format!("`{name}`: {}", err.why)).maybe_hint(err.hint.clone()),
+            );
             return;
         }
-        let problem = Problem::without_place(Severity::Error, raw.origin.to_string(), err.why.clone()).with_key(name);
+        let problem =
+            Problem::without_place(Severity::Error, raw.origin.to_string(), err.why.clone())
+                .with_key(name);
         self.problems.borrow_mut().push(match &err.hint {
             Some(hint) => problem.with_hint(hint),
             None => problem,
@@ -146,7 +176,12 @@ impl<'a> Layers<'a> {
     }
 
     /// A setting without a default; refused when it is absent.
-    pub(super) fn needed(&self, given: Option<Setting<PathBuf>>, name: &str, why: &str) -> Setting<PathBuf> {
+    pub(super) fn needed(
+        &self,
+        given: Option<Setting<PathBuf>>,
+        name: &str,
+        why: &str,
+    ) -> Setting<PathBuf> {
         given.unwrap_or_else(|| {
             // A value that was given and refused has been reported.
             if self.raw(name).is_none() {
@@ -163,11 +198,13 @@ impl<'a> Layers<'a> {
     /// A path; one in the file counts from the file's folder.
     pub(super) fn path(&self, name: &str) -> Given<PathBuf> {
         let given = self.read(name, |text, _| filled(text).map(PathBuf::from));
-        Given(given.0.map(|setting| match (&setting.origin, std::path::Path::new(self.file).parent()) {
-            (Origin::File { .. }, Some(folder)) => {
-                Setting { value: folder.join(&setting.value), origin: setting.origin }
+        Given(given.0.map(|setting| {
+            match (&setting.origin, std::path::Path::new(self.file).parent()) {
+                (Origin::File { .. }, Some(folder)) => {
+                    Setting { value: folder.join(&setting.value), origin: setting.origin }
+                }
+                _ => setting,
             }
-            _ => setting,
         }))
     }
 
@@ -184,7 +221,9 @@ impl<'a> Layers<'a> {
     pub(super) fn address(&self, name: &str) -> Given<SocketAddr> {
         self.read(name, |text, _| {
             // `localhost:7474` is what people type; both names of it are meant, one is enough.
-            let text = text.strip_prefix("localhost:").map_or_else(|| text.to_owned(), |port| format!("127.0.0.1:{port}"));
+            let text = text
+                .strip_prefix("localhost:")
+                .map_or_else(|| text.to_owned(), |port| format!("127.0.0.1:{port}"));
             text.parse().ok().ok_or_else(|| {
                 ValueError::new(format!("`{text}` is not an address with a port"))
                     .hint("write \"127.0.0.1:7474\", \"[::1]:7474\" or \"0.0.0.0:7474\"")
@@ -198,11 +237,14 @@ impl<'a> Layers<'a> {
 
     pub(super) fn number(&self, name: &str) -> Given<u32> {
         self.read(name, |text, key| {
-            let Kind::Integer(min, max) = key.kind else { return Err(ValueError::new("is not a number")) };
-            let number = text.trim().parse::<i64>().ok().filter(|number| (min..=max).contains(number));
-            number.and_then(|number| u32::try_from(number).ok()).ok_or_else(|| {
-                ValueError::new(format!("`{text}` is not {}", expects(&key.kind)))
-            })
+            let Kind::Integer(min, max) = key.kind else {
+                return Err(ValueError::new("is not a number"));
+            };
+            let number =
+                text.trim().parse::<i64>().ok().filter(|number| (min..=max).contains(number));
+            number
+                .and_then(|number| u32::try_from(number).ok())
+                .ok_or_else(|| ValueError::new(format!("`{text}` is not {}", expects(&key.kind))))
         })
     }
 
@@ -216,7 +258,9 @@ impl<'a> Layers<'a> {
 
     pub(super) fn choice<T>(&self, name: &str, of: impl Fn(&str) -> Option<T>) -> Given<T> {
         self.read(name, |text, key| {
-            let Kind::Choice(words, _) = key.kind else { return Err(ValueError::new("has no choice")) };
+            let Kind::Choice(words, _) = key.kind else {
+                return Err(ValueError::new("has no choice"));
+            };
             of(text).ok_or_else(|| {
                 let err = ValueError::new(format!("`{text}` is not {}", one_of(words)));
                 match nearest(text, words.iter().copied()) {
@@ -229,7 +273,7 @@ impl<'a> Layers<'a> {
 
     /// Everything that was found, the file's first.
     pub(super) fn finish(self) -> Vec<Problem> {
-        let mut problems = self.report.finish(self.file, self.text);
+        let mut problems = self.report.finish(self.file);
         problems.extend(self.problems.into_inner());
         problems
     }
@@ -248,7 +292,9 @@ fn flag(key: &str) -> String {
 fn scalar(value: &DeValue<'_>, kind: &Kind) -> Option<String> {
     match (value, kind) {
         (DeValue::Boolean(flag), Kind::Flag) => Some(flag.to_string()),
-        (DeValue::Integer(number), Kind::Integer(..) | Kind::Duration) => Some(number.as_str().to_owned()),
+        (DeValue::Integer(number), Kind::Integer(..) | Kind::Duration) => {
+            Some(number.as_str().to_owned())
+        }
         (DeValue::String(_), Kind::Flag | Kind::Integer(..)) => None,
         (DeValue::String(text), _) => Some(text.clone().into_owned()),
         _ => None,

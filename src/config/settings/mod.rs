@@ -150,7 +150,11 @@ impl Settings {
                 Err(err) if !required && err.kind() == std::io::ErrorKind::NotFound => None,
                 Err(err) => {
                     let file = path.display().to_string();
-                    return Err(vec![Problem::without_place(Severity::Error, file, format!("cannot be read: {err}"))]);
+                    return Err(vec![Problem::without_place(
+                        Severity::Error,
+                        file,
+                        format!("cannot be read: {err}"),
+                    )]);
                 }
             },
             None => None,
@@ -158,7 +162,8 @@ impl Settings {
         let here = Path::new("schedules").is_dir();
         let file = path.filter(|_| text.is_some());
         let shown = file.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
-        let mut settings = Self::from_parts(flags, env, (&shown, text.as_deref().unwrap_or_default()), here)?;
+        let mut settings =
+            Self::from_parts(flags, env, (&shown, text.as_deref().unwrap_or_default()), here)?;
         settings.file = file;
         Ok(settings)
     }
@@ -174,12 +179,14 @@ impl Settings {
         let data = layers.path("data").or_default(|| default_data(env));
         let data = layers.needed(data, "data", "--data DIR or DAYBOOK_DATA names the data folder; neither $STATE_DIRECTORY, $XDG_STATE_HOME nor $HOME is set");
         let settings = Self {
-            schedules: layers.path("schedules").or(|| {
-                PathBuf::from(if here { "schedules" } else { "/etc/daybook/schedules" })
-            }),
+            schedules: layers
+                .path("schedules")
+                .or(|| PathBuf::from(if here { "schedules" } else { "/etc/daybook/schedules" })),
             listen: layers.address("listen").or(|| SocketAddr::from(([127, 0, 0, 1], 7474))),
             socket: layers.path("socket").or(|| {
-                env.path("RUNTIME_DIRECTORY").unwrap_or_else(|| data.value.clone()).join("daybook.sock")
+                env.path("RUNTIME_DIRECTORY")
+                    .unwrap_or_else(|| data.value.clone())
+                    .join("daybook.sock")
             }),
             server: layers.url("server").optional(),
             max_concurrent: layers.number("max_concurrent").or(|| 128),
@@ -224,7 +231,11 @@ impl Settings {
             );
         }
         if self.ping_every.value < Duration::from_secs(12) {
-            layers.refuse("ping_every", "is less than 12s: monitors refuse more than 5 pings a minute", None);
+            layers.refuse(
+                "ping_every",
+                "is less than 12s: monitors refuse more than 5 pings a minute",
+                None,
+            );
         }
     }
 
@@ -247,17 +258,21 @@ fn variable(key: &str) -> String {
 
 /// The settings file, and whether somebody asked for exactly it.
 fn settings_file(flags: &Flags, env: &Environment) -> (Option<PathBuf>, bool) {
-    if let Some(path) = flags.get("config").map(PathBuf::from).or_else(|| env.path("DAYBOOK_CONFIG")) {
+    if let Some(path) =
+        flags.get("config").map(PathBuf::from).or_else(|| env.path("DAYBOOK_CONFIG"))
+    {
         return (Some(path), true);
     }
-    let home = env.path("XDG_CONFIG_HOME").or_else(|| env.path("HOME").map(|home| home.join(".config")));
+    let home =
+        env.path("XDG_CONFIG_HOME").or_else(|| env.path("HOME").map(|home| home.join(".config")));
     let own = home.map(|home| home.join("daybook/daybook.toml")).filter(|path| path.exists());
     (Some(own.unwrap_or_else(|| PathBuf::from(SYSTEM_FILE))), false)
 }
 
 /// `$STATE_DIRECTORY` may name several folders, of which the first is ours.
 fn default_data(env: &Environment) -> Option<PathBuf> {
-    let state = env.filled("STATE_DIRECTORY").and_then(|list| list.split(':').next()).map(PathBuf::from);
+    let state =
+        env.filled("STATE_DIRECTORY").and_then(|list| list.split(':').next()).map(PathBuf::from);
     state
         .or_else(|| env.path("XDG_STATE_HOME").map(|home| home.join("daybook")))
         .or_else(|| env.path("HOME").map(|home| home.join(".local/state/daybook")))

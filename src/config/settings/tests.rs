@@ -23,7 +23,10 @@ fn a_flag_wins_over_a_variable_over_the_file_over_the_default() {
     ]);
     let flags = Flags::from([("max_concurrent", "1".to_owned())]);
     let settings = load(&flags, &env, text).expect("valid");
-    assert_eq!((settings.max_concurrent.value, settings.max_concurrent.origin.to_string().as_str()), (1, "--max-concurrent"));
+    assert_eq!(
+        (settings.max_concurrent.value, settings.max_concurrent.origin.to_string().as_str()),
+        (1, "--max-concurrent")
+    );
     assert_eq!(settings.grace.value, Duration::from_secs(2));
     assert_eq!(settings.grace.origin.to_string(), "$DAYBOOK_GRACE");
     assert_eq!(settings.log_level.origin.to_string(), "/etc/daybook/daybook.toml:3");
@@ -57,7 +60,11 @@ fn the_service_keeps_its_data_and_socket_where_systemd_says() {
 #[test]
 fn without_any_home_the_data_folder_must_be_named() {
     let refused = load(&Flags::new(), &Environment::default(), "").expect_err("no home");
-    assert!(shown(&refused).starts_with("--data: --data DIR or DAYBOOK_DATA"), "{}", shown(&refused));
+    assert!(
+        shown(&refused).starts_with("--data: --data DIR or DAYBOOK_DATA"),
+        "{}",
+        shown(&refused)
+    );
 }
 
 #[test]
@@ -78,7 +85,10 @@ fn a_listener_beyond_loopback_needs_tls_or_consent() {
         assert!(load(&Flags::new(), &env(), &format!("{open}{more}")).is_ok(), "{more}");
     }
     let half = load(&Flags::new(), &env(), "tls_cert = \"c\"\n").expect_err("half");
-    assert_eq!(shown(&half), "/etc/daybook/daybook.toml:1:12: `tls_cert`: needs `tls_key` beside it\n");
+    assert_eq!(
+        shown(&half),
+        "/etc/daybook/daybook.toml:1:12: `tls_cert`: needs `tls_key` beside it\n"
+    );
 }
 
 #[test]
@@ -97,8 +107,16 @@ fn the_sample_says_every_key_and_nothing_but_the_defaults() {
     // The examples in comments must hold too, one by one.
     for line in DEFAULT_TOML.lines().filter_map(|line| line.strip_prefix("# ")) {
         if SETTINGS.keys.iter().any(|key| line.starts_with(&format!("{} = ", key.name))) {
-            let text = if line.starts_with("tls_cert") { format!("{line}\ntls_key = \"k\"") } else { line.to_owned() };
-            let text = if line.starts_with("tls_key") { format!("{line}\ntls_cert = \"c\"") } else { text };
+            let text = if line.starts_with("tls_cert") {
+                format!("{line}\ntls_key = \"k\"")
+            } else {
+                line.to_owned()
+            };
+            let text = if line.starts_with("tls_key") {
+                format!("{line}\ntls_cert = \"c\"")
+            } else {
+                text
+            };
             assert!(load(&Flags::new(), &env(), &text).is_ok(), "{line}");
         }
     }
@@ -106,7 +124,8 @@ fn the_sample_says_every_key_and_nothing_but_the_defaults() {
 
 #[test]
 fn every_setting_is_shown_with_its_origin_and_secrets_are_not() {
-    let settings = load(&Flags::new(), &env(), "ping = \"https://hc.example/uuid\"\n").expect("valid");
+    let settings =
+        load(&Flags::new(), &env(), "ping = \"https://hc.example/uuid\"\n").expect("valid");
     let rows = settings.rows();
     assert_eq!(rows.len(), SETTINGS.keys.len());
     let ping = rows.iter().find(|row| row.key == "ping").expect("there");
