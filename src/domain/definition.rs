@@ -188,6 +188,16 @@ impl Timing {
     }
 }
 
+impl Interface {
+    /// Whether the two differ in a key that moves a schedule's slots: its timing, zone or daylight saving rule.
+    pub fn retimed(&self, newer: &Self, schedule: &ScheduleId) -> bool {
+        let timing = |interface: &Self| {
+            interface.schedules.get(schedule).map(|s| (s.timing.clone(), s.timezone.clone(), s.dst))
+        };
+        timing(self) != timing(newer)
+    }
+}
+
 /// What a schedule runs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -239,6 +249,13 @@ pub struct Retry {
     pub on: Vec<Class>,
 }
 
+impl Default for Retry {
+    /// One attempt; the waits apply as soon as `attempts` is raised.
+    fn default() -> Self {
+        Self { attempts: 1, delay_ms: 30_000, factor: 2.0, max_delay_ms: 600_000, on: Vec::new() }
+    }
+}
+
 /// What to do when an execution of the schedule is open already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -256,6 +273,12 @@ pub struct CatchUp {
     pub mode: CatchUpMode,
     /// How far back, in milliseconds.
     pub window_ms: u64,
+}
+
+impl Default for CatchUp {
+    fn default() -> Self {
+        Self { mode: CatchUpMode::Last, window_ms: 86_400_000 }
+    }
 }
 
 /// Which missed slots run.

@@ -1,0 +1,51 @@
+//! Keys of `daybook.toml`; each also has a variable `DAYBOOK_<KEY>` and a flag `--<key>`.
+
+use super::{Key, Kind, Table, choice};
+
+/// `daybook.toml`.
+pub static SETTINGS: Table = Table {
+    name: "daybook.toml",
+    place: "top of daybook.toml",
+    keys: &[
+        Key::new("data", Kind::Text, "The folder that holds the log, the index and the credentials.")
+            .default("$STATE_DIRECTORY, else $XDG_STATE_HOME/daybook, else ~/.local/state/daybook")
+            .example("\"/var/lib/daybook\"")
+            .also(&["data_dir", "datadir"]),
+        Key::new("schedules", Kind::Text, "The folder of the interfaces' files.")
+            .default("./schedules if present, else /etc/daybook/schedules")
+            .example("\"/etc/daybook/schedules\""),
+        Key::new("listen", Kind::Text, "Where HTTP is served: an address with a port. Port 0 takes a free one.")
+            .default("\"127.0.0.1:7474\"")
+            .example("\"127.0.0.1:7474\"")
+            .also(&["bind", "address", "addr"]),
+        Key::new("socket", Kind::Text, "The Unix socket for the command line.")
+            .default("$RUNTIME_DIRECTORY/daybook.sock for the service, else <data>/daybook.sock")
+            .example("\"/run/daybook/daybook.sock\""),
+        Key::new("server", Kind::Url, "The command line talks to this daemon instead of the local one.")
+            .default("none")
+            .example("\"https://daybook.example\""),
+        Key::new("max_concurrent", Kind::Integer(1, 100_000), "Executions at once, of all interfaces together.")
+            .default("128")
+            .example("64")
+            .also(&["concurrent", "concurrency"]),
+        Key::new("grace", Kind::Duration, "Between TERM and KILL when a command is ended, and for running commands when the daemon stops.")
+            .default("\"10s\"")
+            .example("\"30s\"")
+            .also(&["kill_after"]),
+        Key::new("ping", Kind::Url, "The daemon's own dead-man monitor.").default("none").example("\"https://hc-ping.com/00000000-0000-0000-0000-000000000000\"").secret(),
+        Key::new("ping_every", Kind::Duration, "How often the daemon pings its own monitor; at least 12s.").default("\"1m\"").example("\"5m\"").also(&["ping_period", "ping_interval"]),
+        Key::new("log_level", Kind::Text, "What the daemon logs about itself: `error`, `warn`, `info`, `debug`, `trace`, or directives such as `info,daybook::engine=debug`.")
+            .default("\"info\"")
+            .example("\"debug\"")
+            .also(&["loglevel", "verbosity"]),
+        Key::new("log_format", choice(&["auto", "text", "json", "journald"]), "The form of the daemon's own log; `auto` takes journald when it is there, else text.").default("\"auto\"").example("\"json\""),
+        Key::new("log_dir", Kind::Text, "A folder for daily rolling log files, beside the terminal or journald.").default("none").example("\"/var/log/daybook\"").also(&["log_file", "logdir"]),
+        Key::new("metrics", choice(&["auto", "open", "token"]), "Who may read `/metrics`: `auto` is everybody on a loopback listener, else holders of a token.").default("\"auto\"").example("\"token\""),
+        Key::new("insecure_listen", Kind::Flag, "Allows a listener that is not loopback and has no TLS.").default("false").example("true"),
+        Key::new("tls_cert", Kind::Text, "The certificate chain of the listener, in PEM; `tls_key` must be given too.").default("none").example("\"/etc/daybook/tls.crt\""),
+        Key::new("tls_key", Kind::Text, "The private key of the listener, in PEM.").default("none").example("\"/etc/daybook/tls.key\""),
+        Key::new("print_login", Kind::Flag, "Prints a login link at start even when it is not at a terminal.").default("false").example("true"),
+    ],
+    one_of: &[],
+    required: &[],
+};
