@@ -1,0 +1,253 @@
+//! Folding the index anew from a long history, and asking it.
+//!
+//! `cargo bench --bench projection [-- EVENTS]` (default 1,000,000). Each execution is five events: the slot's decision,
+//! opening, attempt started, attempt ended, closing; every tenth is a KO. The log makes its events up as they are read, so that
+//! memory is the index's own.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a bench measures real time and reads its own arguments"
+)]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant as Stopwatch;
+
+use daybook::domain::cause::Cause;
+use daybook::domain::class::Class;
+use daybook::domain::event::{
+    Actor, AttemptEnded, AttemptStarted, Closed, Envelope, ErrorCounts, Event, FirstError, Opened,
+    Outcome, SlotStarted, Trigger,
+};
+use daybook::ids::{EventId, ExecutionId, Position, ScheduleRef, StreamId};
+use daybook::instant::Instant;
+use daybook::projection::view::Status;
+use daybook::projection::{ExecutionFilter, Projections};
+use daybook::store::{Append, AppendError, AppendTicket, EventLog, ReadError};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+const SCHEDULES: u64 = 100;
+const PER_EXECUTION: u64 = 5;
+
+/// A log that computes its events from their positions.
+struct MadeUp {
+    schedules: Vec<ScheduleRef>,
+    durable: watch::Sender<Position>,
+}
+
+impl MadeUp {
+    fn of(events: u64) -> Self {
+        let name = |number: u64| {
+            format!("interface-{}/schedule-{}", number / 10, number % 10).parse().expect("a name")
+        };
+        Self {
+            schedules: (0..SCHEDULES).map(name).collect(),
+            durable: watch::Sender::new(Position(events)),
+        }
+    }
+
+    fn event(&self, position: u64) -> Envelope {
+        let (execution, step) = ((position - 1) / PER_EXECUTION, (position - 1) % PER_EXECUTION);
+        let schedule = &self.schedules[(execution % SCHEDULES) as usize];
+        let round = execution / SCHEDULES;
+        let slot = Instant::from_secs(1_790_000_000 + 60 * round as i64);
+        let id = ExecutionId::for_slot(schedule, slot);
+        let at = Instant::from_millis(slot.millis() + (execution % SCHEDULES * 50 + step) as i64);
+        let ko = execution % 10 == 3;
+        let (stream, version) = match step {
+            0 => (StreamId::Schedule(schedule.clone()), round + 1),
+            _ => (StreamId::Execution(id), step),
+        };
+        Envelope {
+            position: Position(position),
+            id: EventId::derive(&StreamId::Daemon, position, at),
+            stream,
+            version,
+            at,
+            actor: Actor::Daybook,
+            correlation: None,
+            causation: None,
+            hash: *blake3::hash(&position.to_be_bytes()).as_bytes(),
+            event: payload(schedule, slot, id, (step, ko)),
+        }
+    }
+}
+
+fn payload(
+    schedule: &ScheduleRef,
+    slot: Instant,
+    id: ExecutionId,
+    (step, ko): (u64, bool),
+) -> Event {
+    let outcome = if ko { Outcome::Ko } else { Outcome::Ok };
+    match step {
+        0 => SlotStarted { slot, execution: id, definition_version: 1, late_ms: 3 }.into(),
+        1 => Opened {
+            schedule: schedule.clone(),
+            slot: Some(slot),
+            trigger: Trigger::Cron,
+            definition_version: 1,
+            params: BTreeMap::from([("day".to_owned(), "2026-11-22".to_owned())]),
+            rerun_of: None,
+            root: id,
+            idempotency_key: id.to_string(),
+            previous_slot: Some(Instant::from_secs(slot.secs() - 60)),
+            last_ok_slot: Some(Instant::from_secs(slot.secs() - 60)),
+            priority: 0,
+            forced: false,
+        }
+        .into(),
+        2 => AttemptStarted { attempt: 1 }.into(),
+        3 => AttemptEnded {
+            attempt: 1,
+            exit_code: Some(i32::from(ko)),
+            signal: None,
+            usage: None,
+            outcome,
+            cause: ko.then_some(Cause::MapField),
+        }
+        .into(),
+        _ => Closed {
+            outcome,
+            class: ko.then_some(Class::Mapping),
+            cause: ko.then_some(Cause::MapField),
+            exit_code: Some(i32::from(ko)),
+            attempts: 1,
+            lines: 25,
+            errors: ErrorCounts { mapping: u64::from(ko), ..ErrorCounts::default() },
+            first_error: ko.then(|| FirstError {
+                line: 12,
+                class: Class::Mapping,
+                cause: Cause::MapField,
+                text: format!("Mapping: no product for code FNAC-{}", slot.secs() % 1000),
+            }),
+            log_hash: [7; 32],
+            duration_ms: 480,
+        }
+        .into(),
+    }
+}
+
+impl EventLog for MadeUp {
+    fn append(&self, _append: Append) -> AppendTicket {
+        Box::pin(async { Err(AppendError::Closed { why: "made up".to_owned() }) })
+    }
+
+    fn read(&self, after: Position, limit: usize) -> Result<Vec<Envelope>, ReadError> {
+        let last = self.durable.borrow().0.min(after.0 + limit as u64);
+        Ok((after.0 + 1..=last).map(|position| self.event(position)).collect())
+    }
+
+    fn read_stream(
+        &self,
+        _stream: &StreamId,
+        _after_version: u64,
+        _limit: usize,
+    ) -> Result<Vec<Envelope>, ReadError> {
+        Ok(Vec::new())
+    }
+
+    fn durable(&self) -> watch::Receiver<Position> {
+        self.durable.subscribe()
+    }
+}
+
+/// Resident and largest resident memory of this process, in MiB.
+fn memory_mib() -> (u64, u64) {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let field = |name: &str| {
+        let line = status.lines().find(|line| line.starts_with(name))?;
+        line.split_whitespace().nth(1)?.parse::<u64>().ok()
+    };
+    (field("VmRSS:").unwrap_or(0) / 1024, field("VmHWM:").unwrap_or(0) / 1024)
+}
+
+async fn until(index: &Projections, position: Position) {
+    let stop = CancellationToken::new();
+    let following = tokio::spawn({
+        let (index, stop) = (index.clone(), stop.clone());
+        async move { index.follow(stop).await }
+    });
+    let mut applied = index.applied();
+    applied.wait_for(|applied| *applied >= position).await.expect("the index is there");
+    stop.cancel();
+    following.await.expect("the follower ends well");
+}
+
+fn median_ms(times: usize, mut run: impl FnMut()) -> (f64, f64) {
+    let mut taken: Vec<f64> = (0..times)
+        .map(|_| {
+            let began = Stopwatch::now();
+            run();
+            began.elapsed().as_secs_f64() * 1000.0
+        })
+        .collect();
+    taken.sort_by(f64::total_cmp);
+    (taken[taken.len() / 2], taken[taken.len() - 1])
+}
+
+async fn rebuild(folder: &std::path::Path, log: &Arc<MadeUp>, events: u64) {
+    let began = Stopwatch::now();
+    let mut scanned = 0u64;
+    while scanned < events {
+        scanned += log.read(Position(scanned), 4_096).expect("made up").len() as u64;
+    }
+    let scan = began.elapsed().as_secs_f64();
+    let before = memory_mib().0;
+    let index = Projections::open(folder, Arc::clone(log) as _).expect("the folder can be used");
+    let began = Stopwatch::now();
+    until(&index, Position(events)).await;
+    let took = began.elapsed().as_secs_f64();
+    let (now, peak) = memory_mib();
+    println!(
+        "rebuild of {events} events: {took:.2} s ({:.0}/s), making them up: {scan:.2} s, ratio {:.1}",
+        events as f64 / took,
+        took / scan
+    );
+    println!(
+        "memory: {before} MiB before, {now} MiB after, {peak} MiB at most; on disk {} MiB",
+        index.status().size_bytes / (1024 * 1024)
+    );
+    drop(index);
+    let began = Stopwatch::now();
+    let index = Projections::open(folder, Arc::clone(log) as _).expect("the folder can be used");
+    let took = began.elapsed().as_secs_f64() * 1000.0;
+    println!("opening it again: {took:.0} ms, ready: {}", index.status().rebuilding.is_none());
+    questions(&index);
+    let more = Position(events + 100_000);
+    log.durable.send_replace(more);
+    let began = Stopwatch::now();
+    until(&index, more).await;
+    println!("following, in batches of 64: {:.0}/s", 100_000.0 / began.elapsed().as_secs_f64());
+    println!("memory: {} MiB after, {} MiB at most", memory_mib().0, memory_mib().1);
+}
+
+fn questions(index: &Projections) {
+    let ask = |name: &str, filter: ExecutionFilter| {
+        let mut rows = 0;
+        let (median, worst) = median_ms(21, || {
+            rows = index.executions(&filter, 100, None).expect("it answers").items.len();
+        });
+        println!("{name}: {rows} rows, median {median:.2} ms, worst {worst:.2} ms");
+    };
+    let ko = || ExecutionFilter { status: vec![Status::Ko], ..ExecutionFilter::default() };
+    ask("last 100", ExecutionFilter::default());
+    ask("last 100 KO", ko());
+    ask(
+        "last 100 KO of one interface",
+        ExecutionFilter { interface: Some("interface-3".parse().expect("a name")), ..ko() },
+    );
+    ask("a text that nothing has", ExecutionFilter { text: Some("zzz".to_owned()), ..ko() });
+    let (median, worst) = median_ms(21, || {
+        index.red_schedules(None).expect("it answers");
+    });
+    println!("red schedules: median {median:.2} ms, worst {worst:.2} ms");
+}
+
+#[tokio::main]
+async fn main() {
+    let events = std::env::args().filter_map(|text| text.parse().ok()).next().unwrap_or(1_000_000);
+    let folder = tempfile::tempdir().expect("a folder");
+    rebuild(folder.path(), &Arc::new(MadeUp::of(events)), events).await;
+}

@@ -1,0 +1,192 @@
+//! Lists of events: the index says which positions, the log has the events.
+
+use super::execution_row;
+use super::fold::actor_text;
+use super::heads;
+use super::keys::List;
+use super::lists::{self, Source};
+use super::query::{LIMIT_MAX, QueryError, parse_cursor};
+use super::rows::Rows;
+use super::view::{self, Page};
+use crate::domain::event::{EVENT_NAMES, Envelope};
+use crate::ids::{Position, StreamId};
+use crate::store::{EventLog, ReadError};
+
+/// Which events to list. The default is all of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EventFilter {
+    /// Of this stream.
+    pub stream: Option<StreamId>,
+    /// With this code; see [`EventFilter::code_of`].
+    pub kind: Option<u16>,
+    /// Behind this position.
+    pub after: Option<Position>,
+}
+
+impl EventFilter {
+    /// The code of the events with this name, such as `slot-started`.
+    pub fn code_of(name: &str) -> Option<u16> {
+        EVENT_NAMES.iter().find(|(_, known)| *known == name).map(|(code, _)| *code)
+    }
+}
+
+/// From which end a list goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// The newest one first: for people.
+    #[default]
+    NewestFirst,
+    /// The oldest one first: for whoever follows.
+    OldestFirst,
+}
+
+/// Shows an event as people see it.
+///
+/// # Errors
+/// [`ReadError::Damaged`] when its payload cannot be shown; no payload of ours is like that.
+pub(super) fn show(envelope: &Envelope) -> Result<view::Event, ReadError> {
+    let data = envelope.event.to_json().map_err(|err| ReadError::Damaged {
+        place: format!("event {}", envelope.position),
+        what: err.to_string(),
+    })?;
+    Ok(view::Event {
+        position: envelope.position,
+        stream: envelope.stream.to_string(),
+        version: envelope.version,
+        kind: envelope.event.name().to_owned(),
+        at: envelope.at,
+        actor: actor_text(&envelope.actor),
+        correlation: envelope.correlation.map(|id| id.to_string()),
+        causation: envelope.causation.map(|id| id.to_string()),
+        hash: blake3::Hash::from_bytes(envelope.hash).to_hex().to_string(),
+        data,
+    })
+}
+
+/// Lists events, at most `limit` (up to 1,000) of them after `cursor`.
+pub(super) fn list<R: Rows>(
+    rows: &R,
+    log: &dyn EventLog,
+    filter: &EventFilter,
+    order: Order,
+    (limit, cursor): (usize, Option<&str>),
+) -> Result<Page<view::Event>, QueryError> {
+    let limit = limit.clamp(1, LIMIT_MAX);
+    let cursor = parse_cursor(cursor)?;
+    let durable = log.durable().borrow().0;
+    let least = filter.after.map_or(1, |after| after.0.saturating_add(1));
+    let (low, high) = match order {
+        Order::NewestFirst => {
+            (least, cursor.map_or(durable, |at| at.saturating_sub(1).min(durable)))
+        }
+        Order::OldestFirst => (cursor.map_or(least, |at| at.saturating_add(1).max(least)), durable),
+    };
+    let mut positions = if filter.stream.is_none() && filter.kind.is_none() {
+        consecutive((low, high), order, limit + 1)
+    } else {
+        indexed(rows, filter, (low, high), (order, limit + 1))?
+    };
+    let more = positions.len() > limit;
+    positions.truncate(limit);
+    let next = positions.last().filter(|_| more).map(u64::to_string);
+    let newest_first = order == Order::NewestFirst;
+    if newest_first {
+        positions.reverse();
+    }
+    let mut items = fetch(log, &positions)?;
+    if newest_first {
+        items.reverse();
+    }
+    Ok(Page { items, next })
+}
+
+fn consecutive((low, high): (u64, u64), order: Order, wanted: usize) -> Vec<u64> {
+    match order {
+        Order::NewestFirst => (low..=high).rev().take(wanted).collect(),
+        Order::OldestFirst => (low..=high).take(wanted).collect(),
+    }
+}
+
+fn indexed<R: Rows>(
+    rows: &R,
+    filter: &EventFilter,
+    (low, high): (u64, u64),
+    (order, wanted): (Order, usize),
+) -> Result<Vec<u64>, QueryError> {
+    let mut sources = Vec::new();
+    if let Some(code) = filter.kind {
+        sources.push(Source::stored(&List::EventKind(code)));
+    }
+    if let Some(stream) = &filter.stream {
+        sources.push(stream_source(rows, stream)?);
+    }
+    let mut found = Vec::new();
+    let mut next = match order {
+        Order::NewestFirst => Some(high),
+        Order::OldestFirst => Some(low),
+    };
+    while let Some(from) = next.filter(|at| (low..=high).contains(at) && found.len() < wanted) {
+        let position = match order {
+            Order::NewestFirst => lists::common_at_most(&mut sources, rows, from)?,
+            Order::OldestFirst => lists::common_at_least(&mut sources, rows, from)?,
+        };
+        let Some(position) = position.filter(|position| (low..=high).contains(position)) else {
+            break;
+        };
+        found.push(position);
+        next = match order {
+            Order::NewestFirst => position.checked_sub(1),
+            Order::OldestFirst => position.checked_add(1),
+        };
+    }
+    Ok(found)
+}
+
+fn stream_source<R: Rows>(rows: &R, stream: &StreamId) -> Result<Source, QueryError> {
+    if let StreamId::Execution(id) = stream
+        && let Some(row) = execution_row::find(rows, *id)?
+    {
+        return Ok(Source::Given(row.events));
+    }
+    Ok(Source::stored(&List::Stream(stream)))
+}
+
+/// Reads the events at `positions`, ascending, in as few reads as there are gaps.
+fn fetch(log: &dyn EventLog, positions: &[u64]) -> Result<Vec<view::Event>, QueryError> {
+    let mut items = Vec::with_capacity(positions.len());
+    for run in positions.chunk_by(|one, next| *next == one + 1) {
+        let Some(first) = run.first() else {
+            continue;
+        };
+        let events = log.read(Position(first.saturating_sub(1)), run.len())?;
+        for envelope in events.iter().filter(|event| run.contains(&event.position.0)) {
+            items.push(show(envelope)?);
+        }
+    }
+    Ok(items)
+}
+
+/// The positions of up to `limit` events of `stream` with versions above `after_version`, ascending.
+pub(super) fn positions_of<R: Rows>(
+    rows: &R,
+    stream: &StreamId,
+    after_version: u64,
+    limit: usize,
+) -> Result<Vec<Position>, QueryError> {
+    let newest = heads::version(rows, stream)?;
+    let wanted = usize::try_from(newest.saturating_sub(after_version)).unwrap_or(usize::MAX);
+    let mut source = [stream_source(rows, stream)?];
+    let mut found = Vec::new();
+    let mut most = Some(u64::MAX);
+    // Counted from the newest one, whose version is known: the oldest ones may have been pruned from the log.
+    while let Some(top) = most.filter(|_| found.len() < wanted) {
+        let Some(position) = lists::common_at_most(&mut source, rows, top)? else {
+            break;
+        };
+        found.push(Position(position));
+        most = position.checked_sub(1);
+    }
+    found.reverse();
+    found.truncate(limit);
+    Ok(found)
+}

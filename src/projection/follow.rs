@@ -1,0 +1,602 @@
+//! The follower: reads the log in order, folds it into the rows, and says how far it has come.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock, Weak};
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::disk::{self, DiskRows, Found};
+use super::events::{self, EventFilter, Order};
+use super::fold::{self, Checkpoint};
+use super::ledger::{self, Expand, SlotRange};
+use super::ok_slots;
+use super::query::{self, ExecutionFilter, QueryError, ScheduleFacts};
+use super::resolve::{self, ResolveError};
+use super::rows::{Overlay, RowError};
+use super::view::{self, Page};
+use crate::ids::{ExecutionId, InterfaceId, Position, ScheduleRef, StreamId};
+use crate::instant::Instant;
+use crate::store::{EventLog, ReadError};
+
+/// Events in one batch: above 64, sled's batches pin its memory (measured: 4.7 GB with 1,000).
+const BATCH_EVENTS: usize = 64;
+/// Events read at once while folding anew.
+const SCAN_EVENTS: usize = 4_096;
+/// Changed rows that are kept before they are written, while folding anew.
+const LOOSE_ROWS: usize = 16_384;
+/// Batches between two looks at whether to stop.
+const BATCHES_PER_STRIDE: usize = 16;
+/// How long a reader waits for its own write (contract, rule 2).
+const CATCH_UP: Duration = Duration::from_secs(2);
+/// How long to wait after a failure before the next try.
+const PAUSE: Duration = Duration::from_secs(5);
+/// Times that a question is asked before its error counts: rows may change between two reads of one answer.
+const ASK_TIMES: usize = 3;
+
+/// The index cannot answer yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the index is being rebuilt: {percent} %")]
+pub struct Rebuilding {
+    /// How much of the log is folded.
+    pub percent: u8,
+}
+
+/// Why the index could not even be begun.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot use the folder of the index `{path}`")]
+pub struct OpenError {
+    /// The folder.
+    pub path: PathBuf,
+    /// The system's words.
+    #[source]
+    pub err: std::io::Error,
+}
+
+/// How the index stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProjectionStatus {
+    /// The last event that answers reflect.
+    pub position: Position,
+    /// Events on disk that they do not reflect yet: `daybook_projection_lag_events`.
+    pub lag_events: u64,
+    /// How much of the log is folded, in percent; none when lists answer.
+    pub rebuilding: Option<u8>,
+    /// Why it is rebuilt.
+    pub why: Option<String>,
+    /// Events of executions that nobody opened; 0 in a sound log.
+    pub orphans: u64,
+    /// Bytes on disk.
+    pub size_bytes: u64,
+}
+
+#[derive(Clone, Debug)]
+enum Phase {
+    Ready { rows: Arc<DiskRows>, checkpoint: Checkpoint },
+    Rebuilding { percent: u8, why: String },
+}
+
+/// What all clones have in common.
+pub struct Shared {
+    dir: PathBuf,
+    log: Arc<dyn EventLog>,
+    phase: RwLock<Phase>,
+    applied: watch::Sender<Position>,
+    wake: Notify,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("dir", &self.dir).finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    fn phase(&self) -> Phase {
+        self.phase.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_phase(&self, phase: Phase) {
+        let applied = match &phase {
+            Phase::Ready { checkpoint, .. } => checkpoint.position,
+            Phase::Rebuilding { .. } => Position(0),
+        };
+        *self.phase.write().unwrap_or_else(PoisonError::into_inner) = phase;
+        self.applied.send_replace(applied);
+    }
+
+    /// Throws `rows` away, unless somebody did so before.
+    fn discard(&self, rows: &Arc<DiskRows>, why: &str) {
+        let mut phase = self.phase.write().unwrap_or_else(PoisonError::into_inner);
+        if !matches!(&*phase, Phase::Ready { rows: current, .. } if Arc::ptr_eq(current, rows)) {
+            return;
+        }
+        tracing::warn!(why, "the index is thrown away and rebuilt");
+        rows.discard();
+        *phase = Phase::Rebuilding { percent: 0, why: why.to_owned() };
+        drop(phase);
+        self.applied.send_replace(Position(0));
+        self.wake.notify_one();
+    }
+
+    fn percent(&self) -> u8 {
+        match self.phase() {
+            Phase::Rebuilding { percent, .. } => percent,
+            Phase::Ready { checkpoint, .. } => {
+                share(checkpoint.position, *self.log.durable().borrow())
+            }
+        }
+    }
+}
+
+/// Up to 99: whoever asks is told that something is missing.
+fn share(done: Position, all: Position) -> u8 {
+    let percent = done.0.saturating_mul(100) / all.0.max(1);
+    u8::try_from(percent.min(99)).unwrap_or(99)
+}
+
+/// The index and the projections. Clones share one index.
+#[derive(Clone, Debug)]
+pub struct Projections {
+    shared: Arc<Shared>,
+}
+
+impl Projections {
+    /// Opens the index in `dir` and checks that it agrees with `log`.
+    ///
+    /// One that does not open or does not agree is deleted; [`Projections::follow`] then folds a new one, and questions
+    /// are answered with [`Rebuilding`] until it is done. Blocks for as long as sled takes to open.
+    ///
+    /// # Errors
+    /// [`OpenError`] when the folder cannot be made or listed.
+    pub fn open(dir: &Path, log: Arc<dyn EventLog>) -> Result<Self, OpenError> {
+        let found =
+            disk::open_newest(dir, &*log).map_err(|err| OpenError { path: dir.to_owned(), err })?;
+        let phase = match found {
+            Found::Agreed(rows, checkpoint) => Phase::Ready { rows: Arc::new(rows), checkpoint },
+            Found::Nothing { why } => begin_empty(dir, &*log).unwrap_or_else(|| {
+                tracing::info!(why, "the index is folded anew");
+                Phase::Rebuilding { percent: 0, why }
+            }),
+        };
+        let applied = match &phase {
+            Phase::Ready { checkpoint, .. } => checkpoint.position,
+            Phase::Rebuilding { .. } => Position(0),
+        };
+        let shared = Shared {
+            dir: dir.to_owned(),
+            log,
+            phase: RwLock::new(phase),
+            applied: watch::Sender::new(applied),
+            wake: Notify::new(),
+        };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    pub(super) fn downgrade(&self) -> Weak<Shared> {
+        Arc::downgrade(&self.shared)
+    }
+
+    pub(super) fn upgrade(shared: &Weak<Shared>) -> Option<Self> {
+        shared.upgrade().map(|shared| Self { shared })
+    }
+
+    /// Follows the log until `stop`. May be dropped at any await; the next one goes on where this one ended.
+    pub async fn follow(&self, stop: CancellationToken) {
+        let mut durable = self.shared.log.durable();
+        let mut worker: Option<Worker> = None;
+        loop {
+            durable.borrow_and_update();
+            let pause = match self.stride(worker.take(), &stop).await {
+                Stride::On(next) => {
+                    worker = Some(next);
+                    Duration::ZERO
+                }
+                Stride::Done(next) => {
+                    worker = Some(next);
+                    Duration::MAX
+                }
+                Stride::Failed => PAUSE,
+            };
+            if pause.is_zero() && !stop.is_cancelled() {
+                continue;
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.shared.wake.notified() => (),
+                () = tokio::time::sleep(pause), if pause != Duration::MAX => (),
+                changed = durable.changed(), if pause == Duration::MAX => {
+                    if changed.is_err() {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Works for a while on a thread that may block.
+    async fn stride(&self, worker: Option<Worker>, stop: &CancellationToken) -> Stride {
+        let (shared, stop) = (Arc::clone(&self.shared), stop.clone());
+        match tokio::task::spawn_blocking(move || Worker::stride(&shared, worker, &stop)).await {
+            Ok(stride) => stride,
+            Err(err) => {
+                if let (true, Phase::Ready { rows, .. }) = (err.is_panic(), self.shared.phase()) {
+                    self.shared.discard(&rows, "sled panicked");
+                }
+                Stride::Failed
+            }
+        }
+    }
+
+    /// The last event that answers reflect, as a value that can be waited on.
+    pub fn applied(&self) -> watch::Receiver<Position> {
+        self.shared.applied.subscribe()
+    }
+
+    /// Waits until answers reflect the event at `position`, up to 2 s.
+    ///
+    /// # Errors
+    /// [`Rebuilding`] when they do not by then.
+    pub async fn caught_up(&self, position: Position) -> Result<(), Rebuilding> {
+        let mut applied = self.applied();
+        let reached = applied.wait_for(|applied| *applied >= position);
+        match tokio::time::timeout(CATCH_UP, reached).await {
+            Ok(Ok(_reached)) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(Rebuilding { percent: self.shared.percent() }),
+        }
+    }
+
+    /// Tells how the index stands.
+    pub fn status(&self) -> ProjectionStatus {
+        let durable = *self.shared.log.durable().borrow();
+        let lag = |position: Position| durable.0.saturating_sub(position.0);
+        match self.shared.phase() {
+            Phase::Ready { rows, checkpoint } => ProjectionStatus {
+                position: checkpoint.position,
+                lag_events: lag(checkpoint.position),
+                rebuilding: None,
+                why: None,
+                orphans: checkpoint.orphans,
+                size_bytes: rows.size_bytes(),
+            },
+            Phase::Rebuilding { percent, why } => ProjectionStatus {
+                position: Position(0),
+                lag_events: lag(Position(0)),
+                rebuilding: Some(percent),
+                why: Some(why),
+                orphans: 0,
+                size_bytes: 0,
+            },
+        }
+    }
+
+    /// Asks the rows. An index that cannot be read is thrown away, and folded anew by the follower.
+    pub(super) fn ask<T>(
+        &self,
+        question: impl Fn(&DiskRows) -> Result<T, QueryError>,
+    ) -> Result<T, QueryError> {
+        let rows = match self.shared.phase() {
+            Phase::Ready { rows, .. } => rows,
+            Phase::Rebuilding { percent, .. } => return Err(Rebuilding { percent }.into()),
+        };
+        let mut trouble = String::new();
+        for _ in 0..ASK_TIMES {
+            match question(&rows) {
+                Err(QueryError::Index { why }) => trouble = why,
+                answer => return answer,
+            }
+        }
+        self.shared.discard(&rows, &trouble);
+        Err(Rebuilding { percent: 0 }.into())
+    }
+
+    /// One execution.
+    ///
+    /// # Errors
+    /// [`QueryError::Rebuilding`].
+    pub fn execution(&self, id: ExecutionId) -> Result<Option<view::Execution>, QueryError> {
+        self.ask(|rows| query::execution(rows, id))
+    }
+
+    /// The execution that a person means: a full id, the beginning of one, `latest` or `latest-ko`.
+    ///
+    /// # Errors
+    /// [`ResolveError`].
+    pub fn resolve(&self, text: &str) -> Result<ExecutionId, ResolveError> {
+        self.ask(|rows| match resolve::resolve(rows, text) {
+            Err(ResolveError::Index { why }) => Err(QueryError::Index { why }),
+            answer => Ok(answer),
+        })?
+    }
+
+    /// Executions that `filter` lets through, newest first by the position of their opening, at most `limit` (up to
+    /// 1,000) of them after the page that ended with `cursor`.
+    ///
+    /// # Errors
+    /// [`QueryError::Rebuilding`], [`QueryError::Cursor`].
+    pub fn executions(
+        &self,
+        filter: &ExecutionFilter,
+        limit: usize,
+        cursor: Option<&str>,
+    ) -> Result<Page<view::Execution>, QueryError> {
+        self.ask(|rows| query::executions(rows, filter, limit, cursor))
+    }
+
+    /// The executions of one slot: its own and all re-runs of it, oldest first.
+    ///
+    /// # Errors
+    /// [`QueryError::Rebuilding`].
+    pub fn executions_of_slot(
+        &self,
+        schedule: &ScheduleRef,
+        slot: Instant,
+    ) -> Result<Vec<view::Execution>, QueryError> {
+        self.ask(|rows| query::executions_of_slot(rows, schedule, slot))
+    }
+
+    /// The newest slot before `before` whose execution or a re-run of it ended ok.
+    ///
+    /// # Errors
+    /// [`QueryError::Rebuilding`].
+    pub fn last_ok_slot(
+        &self,
+        schedule: &ScheduleRef,
+        before: Instant,
+    ) -> Result<Option<Instant>, QueryError> {
+        self.ask(|rows| Ok(ok_slots::last_before(rows, schedule, before)?.map(|ok| ok.slot)))
+    }
+
+    /// What a schedule's executions add up to: the newest one, the last success, red or not.
+    ///
+    /// # Errors
+    /// [`QueryError::Rebuilding`].
+    pub fn schedule_facts(&self, schedule: &ScheduleRef) -> Result<ScheduleFacts, QueryError> {
+        self.ask(|rows| query::schedule_facts(rows, schedule))
+    }
+
+    /// The schedules of an interface (or of all) whose newest finished execution is an open KO, by name.
+    ///
+    /// # Errors
+    /// [`QueryError::Rebuilding`].
+    pub fn red_schedules(
+        &self,
+        interface: Option<&InterfaceId>,
+    ) -> Result<Vec<ScheduleRef>, QueryError> {
+        self.ask(|rows| query::red_schedules(rows, interface))
+    }
+
+    /// When an execution of the interface last ended ok.
+    ///
+    /// # Errors
+    /// [`QueryError::Rebuilding`].
+    pub fn interface_last_ok_at(
+        &self,
+        interface: &InterfaceId,
+    ) -> Result<Option<Instant>, QueryError> {
+        self.ask(|rows| query::interface_last_ok_at(rows, interface))
+    }
+
+    /// A schedule's ledger, newest decision first, one slot for each instant; `page` is limit (up to 1,000) and cursor.
+    ///
+    /// Runs of more than 1,000 slots name only their ends; `expand` is asked for what lies between.
+    ///
+    /// # Errors
+    /// [`QueryError::Rebuilding`], [`QueryError::Cursor`].
+    pub fn slots(
+        &self,
+        schedule: &ScheduleRef,
+        range: SlotRange,
+        page: (usize, Option<&str>),
+        expand: Expand<'_>,
+    ) -> Result<Page<view::Slot>, QueryError> {
+        let limit = page.0.clamp(1, query::LIMIT_MAX);
+        self.ask(|rows| ledger::list(rows, schedule, range, (limit, page.1), expand))
+    }
+
+    /// Events that `filter` lets through; `page` is limit (up to 1,000) and cursor.
+    ///
+    /// # Errors
+    /// [`QueryError::Rebuilding`], [`QueryError::Cursor`], [`QueryError::Log`].
+    pub fn events(
+        &self,
+        filter: &EventFilter,
+        order: Order,
+        page: (usize, Option<&str>),
+    ) -> Result<Page<view::Event>, QueryError> {
+        self.ask(|rows| events::list(rows, &*self.shared.log, filter, order, page))
+    }
+
+    /// One event; none beyond the end of the log, and none that was pruned.
+    ///
+    /// # Errors
+    /// [`QueryError::Log`]. It does not need the index.
+    pub fn event(&self, position: Position) -> Result<Option<view::Event>, QueryError> {
+        let Some(before) = position.0.checked_sub(1) else {
+            return Ok(None);
+        };
+        let found = self.shared.log.read(Position(before), 1)?;
+        let event = found.first().filter(|event| event.position == position);
+        Ok(event.map(events::show).transpose()?)
+    }
+
+    /// The positions of up to `limit` events of `stream` with versions above `after_version`, in order: those that the
+    /// log had when they were folded, up to [`Projections::applied`].
+    ///
+    /// # Errors
+    /// [`QueryError::Rebuilding`].
+    pub fn positions(
+        &self,
+        stream: &StreamId,
+        after_version: u64,
+        limit: usize,
+    ) -> Result<Vec<Position>, QueryError> {
+        self.ask(|rows| events::positions_of(rows, stream, after_version, limit))
+    }
+}
+
+/// An empty log needs no folding.
+fn begin_empty(dir: &Path, log: &dyn EventLog) -> Option<Phase> {
+    if *log.durable().borrow() > Position(0) {
+        return None;
+    }
+    let rows = disk::create(dir).ok()?;
+    let checkpoint = Checkpoint::default();
+    rows.write(super::rows::Changes::new(), &checkpoint).ok()?;
+    Some(Phase::Ready { rows: Arc::new(rows), checkpoint })
+}
+
+/// How a stride ended.
+enum Stride {
+    /// There is more to do.
+    On(Worker),
+    /// All that is on disk is folded.
+    Done(Worker),
+    /// The rows are gone, or could not be made.
+    Failed,
+}
+
+/// Why the worker stopped.
+#[derive(Debug, thiserror::Error)]
+enum WorkError {
+    #[error(transparent)]
+    Rows(#[from] RowError),
+    #[error(transparent)]
+    Log(#[from] ReadError),
+}
+
+/// The one who writes rows.
+struct Worker {
+    overlay: Overlay<Arc<DiskRows>>,
+    checkpoint: Checkpoint,
+    /// The rows are folded from zero, and count only when they are complete.
+    from_zero: bool,
+}
+
+impl Worker {
+    /// Takes up the work where the index stands.
+    fn begin(shared: &Shared) -> Result<Self, RowError> {
+        let (rows, checkpoint, from_zero) = match shared.phase() {
+            Phase::Ready { rows, checkpoint } => (rows, checkpoint, false),
+            Phase::Rebuilding { .. } => {
+                (Arc::new(disk::create(&shared.dir)?), Checkpoint::default(), true)
+            }
+        };
+        Ok(Self { overlay: Overlay::new(rows), checkpoint, from_zero })
+    }
+
+    /// Whether the rows at hand are still those that count.
+    fn is_current(&self, shared: &Shared) -> bool {
+        match shared.phase() {
+            Phase::Ready { rows, .. } => Arc::ptr_eq(&rows, self.overlay.base()),
+            Phase::Rebuilding { .. } => self.from_zero,
+        }
+    }
+
+    fn stride(shared: &Shared, worker: Option<Self>, stop: &CancellationToken) -> Stride {
+        let at_hand = worker.filter(|worker| worker.is_current(shared));
+        let mut worker = match at_hand.map_or_else(|| Self::begin(shared), Ok) {
+            Ok(worker) => worker,
+            Err(err) => {
+                tracing::error!(%err, "the index cannot be begun; lists do not answer");
+                return Stride::Failed;
+            }
+        };
+        match worker.work(shared, stop) {
+            Ok(true) => Stride::Done(worker),
+            Ok(false) => Stride::On(worker),
+            Err(WorkError::Rows(err)) => {
+                worker.give_up(shared, &err);
+                Stride::Failed
+            }
+            Err(WorkError::Log(err)) => {
+                tracing::error!(%err, "the index cannot follow the log");
+                if worker.from_zero {
+                    worker.overlay.base().discard();
+                }
+                Stride::Failed
+            }
+        }
+    }
+
+    fn give_up(&self, shared: &Shared, err: &RowError) {
+        if self.from_zero {
+            tracing::error!(%err, "folding the index anew failed");
+            self.overlay.base().discard();
+        } else {
+            shared.discard(self.overlay.base(), &err.to_string());
+        }
+    }
+
+    /// Folds what there is, for a while; true when there is no more.
+    fn work(&mut self, shared: &Shared, stop: &CancellationToken) -> Result<bool, WorkError> {
+        for _ in 0..BATCHES_PER_STRIDE {
+            if stop.is_cancelled() {
+                return Ok(true);
+            }
+            let durable = *shared.log.durable().borrow();
+            let at_end = if self.from_zero {
+                self.fold_loosely(shared, durable)?
+            } else {
+                self.fold_batch(shared)?
+            };
+            if at_end {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn fold_batch(&mut self, shared: &Shared) -> Result<bool, WorkError> {
+        let events = shared.log.read(self.checkpoint.position, BATCH_EVENTS)?;
+        if events.is_empty() {
+            return Ok(true);
+        }
+        for event in &events {
+            fold::apply(&mut self.overlay, &mut self.checkpoint, event)?;
+        }
+        let changes = self.overlay.take_changes();
+        self.overlay.base().write(changes, &self.checkpoint)?;
+        self.publish(shared);
+        Ok(events.len() < BATCH_EVENTS)
+    }
+
+    /// Says how far the rows reach, unless they were thrown away meanwhile.
+    fn publish(&self, shared: &Shared) {
+        let mut phase = shared.phase.write().unwrap_or_else(PoisonError::into_inner);
+        if let Phase::Ready { rows, checkpoint } = &mut *phase
+            && Arc::ptr_eq(rows, self.overlay.base())
+        {
+            *checkpoint = self.checkpoint;
+            drop(phase);
+            shared.applied.send_replace(self.checkpoint.position);
+        }
+    }
+
+    fn fold_loosely(&mut self, shared: &Shared, durable: Position) -> Result<bool, WorkError> {
+        let events = shared.log.read(self.checkpoint.position, SCAN_EVENTS)?;
+        for event in &events {
+            fold::apply(&mut self.overlay, &mut self.checkpoint, event)?;
+        }
+        let at_end = events.is_empty() || self.checkpoint.position >= durable;
+        if at_end || self.overlay.changed() >= LOOSE_ROWS {
+            let changes = self.overlay.take_changes();
+            self.overlay.base().write_loosely(changes)?;
+        }
+        if !at_end {
+            let percent = share(self.checkpoint.position, durable);
+            let mut phase = shared.phase.write().unwrap_or_else(PoisonError::into_inner);
+            if let Phase::Rebuilding { percent: shown, .. } = &mut *phase {
+                *shown = percent;
+            }
+            return Ok(false);
+        }
+        let rows = Arc::clone(self.overlay.base());
+        rows.write(super::rows::Changes::new(), &self.checkpoint)?;
+        tracing::info!(position = self.checkpoint.position.0, "the index is complete");
+        self.from_zero = false;
+        shared.set_phase(Phase::Ready { rows, checkpoint: self.checkpoint });
+        Ok(false)
+    }
+}

@@ -1,0 +1,60 @@
+//! The newest version of streams that the log itself does not hold in memory.
+
+use std::sync::{OnceLock, Weak};
+
+use super::bytes::Reader;
+use super::follow::{Projections, Shared};
+use super::rows::{RowError, Rows};
+use super::{execution_row, keys, schedule_row};
+use crate::ids::StreamId;
+use crate::store::{ColdHead, ColdHeads};
+
+/// The version of a stream's newest folded event; 0 when there is none.
+pub(super) fn version<R: Rows>(rows: &R, stream: &StreamId) -> Result<u64, RowError> {
+    match stream {
+        StreamId::Schedule(schedule) => Ok(schedule_row::load(rows, schedule)?.version),
+        StreamId::Execution(id) => match execution_row::find(rows, *id)? {
+            Some(row) => Ok(row.version),
+            None => written(rows, stream),
+        },
+        StreamId::Daemon | StreamId::Interface(_) => written(rows, stream),
+    }
+}
+
+fn written<R: Rows>(rows: &R, stream: &StreamId) -> Result<u64, RowError> {
+    rows.get(&keys::version(stream))?
+        .map_or(Ok(0), |value| Reader::new(&value, "a stream's version").number())
+}
+
+impl ColdHeads for Projections {
+    fn version_of(&self, stream: &StreamId) -> ColdHead {
+        match self.ask(|rows| Ok(version(rows, stream)?)) {
+            Ok(version) => ColdHead::Known(version),
+            Err(_not_now) => ColdHead::Rebuilding,
+        }
+    }
+}
+
+/// Stands in for the index while the log opens, since the index needs the log and the log the index.
+///
+/// Answers [`ColdHead::Rebuilding`] until [`LateHeads::attach`]. Holds the index weakly: it goes when its owner goes.
+#[derive(Debug, Default)]
+pub struct LateHeads {
+    index: OnceLock<Weak<Shared>>,
+}
+
+impl LateHeads {
+    /// Hands over the index. Only the first call counts.
+    pub fn attach(&self, index: &Projections) {
+        self.index.get_or_init(|| index.downgrade());
+    }
+}
+
+impl ColdHeads for LateHeads {
+    fn version_of(&self, stream: &StreamId) -> ColdHead {
+        self.index
+            .get()
+            .and_then(Projections::upgrade)
+            .map_or(ColdHead::Rebuilding, |index| index.version_of(stream))
+    }
+}
