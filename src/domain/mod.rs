@@ -1,8 +1,10 @@
 //! The rules of Daybook, as pure functions: no input or output, no clock, no threads.
 
+pub mod access;
 pub mod cause;
 pub mod class;
 pub mod definition;
 pub mod event;
 pub mod line;
 pub mod slot;
+pub mod timing;

@@ -1,1 +1,4 @@
-//! To be written.
+//! The engine: the one task that decides.
+
+pub mod board;
+pub mod handle;
