@@ -1,1 +1,3 @@
-//! To be written.
+//! Running what schedules ask for.
+
+pub mod probe;

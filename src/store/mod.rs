@@ -1,5 +1,8 @@
 //! The event log and the log lines: what was acknowledged is on disk.
 
+pub mod lines;
+pub mod memory;
+
 use std::future::Future;
 use std::pin::Pin;
 
