@@ -1,1 +1,30 @@
-//! To be written.
+//! The HTTP API: the same routes over the Unix socket (for the command line) and over TCP (for people and programs).
+//!
+//! [`routes`] is the table that says who may do what; a route that is not in it is refused. [`reads`] is the one place that
+//! asks the projections and the line store.
+
+pub mod access;
+#[expect(clippy::unused_async, reason = "axum calls async functions")]
+pub mod api;
+pub mod auth;
+pub mod guard;
+#[expect(clippy::unused_async, reason = "axum calls async functions")]
+pub mod health;
+pub mod idempotency;
+pub mod input;
+pub mod parts;
+pub mod problem;
+pub mod reads;
+pub mod router;
+pub mod routes;
+pub mod server;
+pub mod session;
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
+pub use parts::{Parts, Settings};
+pub use router::router;
+pub use server::{Bind, Server};

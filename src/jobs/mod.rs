@@ -8,6 +8,7 @@ mod call;
 mod command;
 mod credentials;
 mod performer;
+pub mod probe;
 mod process;
 mod processes;
 mod procfs;

@@ -1,0 +1,180 @@
+//! `POST /api/executions/rerun`: one, several, or all that fit a query.
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::executions::{listed, matching};
+use super::{done, located};
+use crate::engine::handle::{Refusal, Rerun};
+use crate::http::access::Caller;
+use crate::http::input::{Fields, Input, LIMIT_MAX};
+use crate::http::parts::App;
+use crate::http::problem::{Problem, ProblemBody};
+use crate::http::reads::{ExecutionQuery, Reads, execution_filter, resolve};
+use crate::ids::ExecutionId;
+use crate::projection::view::Execution;
+
+/// What to run again, as the document shows it: either `ids` or `query`.
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "read field by field; this is the form in the OpenAPI document")]
+pub struct RerunBody {
+    /// Ids, unique prefixes of them, `latest` or `latest-ko`.
+    ids: Option<Vec<String>>,
+    /// The filters of `GET /api/executions`.
+    query: Option<ExecutionQuery>,
+    /// Only tell what would run again.
+    dry_run: Option<bool>,
+    /// Limits, locks and overlap are not asked.
+    force: Option<bool>,
+}
+
+/// What became of each.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Reruns {
+    /// Nothing was started.
+    pub dry_run: bool,
+    /// One for each execution that was asked for; empty when the query fits none.
+    pub items: Vec<RerunItem>,
+}
+
+/// What became of one execution that was to run again.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct RerunItem {
+    /// The execution that was asked for.
+    #[schema(value_type = String, format = "uuid")]
+    pub of: ExecutionId,
+    /// The new one's id; null when there is none.
+    #[schema(value_type = Option<String>, format = "uuid")]
+    pub id: Option<ExecutionId>,
+    /// The new one; null when there is none, or the lists are being rebuilt.
+    pub execution: Option<Execution>,
+    /// Why there is none.
+    pub problem: Option<ProblemBody>,
+}
+
+enum Wanted {
+    Ids(Vec<String>),
+    Query(Box<crate::projection::ExecutionFilter>),
+}
+
+struct Plan {
+    wanted: Wanted,
+    dry_run: bool,
+    force: bool,
+}
+
+fn plan(mut input: Input) -> Result<Plan, Problem> {
+    let ids: Option<Vec<String>> = input.json("ids");
+    let query: Option<Value> = input.json("query");
+    let (dry_run, force) = (input.flag("dry_run"), input.flag("force"));
+    if ids.is_some() == query.is_some() {
+        input.refuse("ids", "give either `ids` or `query`");
+    }
+    if ids.as_ref().is_some_and(|ids| ids.is_empty() || ids.len() > LIMIT_MAX) {
+        input.refuse("ids", format!("must be 1 to {LIMIT_MAX}"));
+    }
+    input.finish()?;
+    let wanted = match (ids, query) {
+        (_, Some(query)) => {
+            let mut filters = Input::from_json(query, "/query/")?;
+            let filter = execution_filter(&mut filters);
+            filters.finish()?;
+            Wanted::Query(Box::new(filter))
+        }
+        (ids, None) => Wanted::Ids(ids.unwrap_or_default()),
+    };
+    Ok(Plan { wanted, dry_run, force })
+}
+
+/// Runs executions again: each as a new one with the current definition and the original's slot, parameters and
+/// idempotency key.
+///
+/// A single refused one is answered with its problem; of several, each has its own.
+///
+/// # Errors
+/// An id fits none or several, or a field is wrong.
+#[utoipa::path(post, path = "/api/executions/rerun", tag = "executions", request_body = RerunBody,
+    responses((status = 202, body = Reruns, headers(("Location" = String, description = "Of a single one"))),
+        (status = 200, body = Reruns, description = "Nothing was started: a dry run, or nothing fits"),
+        (status = "default", body = ProblemBody)))]
+pub async fn rerun(
+    State(app): State<App>,
+    caller: Caller,
+    Fields(input): Fields,
+) -> Result<Response, Problem> {
+    let plan = plan(input)?;
+    let (ids, single) = match plan.wanted {
+        Wanted::Ids(names) => (resolved(&app, &names).await?, names.len() == 1),
+        Wanted::Query(filter) => {
+            let found = matching(&app, *filter, LIMIT_MAX).await?;
+            (found.into_iter().map(|row| row.id).collect(), false)
+        }
+    };
+    if plan.dry_run {
+        return preview(&app, ids).await.map(|body| Json(body).into_response());
+    }
+    if ids.is_empty() {
+        return Ok(Json(Reruns { dry_run: false, items: Vec::new() }).into_response());
+    }
+    let reran = app.engine.rerun(caller.actor, ids, plan.force).await?;
+    if let ([Rerun { answer: Err(refusal), .. }], true) = (reran.value.as_slice(), single) {
+        return Err(refusal.clone().into());
+    }
+    let mut items = Vec::with_capacity(reran.value.len());
+    for Rerun { of, answer } in &reran.value {
+        let (id, problem) = told(answer);
+        let execution = match id {
+            Some(id) => listed(&app, &reran, id).await,
+            None => None,
+        };
+        items.push(RerunItem { of: *of, id, execution, problem });
+    }
+    let location = match items.as_slice() {
+        [RerunItem { id: Some(id), .. }] => Some(format!("/api/executions/{id}")),
+        _ => None,
+    };
+    let answer = done(&app, StatusCode::ACCEPTED, &reran, Reruns { dry_run: false, items });
+    Ok(match location {
+        Some(location) => located(answer, &location),
+        None => answer,
+    })
+}
+
+fn told(answer: &Result<ExecutionId, Refusal>) -> (Option<ExecutionId>, Option<ProblemBody>) {
+    match answer {
+        Ok(id) => (Some(*id), None),
+        Err(refusal) => (None, Some(Problem::from(refusal.clone()).body(None, None))),
+    }
+}
+
+/// Ids of the named executions, each once, in the order of the names.
+async fn resolved(app: &App, names: &[String]) -> Result<Vec<ExecutionId>, Problem> {
+    let mut ids = Vec::with_capacity(names.len());
+    for name in names {
+        let id = resolve(app, name).await?;
+        if !ids.contains(&id) {
+            ids.push(id);
+        }
+    }
+    Ok(ids)
+}
+
+/// What would run again, and what could not because it is not over.
+async fn preview(app: &App, ids: Vec<ExecutionId>) -> Result<Reruns, Problem> {
+    let reads = Reads::at(app, app.memory.newest_answer()).await?;
+    let mut items = Vec::with_capacity(ids.len());
+    for of in ids {
+        let row = reads.execution(of).await?;
+        let conflict = (!row.status.is_final()).then(|| {
+            let why = format!("execution `{of}` is {}", row.status.as_str());
+            Problem::from(Refusal::Conflict { why, execution: Some(of) }).body(None, None)
+        });
+        items.push(RerunItem { of, id: None, execution: None, problem: conflict });
+    }
+    Ok(Reruns { dry_run: true, items })
+}

@@ -1,0 +1,42 @@
+//! `GET /api/store`, `POST /api/store/verify`.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+
+use crate::http::input::{Fields, Params};
+use crate::http::parts::{App, StoreInfo, StoreVerified};
+use crate::http::problem::{Problem, ProblemBody};
+use crate::http::reads::blocking;
+
+/// What the store holds.
+///
+/// # Errors
+/// The store cannot be read.
+#[utoipa::path(get, path = "/api/store", tag = "store",
+    responses((status = 200, body = StoreInfo), (status = "default", body = ProblemBody)))]
+pub async fn show(
+    State(app): State<App>,
+    Params(input): Params,
+) -> Result<Json<StoreInfo>, Problem> {
+    input.finish()?;
+    let info = blocking(move || (app.store.info)()).await?;
+    info.map(Json).map_err(|err| Problem::internal("the store cannot be read", &err))
+}
+
+/// Checks every byte of the journal and the lines. What it finds stands in the answer, also when something is damaged.
+///
+/// # Errors
+/// The store cannot be read.
+#[utoipa::path(post, path = "/api/store/verify", tag = "store",
+    responses((status = 200, body = StoreVerified), (status = "default", body = ProblemBody)))]
+pub async fn verify(
+    State(app): State<App>,
+    Fields(input): Fields,
+) -> Result<Json<StoreVerified>, Problem> {
+    input.finish()?;
+    let app = Arc::clone(&app);
+    let verified = blocking(move || (app.store.verify)()).await?;
+    verified.map(Json).map_err(|err| Problem::internal("the store cannot be checked", &err))
+}

@@ -1,0 +1,296 @@
+//! What callers send: query parameters and JSON bodies, read field by field so that every wrong one is named, and unknown
+//! ones are refused.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::str::FromStr;
+
+use axum::body::{Body, to_bytes};
+use axum::extract::{FromRequest, FromRequestParts, Query, Request};
+use http::request::Parts;
+use http::{HeaderMap, Uri, header};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::problem::{Code, FieldError, Problem};
+use crate::instant::Instant;
+
+/// The largest body.
+pub const BODY_MAX_BYTES: usize = 1024 * 1024;
+/// Rows of a list unless the caller says otherwise (contract, section 5).
+const LIMIT: usize = 100;
+/// Rows of a list at most.
+pub const LIMIT_MAX: usize = 1_000;
+
+/// Named values, with where they came from and what was wrong with them so far.
+#[derive(Clone, Debug, Default)]
+pub struct Input {
+    prefix: String,
+    rows: BTreeMap<String, Value>,
+    known: Vec<&'static str>,
+    errors: Vec<FieldError>,
+}
+
+impl Input {
+    /// Reads a URI's query.
+    ///
+    /// # Errors
+    /// It is not `name=value&…`, or a name stands twice.
+    pub fn from_query(uri: &Uri) -> Result<Self, Problem> {
+        let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(uri)
+            .map_err(|err| Problem::invalid_field("?", err.body_text()))?;
+        let mut input = Self { prefix: "?".to_owned(), ..Self::default() };
+        for (name, value) in pairs {
+            if input.rows.insert(name.clone(), Value::String(value)).is_some() {
+                return Err(Problem::invalid_field(format!("?{name}"), "stands more than once"));
+            }
+        }
+        Ok(input)
+    }
+
+    /// Reads a JSON object that stands at `prefix` (`/` for the whole body, `/query/` for a part of it).
+    ///
+    /// # Errors
+    /// It is no object.
+    pub fn from_json(value: Value, prefix: &str) -> Result<Self, Problem> {
+        match value {
+            Value::Object(rows) => Ok(Self {
+                prefix: prefix.to_owned(),
+                rows: rows.into_iter().collect(),
+                ..Self::default()
+            }),
+            _ => Err(Problem::invalid_field(prefix.trim_end_matches('/'), "must be an object")),
+        }
+    }
+
+    /// Notes that `name` is not acceptable.
+    pub fn refuse(&mut self, name: &str, detail: impl Display) {
+        let pointer = format!("{}{name}", self.prefix);
+        self.errors.push(FieldError { pointer, detail: detail.to_string() });
+    }
+
+    fn take(&mut self, name: &'static str) -> Option<Value> {
+        self.known.push(name);
+        self.rows.remove(name).filter(|value| !value.is_null())
+    }
+
+    /// A value given as text, number or truth value.
+    pub fn parsed<T: FromStr<Err: Display>>(&mut self, name: &'static str) -> Option<T> {
+        self.with(name, |text| text.parse().map_err(|err: T::Err| err.to_string()))
+    }
+
+    /// A value that `read` makes of its text.
+    pub fn with<T>(
+        &mut self,
+        name: &'static str,
+        read: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        let text = match self.take(name)? {
+            Value::String(text) => text,
+            value @ (Value::Number(_) | Value::Bool(_)) => value.to_string(),
+            Value::Null | Value::Array(_) | Value::Object(_) => {
+                self.refuse(name, "must be a text, a number, true or false");
+                return None;
+            }
+        };
+        read(&text).map_err(|why| self.refuse(name, why)).ok()
+    }
+
+    /// An RFC 3339 instant.
+    pub fn instant(&mut self, name: &'static str) -> Option<Instant> {
+        self.with(name, |text| {
+            Instant::parse(text)
+                .map_err(|err| format!("`{text}` is not an RFC 3339 instant: {err}"))
+        })
+    }
+
+    /// A value of any JSON form, or a word of a closed set.
+    pub fn json<T: DeserializeOwned>(&mut self, name: &'static str) -> Option<T> {
+        let value = self.take(name)?;
+        serde_json::from_value(value).map_err(|err| self.refuse(name, err)).ok()
+    }
+
+    /// True, or false when it is absent.
+    pub fn flag(&mut self, name: &'static str) -> bool {
+        self.parsed(name).unwrap_or(false)
+    }
+
+    /// A text of at most `max` characters.
+    pub fn text(&mut self, name: &'static str, max: usize) -> Option<String> {
+        self.with(name, |text| {
+            if text.chars().count() <= max {
+                Ok(text.to_owned())
+            } else {
+                Err(format!("must have at most {max} characters"))
+            }
+        })
+    }
+
+    /// How many rows, 100 unless given.
+    pub fn limit(&mut self) -> usize {
+        let limit = self.parsed("limit").unwrap_or(LIMIT);
+        if !(1..=LIMIT_MAX).contains(&limit) {
+            self.refuse("limit", format!("must be from 1 to {LIMIT_MAX}"));
+        }
+        limit
+    }
+
+    /// A value that must be there; notes its absence.
+    pub fn require<T>(&mut self, name: &'static str, value: Option<T>) -> Option<T> {
+        let pointer = format!("{}{name}", self.prefix);
+        if value.is_none() && !self.errors.iter().any(|err| err.pointer == pointer) {
+            self.refuse(name, "is required");
+        }
+        value
+    }
+
+    /// Everything that was wrong, unknown names included. Call it before using the values.
+    ///
+    /// # Errors
+    /// Something was.
+    pub fn finish(mut self) -> Result<(), Problem> {
+        self.known.push("at_least");
+        let unknown: Vec<String> = self.rows.keys().cloned().collect();
+        for name in unknown {
+            if name == "at_least" && self.prefix == "?" {
+                continue;
+            }
+            let nearest = self
+                .known
+                .iter()
+                .map(|known| (strsim::jaro_winkler(known, &name), *known))
+                .filter(|(likeness, _)| *likeness > 0.8)
+                .max_by(|a, b| a.0.total_cmp(&b.0));
+            let detail = nearest.map_or_else(
+                || format!("is not known here; known are: {}", self.known.join(", ")),
+                |(_, known)| format!("is not known here; did you mean `{known}`?"),
+            );
+            self.refuse(&name, detail);
+        }
+        if self.errors.is_empty() { Ok(()) } else { Err(Problem::invalid(self.errors)) }
+    }
+}
+
+/// The query parameters of a request.
+pub struct Params(pub Input);
+
+impl<S: Send + Sync> FromRequestParts<S> for Params {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        Input::from_query(&parts.uri).map(Self)
+    }
+}
+
+/// The JSON body of a request; an absent one counts as `{}`.
+pub struct Fields(pub Input);
+
+impl<S: Send + Sync> FromRequest<S> for Fields {
+    type Rejection = Problem;
+    async fn from_request(request: Request, _state: &S) -> Result<Self, Problem> {
+        let is_json = is_json(request.headers());
+        let bytes = read_body(request.into_body()).await?;
+        if bytes.is_empty() {
+            return Input::from_json(Value::Object(serde_json::Map::new()), "/").map(Self);
+        }
+        if !is_json {
+            return Err(Problem::new(Code::MediaType, "the body must be `application/json`"));
+        }
+        let value = serde_json::from_slice(&bytes)
+            .map_err(|err| Problem::new(Code::BadJson, format!("the body is not JSON: {err}")))?;
+        Input::from_json(value, "/").map(Self)
+    }
+}
+
+/// Reads a body of at most 1 MiB.
+///
+/// # Errors
+/// It is larger, or it broke off.
+pub async fn read_body(body: Body) -> Result<axum::body::Bytes, Problem> {
+    to_bytes(body, BODY_MAX_BYTES).await.map_err(|err| {
+        let source = std::error::Error::source(&err);
+        if source.is_some_and(|source| source.is::<http_body_util::LengthLimitError>()) {
+            Problem::new(Code::TooLarge, "the body is larger than 1 MiB")
+        } else {
+            Problem::new(Code::BadJson, "the body broke off")
+        }
+    })
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let essence = media_type.and_then(|value| value.split(';').next()).unwrap_or_default().trim();
+    essence.eq_ignore_ascii_case("application/json")
+}
+
+/// The `Link` to the next page of the list at `uri`.
+pub fn next_link(uri: &Uri, cursor: &str) -> String {
+    let others = uri.query().unwrap_or_default().split('&');
+    let mut query: Vec<String> = others
+        .filter(|pair| !pair.is_empty() && !pair.starts_with("cursor="))
+        .map(str::to_owned)
+        .collect();
+    query.push(format!("cursor={}", percent_encoded(cursor)));
+    format!("<{}?{}>; rel=\"next\"", uri.path(), query.join("&"))
+}
+
+fn percent_encoded(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push('%');
+            encoded.push_str(&super::auth::hex(&[byte]).to_ascii_uppercase());
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn query(text: &'static str) -> Input {
+        Input::from_query(&Uri::from_static(text)).expect("a query")
+    }
+
+    fn errors(input: Input) -> Vec<(String, String)> {
+        let body = input.finish().expect_err("something is wrong").body(None, None);
+        body.errors.into_iter().map(|e| (e.pointer, e.detail)).collect()
+    }
+
+    #[test]
+    fn every_wrong_parameter_is_named() {
+        let mut input = query("/x?limit=0&from=yesterday&statsu=ko");
+        input.limit();
+        input.instant("from");
+        input.with("status", |text| Ok(text.to_owned()));
+        let errors = errors(input);
+        let names: Vec<_> = errors.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["?limit", "?from", "?statsu"]);
+        assert_eq!(errors[2].1, "is not known here; did you mean `status`?");
+    }
+
+    #[test]
+    fn a_parameter_that_stands_twice_is_refused() {
+        assert!(Input::from_query(&Uri::from_static("/x?a=1&a=2")).is_err());
+    }
+
+    #[test]
+    fn a_number_may_be_given_as_a_number_or_as_text() {
+        let value = serde_json::json!({"min_ms": 5, "max_ms": "7"});
+        let mut input = Input::from_json(value, "/query/").expect("an object");
+        assert_eq!(input.parsed::<u64>("min_ms"), Some(5));
+        assert_eq!(input.parsed::<u64>("max_ms"), Some(7));
+        assert!(input.finish().is_ok());
+    }
+
+    #[test]
+    fn the_next_page_keeps_the_filters_and_replaces_the_cursor() {
+        let uri = Uri::from_static("/api/executions?status=ko&cursor=9&limit=2");
+        assert_eq!(
+            next_link(&uri, "a/7"),
+            "</api/executions?status=ko&limit=2&cursor=a%2F7>; rel=\"next\""
+        );
+    }
+}

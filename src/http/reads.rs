@@ -1,0 +1,272 @@
+//! The one place that asks the projections and the line store.
+//!
+//! A read reflects every command that was answered before it (contract, rule 2): it waits up to 2 s for the lists, else it
+//! is answered 503. Queries block on files, so they run on the threads for that.
+
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use http::request::Parts;
+use serde::Deserialize;
+use tokio::sync::watch;
+use utoipa::{IntoParams, ToSchema};
+
+use super::input::Input;
+use super::parts::App;
+use super::problem::{Code, Problem};
+use crate::domain::class::{Class, Level};
+use crate::domain::line::Line;
+use crate::ids::{ExecutionId, Position, ScheduleRef};
+use crate::projection::view::{Execution, Page, Slot};
+use crate::projection::{ExecutionFilter, QueryError, ResolveError};
+use crate::store::lines::{FollowState, LineQuery};
+
+/// The header with a command's position; a read that sends it back waits for that position.
+pub const POSITION_HEADER: &str = "x-daybook-position";
+
+/// The lists, as new as the caller may expect.
+#[derive(Clone)]
+pub struct Reads(App);
+
+impl FromRequestParts<App> for Reads {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let header = parts.headers.get(POSITION_HEADER).map(|value| value.to_str().unwrap_or("?"));
+        let query = Input::from_query(&parts.uri)?.with("at_least", |text| Ok(text.to_owned()));
+        let mut at_least = app.memory.newest_answer();
+        for (pointer, text) in [("X-Daybook-Position", header), ("?at_least", query.as_deref())] {
+            if let Some(text) = text {
+                at_least = at_least.max(asked_position(app, pointer, text)?);
+            }
+        }
+        Self::at(app, at_least).await
+    }
+}
+
+fn asked_position(app: &App, pointer: &str, text: &str) -> Result<Position, Problem> {
+    let wrong = |why: String| Problem::invalid_field(pointer, why);
+    let position =
+        text.parse().map(Position).map_err(|_err| wrong("must be a position".to_owned()))?;
+    let newest = *app.log.durable().borrow();
+    if position > newest {
+        return Err(wrong(format!("lies beyond the newest event, which is at {newest}")));
+    }
+    Ok(position)
+}
+
+impl Reads {
+    /// The lists, at least as new as `position`.
+    ///
+    /// # Errors
+    /// They are being rebuilt, or did not get there in time.
+    pub async fn at(app: &App, position: Position) -> Result<Self, Problem> {
+        if let Some(percent) = app.projections.status().rebuilding {
+            return Err(Problem::rebuilding(percent));
+        }
+        app.projections
+            .caught_up(position)
+            .await
+            .map_err(|rebuilding| Problem::rebuilding(rebuilding.percent))?;
+        Ok(Self(Arc::clone(app)))
+    }
+
+    /// One execution.
+    ///
+    /// # Errors
+    /// It does not exist, or the lists cannot be read.
+    pub async fn execution(&self, id: ExecutionId) -> Result<Execution, Problem> {
+        let app = Arc::clone(&self.0);
+        let row = blocking(move || app.projections.execution(id)).await?.map_err(query_problem)?;
+        row.ok_or_else(|| Problem::not_found(format_args!("execution `{id}`")))
+    }
+
+    /// The newest executions that fit `filter`.
+    ///
+    /// # Errors
+    /// The cursor is none of ours, or the lists cannot be read.
+    pub async fn executions(
+        &self,
+        filter: ExecutionFilter,
+        limit: usize,
+        cursor: Option<String>,
+    ) -> Result<Page<Execution>, Problem> {
+        let app = Arc::clone(&self.0);
+        blocking(move || app.projections.executions(&filter, limit, cursor.as_deref()))
+            .await?
+            .map_err(query_problem)
+    }
+
+    /// A schedule's ledger, newest first.
+    ///
+    /// # Errors
+    /// The cursor is none of ours, or the lists cannot be read.
+    pub async fn slots(&self, schedule: ScheduleRef, span: Span) -> Result<Page<Slot>, Problem> {
+        let app = Arc::clone(&self.0);
+        let Span { from, to, limit, cursor } = span;
+        blocking(move || app.projections.slots(&schedule, from, to, limit, cursor.as_deref()))
+            .await?
+            .map_err(query_problem)
+    }
+}
+
+/// A part of a ledger: from `from` on, before `to`.
+#[derive(Clone, Debug)]
+pub struct Span {
+    /// The first instant.
+    pub from: Option<crate::instant::Instant>,
+    /// The instant after the last.
+    pub to: Option<crate::instant::Instant>,
+    /// Rows at most.
+    pub limit: usize,
+    /// Where the former page ended.
+    pub cursor: Option<String>,
+}
+
+/// The execution that `text` means: an id, a unique prefix of one, `latest` or `latest-ko`.
+///
+/// A whole id needs no list, so that an execution can be cancelled while they are rebuilt.
+///
+/// # Errors
+/// None or several fit, or the text is no id.
+pub async fn resolve(app: &App, text: &str) -> Result<ExecutionId, Problem> {
+    if let Ok(id) = text.parse::<ExecutionId>() {
+        return Ok(id);
+    }
+    let is_prefix = text.len() < 36 && text.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
+    if text.is_empty() || !(is_prefix || text == "latest" || text == "latest-ko") {
+        return Err(Problem::not_found(format_args!(
+            "an execution named `{}`",
+            text.chars().take(64).collect::<String>().escape_debug()
+        )));
+    }
+    let reads = Reads::at(app, app.memory.newest_answer()).await?;
+    let name = text.to_ascii_lowercase();
+    let found = blocking(move || reads.0.projections.resolve(&name)).await?;
+    found.map_err(|err| match err {
+        ResolveError::NotFound => Problem::not_found(format_args!("execution `{text}`")),
+        ResolveError::Ambiguous(ids) => {
+            let few: Vec<String> = ids.iter().take(5).map(ToString::to_string).collect();
+            let detail = format!("`{text}` fits {} executions: {}", ids.len(), few.join(", "));
+            Problem::new(Code::Ambiguous, detail)
+        }
+        ResolveError::Query(err) => query_problem(err),
+    })
+}
+
+fn query_problem(err: QueryError) -> Problem {
+    match err {
+        QueryError::Rebuilding(rebuilding) => Problem::rebuilding(rebuilding.percent),
+        QueryError::Cursor { given } => {
+            Problem::invalid_field("?cursor", format!("`{given}` is not a cursor of this list"))
+        }
+        QueryError::Store(why) => Problem::internal("the lists cannot be read", &why),
+    }
+}
+
+/// Runs `work` where blocking is allowed.
+///
+/// # Errors
+/// It panicked.
+pub async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Problem> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|err| Problem::internal("a query did not finish", &err))
+}
+
+/// Reads the filters of `GET /api/executions`, from a query or from an object in a body.
+pub fn execution_filter(input: &mut Input) -> ExecutionFilter {
+    ExecutionFilter {
+        interface: input.parsed("interface"),
+        schedule: input.parsed("schedule"),
+        status: input.json("status"),
+        class: input.parsed("class"),
+        trigger: input.json("trigger"),
+        from: input.instant("from"),
+        to: input.instant("to"),
+        text: input.text("text", 1_000),
+        reference: input.text("reference", 200),
+        min_ms: input.parsed("min_ms"),
+        max_ms: input.parsed("max_ms"),
+    }
+}
+
+/// The filters of `GET /api/executions`, as the document shows them.
+#[derive(Debug, Deserialize, IntoParams, ToSchema)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "read field by field; this is the form in the OpenAPI document")]
+pub struct ExecutionQuery {
+    /// Of this interface.
+    interface: Option<String>,
+    /// Of schedules with this bare id.
+    schedule: Option<String>,
+    /// `queued`, `running`, `ok`, `ko` or `cancelled`.
+    status: Option<String>,
+    /// `external`, `configuration`, `mapping`, `technical` or `cascade`.
+    class: Option<String>,
+    /// What started it.
+    trigger: Option<String>,
+    /// Opened at this instant or later.
+    #[schema(format = "date-time")]
+    from: Option<String>,
+    /// Opened before this instant.
+    #[schema(format = "date-time")]
+    to: Option<String>,
+    /// Holds this text.
+    text: Option<String>,
+    /// Has this ticket.
+    reference: Option<String>,
+    /// Took at least so long.
+    min_ms: Option<u64>,
+    /// Took at most so long.
+    max_ms: Option<u64>,
+}
+
+/// Which lines of a log.
+#[derive(Clone, Debug, Default)]
+pub struct LogQuery {
+    /// Lines after this one.
+    pub after: u64,
+    /// Lines of at least this level.
+    pub level: Option<Level>,
+    /// Lines of this class.
+    pub class: Option<Class>,
+    /// Error lines alone.
+    pub errors: bool,
+    /// Lines of this attempt.
+    pub attempt: Option<u32>,
+    /// Lines that this matches.
+    pub grep: Option<regex::Regex>,
+}
+
+/// Up to `limit` lines of an execution's log that fit `query`.
+///
+/// # Errors
+/// The log cannot be read.
+pub async fn lines(
+    app: &App,
+    execution: ExecutionId,
+    query: &LogQuery,
+    limit: usize,
+) -> Result<Vec<Line>, Problem> {
+    let query = LineQuery {
+        after: query.after,
+        limit,
+        level: query.level,
+        class: query.class,
+        errors_only: query.errors,
+        attempt: query.attempt,
+        regex: query.grep.clone(),
+        ..LineQuery::default()
+    };
+    let store = app.lines.clone();
+    blocking(move || store.read(execution, &query))
+        .await?
+        .map_err(|err| Problem::internal("the log cannot be read", &err))
+}
+
+/// The newest line of a log, as a value that can be waited on.
+pub fn follow(app: &App, execution: ExecutionId) -> watch::Receiver<FollowState> {
+    app.lines.follow(execution)
+}

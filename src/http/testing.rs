@@ -1,0 +1,538 @@
+//! A daemon for the API's tests: real sockets, a real log in memory, and an engine that does as it is told.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use http::{HeaderMap, Method, StatusCode};
+use http_body_util::BodyExt;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_util::sync::CancellationToken;
+
+use super::parts::{App, Memory, Parts, Settings, StoreAccess, StoreInfo, StoreVerified};
+use super::server::{Bind, Server, SocketMode, TlsFiles};
+use super::{auth, router};
+use crate::clock::{Clock, VirtualClock};
+use crate::config::Environment;
+use crate::domain::access::Role;
+use crate::domain::class::{Class, Level, Source};
+use crate::domain::definition::{self, Timing};
+use crate::domain::event::{
+    Actor, CancelRequested, Closed, ErrorCounts, Event, InterfacePaused, InterfaceResumed, Opened,
+    Outcome, TokenRevoked, Trigger,
+};
+use crate::engine::board::{AnswerRow, Board, InterfaceRow, OpenRow, ScheduleRow, TokenRow};
+use crate::engine::handle::{Asked, Done, Handle, Refusal, ReloadReport, Request, Rerun, Target};
+use crate::ids::{ExecutionId, InterfaceId, Position, ScheduleRef, StreamId};
+use crate::instant::Instant;
+use crate::jobs::probe::Probe;
+use crate::projection::{Projections, view};
+use crate::store::lines::{LineStore, LinesOptions, NewLine};
+use crate::store::memory::MemoryLog;
+use crate::store::{Append, EventLog, Expected, StreamAppend};
+use crate::telemetry::metrics::Metrics;
+
+/// When the tests begin.
+pub(super) const BEGIN: i64 = 1_795_000_000;
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+}
+
+impl Answer {
+    pub(super) fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|err| panic!("{err}: {}", String::from_utf8_lossy(&self.body)))
+    }
+
+    pub(super) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+}
+
+/// A running API.
+pub(super) struct Daemon {
+    pub(super) app: App,
+    pub(super) folder: tempfile::TempDir,
+    pub(super) address: std::net::SocketAddr,
+    pub(super) socket: PathBuf,
+    pub(super) tokens: BTreeMap<Role, String>,
+    pub(super) served: tokio::task::JoinHandle<()>,
+}
+
+impl Daemon {
+    pub(super) async fn start() -> Self {
+        Self::with(Settings::default(), None).await
+    }
+
+    pub(super) async fn with(settings: Settings, tls: Option<TlsFiles>) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let board = Arc::new(Board::default());
+        let tokens = fill(&board);
+        let log: Arc<dyn EventLog> = Arc::new(MemoryLog::new());
+        let clock: Arc<dyn Clock> = Arc::new(VirtualClock::new(Instant::from_secs(BEGIN)));
+        let (engine, inbox) = Handle::new(Arc::clone(&board), 16);
+        tokio::spawn(engine_task(inbox, Arc::clone(&board), Arc::clone(&log), Arc::clone(&clock)));
+        let (lines, _) = LineStore::open(&folder.path().join("lines"), LinesOptions::default())
+            .expect("a line store");
+        let settings = Settings { data: folder.path().to_owned(), ..settings };
+        let app = Arc::new(Parts {
+            engine,
+            projections: Projections::open(&folder.path().join("index"), Arc::clone(&log))
+                .expect("projections"),
+            log,
+            lines,
+            store: store(),
+            metrics: Arc::new(Metrics::new("0.1.0", "test").expect("unique names")),
+            clock,
+            probe: probe(folder.path()),
+            settings,
+            environment: Environment::default(),
+            memory: Memory::default(),
+            stop: CancellationToken::new(),
+        });
+        let socket = folder.path().join("daybook.sock");
+        let binds = [
+            Bind::Unix { path: socket.clone(), mode: SocketMode::User },
+            Bind::Tcp { address: "127.0.0.1:0".parse().expect("an address"), tls, insecure: false },
+        ];
+        let server = Server::bind(&binds).await.expect("free addresses");
+        let address = server.addresses()[0];
+        let serving = server.serve(router(&app), app.stop.clone(), Duration::from_secs(5));
+        let served = tokio::spawn(serving);
+        Self { app, folder, address, socket, tokens, served }
+    }
+
+    /// A request over TCP with the token of `role`.
+    pub(super) async fn tcp(&self, role: Role, method: Method, path: &str, body: &str) -> Answer {
+        let bearer = format!("Bearer {}", self.tokens[&role]);
+        self.tcp_with(method, path, &[("authorization", &bearer)], body).await
+    }
+
+    /// A request over TCP with these headers alone.
+    pub(super) async fn tcp_with(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Answer {
+        let stream = tokio::net::TcpStream::connect(self.address).await.expect("it listens");
+        read(send(stream, request(method, path, headers, body)).await).await
+    }
+
+    /// A request over the Unix socket.
+    pub(super) async fn local(&self, method: Method, path: &str, body: &str) -> Answer {
+        self.local_with(method, path, &[], body).await
+    }
+
+    /// A request over the Unix socket with headers.
+    pub(super) async fn local_with(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Answer {
+        read(self.open(method, path, headers, body).await).await
+    }
+
+    /// A request over the Unix socket, whose answer's body is not read yet.
+    pub(super) async fn open(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> http::Response<hyper::body::Incoming> {
+        let stream = tokio::net::UnixStream::connect(&self.socket).await.expect("it listens");
+        send(stream, request(method, path, headers, body)).await
+    }
+
+    pub(super) async fn get(&self, path: &str) -> Answer {
+        self.local(Method::GET, path, "").await
+    }
+
+    pub(super) async fn post(&self, path: &str, body: &str) -> Answer {
+        self.local(Method::POST, path, body).await
+    }
+
+    /// Runs `fnac/sales` and returns the execution.
+    pub(super) async fn run(&self) -> ExecutionId {
+        let answer = self.post("/api/schedules/fnac/sales/run", "{}").await;
+        assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.text());
+        answer.json()["id"].as_str().expect("an id").parse().expect("a UUID")
+    }
+
+    /// Writes lines to an execution's log, and closes it.
+    pub(super) async fn write(&self, id: ExecutionId, texts: &[&str], end: Option<Outcome>) {
+        let mut writer = self.app.lines.writer(id);
+        for text in texts {
+            let class = text.starts_with("External:").then_some(Class::External);
+            writer.push(NewLine {
+                at: self.app.clock.now(),
+                attempt: 1,
+                source: Source::Stdout,
+                level: if class.is_some() { Level::Error } else { Level::Info },
+                class,
+                cause: None,
+                text,
+                cascade_of: None,
+                fields: None,
+            });
+        }
+        writer.cut();
+        let Some(outcome) = end else { return };
+        writer.finish().await.expect("written");
+        let closed = Closed {
+            outcome,
+            class: None,
+            cause: None,
+            exit_code: Some(0),
+            attempts: 1,
+            lines: texts.len() as u64,
+            errors: ErrorCounts::default(),
+            first_error: None,
+            log_hash: [0; 32],
+            duration_ms: 5,
+        };
+        let at = self.app.clock.now();
+        append(&*self.app.log, StreamId::Execution(id), closed.into(), (Actor::Daybook, at)).await;
+        self.app.engine.board().write(|state| state.open.remove(&id));
+    }
+}
+
+fn request(
+    method: Method,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> http::Request<Body> {
+    let mut request = http::Request::builder().method(method).uri(path).header("host", "daybook");
+    if !body.is_empty() {
+        request = request.header("content-type", "application/json");
+    }
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    request.body(Body::from(body.to_owned())).expect("a request")
+}
+
+pub(super) async fn send<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    stream: S,
+    request: http::Request<Body>,
+) -> http::Response<hyper::body::Incoming> {
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .expect("an HTTP connection");
+    tokio::spawn(connection);
+    sender.send_request(request).await.expect("an answer")
+}
+
+pub(super) async fn read(response: http::Response<hyper::body::Incoming>) -> Answer {
+    let (parts, body) = response.into_parts();
+    let body = body.collect().await.expect("a whole body").to_bytes();
+    Answer { status: parts.status, headers: parts.headers, body }
+}
+
+fn store() -> StoreAccess {
+    StoreAccess {
+        info: Box::new(|| Ok(StoreInfo { journal_bytes: 4096, ..StoreInfo::default() })),
+        verify: Box::new(|| Ok(StoreVerified { ok: true, ..StoreVerified::default() })),
+    }
+}
+
+fn probe(root: &std::path::Path) -> Probe {
+    Probe {
+        root: root.to_owned(),
+        credentials_directory: None,
+        credentials: root.join("credentials"),
+        path: "/usr/bin:/bin".to_owned(),
+        variables: std::collections::BTreeSet::new(),
+        roots: Arc::new(rustls::RootCertStore::empty()),
+    }
+}
+
+fn schedule(timing: Timing) -> definition::Schedule {
+    definition::Schedule {
+        enabled: true,
+        timing,
+        timezone: "UTC".to_owned(),
+        job: definition::Job::Command(vec!["/bin/true".to_owned()]),
+        cwd: ".".to_owned(),
+        params: BTreeMap::new(),
+        ok_exit: vec![0],
+        timeout_ms: None,
+        anomaly_after_ms: 3_600_000,
+        retry: definition::Retry {
+            attempts: 1,
+            delay_ms: 0,
+            factor: 1.0,
+            max_delay_ms: 0,
+            on: vec![],
+        },
+        overlap: definition::Overlap::Skip,
+        catch_up: definition::CatchUp { mode: definition::CatchUpMode::Last, window_ms: 0 },
+        dst: definition::Dst::default(),
+        role: definition::Role::Regular,
+        on_interrupt: definition::OnInterrupt::Ko,
+        max_log_bytes: 1 << 30,
+        ping: Some("https://hc-ping.example/secret".to_owned()),
+        priority: 5,
+    }
+}
+
+/// One interface `fnac` with the schedules `manual` and `sales`, and a token for each role.
+fn fill(board: &Board) -> BTreeMap<Role, String> {
+    let timings = [
+        ("manual", Timing::Manual),
+        ("sales", Timing::Every { period_ms: 7_200_000, anchor: None }),
+    ];
+    let name = |text: &str| text.parse().expect("a name");
+    let interface = Arc::new(definition::Interface {
+        id: InterfaceId::new("fnac").expect("a name"),
+        name: "FNAC sales".to_owned(),
+        kind: Some("external-sales".to_owned()),
+        timezone: "UTC".to_owned(),
+        owner: None,
+        runbook: None,
+        labels: BTreeMap::new(),
+        retention: definition::Retention::default(),
+        notify: None,
+        env: BTreeMap::new(),
+        limits: definition::Limits::default(),
+        rules: vec![],
+        schedules: timings.map(|(id, timing)| (name(id), schedule(timing))).into(),
+    });
+    board.write(|state| {
+        state.started_at = Instant::from_secs(BEGIN);
+        state.health.deciding = true;
+        for id in ["manual", "sales"] {
+            let row = ScheduleRow {
+                definition: Arc::clone(&interface),
+                state: view::State::Active,
+                next: (id == "sales").then(|| Instant::from_secs(BEGIN + 100)),
+                last: None,
+                last_ok_at: None,
+            };
+            let full = ScheduleRef {
+                interface: interface.id.clone(),
+                schedule: id.parse().expect("a name"),
+            };
+            state.schedules.insert(full, row);
+        }
+        let row = InterfaceRow {
+            definition: Arc::clone(&interface),
+            definition_version: 3,
+            state: view::State::Active,
+            red: false,
+            last_ok_at: None,
+        };
+        state.interfaces.insert(interface.id.clone(), row);
+        let token = |role: Role| {
+            let new = auth::new_token(role.as_str(), role).expect("randomness");
+            state.tokens.push(row_of(new.record, Instant::from_secs(BEGIN)));
+            (role, new.text)
+        };
+        Role::ALL.map(token).into()
+    })
+}
+
+fn row_of(record: crate::domain::event::TokenCreated, created_at: Instant) -> TokenRow {
+    TokenRow { id: record.id, name: record.name, role: record.role, hash: record.hash, created_at }
+}
+
+async fn append(
+    log: &dyn EventLog,
+    stream: StreamId,
+    event: Event,
+    (actor, at): (Actor, Instant),
+) -> Position {
+    let streams = vec![StreamAppend { stream, expected: Expected::Any, events: vec![event] }];
+    let append = Append { streams, at, actor, correlation: None, causation: None };
+    log.append(append).await.expect("appended").last
+}
+
+async fn engine_task(
+    mut inbox: tokio::sync::mpsc::Receiver<Asked>,
+    board: Arc<Board>,
+    log: Arc<dyn EventLog>,
+    clock: Arc<dyn Clock>,
+) {
+    let mut engine = Engine { board, log, clock, count: 0 };
+    while let Some(asked) = inbox.recv().await {
+        engine.answer(asked).await;
+    }
+}
+
+/// An engine that opens, notes and pauses, and decides nothing.
+struct Engine {
+    board: Arc<Board>,
+    log: Arc<dyn EventLog>,
+    clock: Arc<dyn Clock>,
+    count: u8,
+}
+
+fn reply<T>(to: tokio::sync::oneshot::Sender<T>, answer: T) {
+    // A caller who hung up does not wait.
+    to.send(answer).ok();
+}
+
+impl Engine {
+    async fn record(&self, actor: Actor, stream: StreamId, event: Event) -> Done<()> {
+        let position = append(&*self.log, stream, event, (actor, self.clock.now())).await;
+        Done { value: (), position }
+    }
+
+    async fn open(
+        &mut self,
+        actor: Actor,
+        schedule: ScheduleRef,
+        of: Option<ExecutionId>,
+    ) -> Done<ExecutionId> {
+        self.count += 1;
+        let id = ExecutionId::random(self.clock.now(), [self.count; 10]);
+        let opened = Opened {
+            schedule: schedule.clone(),
+            slot: None,
+            trigger: if of.is_some() { Trigger::Rerun } else { Trigger::Manual },
+            definition_version: 3,
+            params: BTreeMap::new(),
+            rerun_of: of,
+            root: of.unwrap_or(id),
+            idempotency_key: id.to_string(),
+            previous_slot: None,
+            last_ok_slot: None,
+            priority: 5,
+            forced: false,
+        };
+        let done = self.record(actor, StreamId::Execution(id), opened.into()).await;
+        let row = OpenRow { schedule, status: view::Status::Queued, since: self.clock.now() };
+        self.board.write(|state| state.open.insert(id, row));
+        Done { value: id, position: done.position }
+    }
+
+    async fn rerun(&mut self, actor: &Actor, of: ExecutionId) -> (Rerun, Position) {
+        let stream = StreamId::Execution(of);
+        let events = self.log.read_stream(&stream, 0, 1).expect("readable");
+        let open = self.board.read(|state| state.open.contains_key(&of));
+        let answer = match events.first().map(|e| &e.event) {
+            Some(Event::Opened(opened)) if !open => {
+                let schedule = opened.schedule.clone();
+                let done = self.open(actor.clone(), schedule, Some(of)).await;
+                return (Rerun { of, answer: Ok(done.value) }, done.position);
+            }
+            Some(_) => Refusal::Conflict { why: "it is not over".to_owned(), execution: Some(of) },
+            None => Refusal::NotFound { what: format!("execution `{of}`") },
+        };
+        (Rerun { of, answer: Err(answer) }, Position(0))
+    }
+
+    fn set(&self, target: &Target, to: view::State) -> bool {
+        self.board
+            .write(|state| match target {
+                Target::Interface(id) => state.interfaces.get_mut(id).map(|row| row.state = to),
+                Target::Schedule(name) => state.schedules.get_mut(name).map(|row| row.state = to),
+            })
+            .is_some()
+    }
+
+    async fn answer(&mut self, Asked { actor, request }: Asked) {
+        let missing = |what: String| Err(Refusal::NotFound { what });
+        match request {
+            Request::Run { order, reply: to } => {
+                let known = self.board.read(|state| state.schedules.contains_key(&order.schedule));
+                let answer = if known {
+                    Ok(self.open(actor, order.schedule, None).await)
+                } else {
+                    missing(format!("schedule `{}`", order.schedule))
+                };
+                reply(to, answer);
+            }
+            Request::Rerun { executions, reply: to, .. } => {
+                let (mut value, mut position) = (Vec::new(), Position(0));
+                for of in executions {
+                    let (row, at) = self.rerun(&actor, of).await;
+                    value.push(row);
+                    position = position.max(at);
+                }
+                reply(to, Ok(Done { value, position }));
+            }
+            Request::Reload { reply: to } => {
+                let value = ReloadReport::default();
+                reply(to, Ok(Done { value, position: Position(0) }));
+            }
+            Request::CreateToken { token, reply: to } => {
+                let taken = self.board.read(|s| s.tokens.iter().any(|row| row.name == token.name));
+                let answer = if taken {
+                    let why = format!("a token named `{}` exists", token.name);
+                    Err(Refusal::Conflict { why, execution: None })
+                } else {
+                    let row = row_of(token.clone(), self.clock.now());
+                    self.board.write(|state| state.tokens.push(row));
+                    Ok(self.record(actor, StreamId::Daemon, token.into()).await)
+                };
+                reply(to, answer);
+            }
+            other => self.tell(actor, other).await,
+        }
+    }
+
+    async fn tell(&mut self, actor: Actor, request: Request) {
+        let (to, stream, event): (_, StreamId, Event) = match request {
+            Request::Cancel { execution, note, reply: to } => {
+                if self.board.read(|state| !state.open.contains_key(&execution)) {
+                    let what = format!("execution `{execution}`");
+                    return reply(to, Err(Refusal::NotFound { what }));
+                }
+                (to, StreamId::Execution(execution), CancelRequested { note }.into())
+            }
+            Request::Note { execution, noted, reply: to } => {
+                (to, StreamId::Execution(execution), noted.into())
+            }
+            Request::Pause { pause, reply: to } => {
+                if !self.set(&pause.target, view::State::Paused) {
+                    return reply(to, Err(Refusal::NotFound { what: "it".to_owned() }));
+                }
+                (to, StreamId::Daemon, InterfacePaused { note: pause.note, until: None }.into())
+            }
+            Request::Resume { target, reply: to } => {
+                if !self.set(&target, view::State::Active) {
+                    return reply(to, Err(Refusal::NotFound { what: "it".to_owned() }));
+                }
+                (to, StreamId::Daemon, InterfaceResumed {}.into())
+            }
+            Request::RevokeToken { id, reply: to } => {
+                let before = self.board.read(|state| state.tokens.len());
+                self.board.write(|state| state.tokens.retain(|row| row.id != id));
+                if self.board.read(|state| state.tokens.len()) == before {
+                    return reply(to, Err(Refusal::NotFound { what: format!("token `{id}`") }));
+                }
+                (to, StreamId::Daemon, TokenRevoked { id }.into())
+            }
+            Request::RecordLogin { login, reply: to } => (to, StreamId::Daemon, login.into()),
+            Request::RememberAnswer { answer, reply: to } => {
+                let row = AnswerRow { at: self.clock.now(), answer: answer.clone() };
+                self.board.write(|state| state.answers.insert(answer.key.clone(), row));
+                (to, StreamId::Daemon, answer.into())
+            }
+            Request::Run { .. }
+            | Request::Rerun { .. }
+            | Request::Reload { .. }
+            | Request::CreateToken { .. } => return,
+        };
+        let done = self.record(actor, stream, event).await;
+        reply(to, Ok(done));
+    }
+}

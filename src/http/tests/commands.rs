@@ -1,0 +1,211 @@
+//! What changes something.
+
+use http::{Method, StatusCode};
+
+use crate::domain::event::Outcome;
+use crate::http::testing::Daemon;
+
+const RUN: &str = "/api/schedules/fnac/sales/run";
+
+/// S3-14.
+#[tokio::test]
+async fn run_answers_with_the_execution_its_place_and_its_position() {
+    let daemon = Daemon::start().await;
+    let before = daemon.get("/api/schedules/fnac/sales").await.json()["next"].clone();
+    let answer = daemon.post(RUN, r#"{"params":{}}"#).await;
+    assert_eq!(answer.status, StatusCode::ACCEPTED);
+    let execution = answer.json();
+    let place = format!("/api/executions/{}", execution["id"].as_str().expect("an id"));
+    assert_eq!(answer.header("location"), Some(place.as_str()));
+    assert_eq!(answer.header("x-daybook-position"), Some("1"));
+    assert_eq!(execution["trigger"], "manual");
+    assert_eq!(daemon.get(&place).await.json(), execution);
+    assert_eq!(daemon.get("/api/schedules/fnac/sales").await.json()["next"], before);
+}
+
+#[tokio::test]
+async fn what_does_not_exist_is_a_problem_with_the_requests_id() {
+    let daemon = Daemon::start().await;
+    for path in ["/api/schedules/fnac/none/run", "/api/schedules/FNAC/..%2F..%2Fetc/run"] {
+        let headers = [("x-request-id", "r-1")];
+        let answer = daemon.local_with(Method::POST, path, &headers, "").await;
+        let problem = answer.json();
+        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}");
+        assert_eq!(answer.header("content-type"), Some("application/problem+json"));
+        assert_eq!(answer.header("x-request-id"), Some("r-1"));
+        assert_eq!(problem["request_id"], "r-1");
+        assert_eq!(problem["code"], "not-found");
+        assert!(problem["action"].is_string() && problem["class"].is_null());
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_body_is_named_field_by_field() {
+    let daemon = Daemon::start().await;
+    let broken = daemon.post(RUN, "{").await;
+    assert_eq!(
+        (broken.status, broken.json()["code"].as_str()),
+        (StatusCode::BAD_REQUEST, Some("bad-json"))
+    );
+    let wrong = daemon.post(RUN, r#"{"params":[],"force":"perhaps","parms":{}}"#).await;
+    let problem = wrong.json();
+    let pointers: Vec<_> = problem["errors"]
+        .as_array()
+        .expect("errors")
+        .iter()
+        .map(|e| e["pointer"].as_str())
+        .collect();
+    assert_eq!(wrong.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(pointers, [Some("/params"), Some("/force"), Some("/parms")]);
+    let headers = [("content-type", "text/plain")];
+    let plain = daemon.tcp_with(Method::POST, RUN, &headers, "").await;
+    assert_eq!(plain.status, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn a_body_above_one_mebibyte_is_refused() {
+    let daemon = Daemon::start().await;
+    let body = format!(r#"{{"note":"{}"}}"#, "x".repeat(1024 * 1024));
+    let answer = daemon.post("/api/schedules/fnac/sales/pause", &body).await;
+    assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE);
+}
+
+#[tokio::test]
+async fn a_repeated_request_gets_the_first_answer_and_does_nothing_again() {
+    let daemon = Daemon::start().await;
+    let key = [("idempotency-key", "\"once\"")];
+    let first = daemon.local_with(Method::POST, RUN, &key, "{}").await;
+    let again = daemon.local_with(Method::POST, RUN, &key, "{}").await;
+    assert_eq!(again.status, StatusCode::ACCEPTED);
+    assert_eq!(again.header("idempotency-replayed"), Some("true"));
+    assert_eq!(again.json(), first.json());
+    assert_eq!(again.header("location"), first.header("location"));
+    let list = daemon.get("/api/executions").await.json();
+    assert_eq!(list["items"].as_array().map(Vec::len), Some(1));
+    let other = daemon.local_with(Method::POST, RUN, &key, r#"{"force":true}"#).await;
+    assert_eq!(
+        (other.status, other.json()["code"].as_str()),
+        (StatusCode::UNPROCESSABLE_ENTITY, Some("key-reused"))
+    );
+}
+
+#[tokio::test]
+async fn a_refused_request_may_be_repeated_with_its_key() {
+    let daemon = Daemon::start().await;
+    let key = [("idempotency-key", "twice")];
+    for _ in 0..2 {
+        let answer =
+            daemon.local_with(Method::POST, "/api/schedules/fnac/none/run", &key, "").await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND);
+        assert_eq!(answer.header("idempotency-replayed"), None);
+    }
+}
+
+/// S3-15.
+#[tokio::test]
+async fn a_rerun_by_id_is_a_new_execution_that_names_its_parent() {
+    let daemon = Daemon::start().await;
+    let old = daemon.run().await;
+    let body = format!(r#"{{"ids":["{old}"]}}"#);
+    let early = daemon.post("/api/executions/rerun", &body).await;
+    assert_eq!(early.status, StatusCode::CONFLICT);
+    assert_eq!(early.json()["execution"], old.to_string());
+
+    daemon.write(old, &["External: no answer"], Some(Outcome::Ko)).await;
+    let answer = daemon.post("/api/executions/rerun", &body).await;
+    let item = answer.json()["items"][0].clone();
+    assert_eq!(answer.status, StatusCode::ACCEPTED);
+    assert_eq!(item["of"], old.to_string());
+    assert_eq!(item["execution"]["rerun_of"], old.to_string());
+    let place = format!("/api/executions/{}", item["id"].as_str().expect("an id"));
+    assert_eq!(answer.header("location"), Some(place.as_str()));
+}
+
+#[tokio::test]
+async fn a_rerun_by_query_takes_what_the_list_shows_and_a_dry_run_starts_nothing() {
+    let daemon = Daemon::start().await;
+    for end in [Outcome::Ko, Outcome::Ok, Outcome::Ko] {
+        let id = daemon.run().await;
+        daemon.write(id, &["x"], Some(end)).await;
+    }
+    let dry =
+        daemon.post("/api/executions/rerun", r#"{"query":{"status":"ko"},"dry_run":true}"#).await;
+    assert_eq!(
+        (dry.status, dry.json()["items"].as_array().map(Vec::len)),
+        (StatusCode::OK, Some(2))
+    );
+    assert_eq!(
+        daemon.get("/api/executions").await.json()["items"].as_array().map(Vec::len),
+        Some(3)
+    );
+    let real = daemon.post("/api/executions/rerun", r#"{"query":{"status":"ko"}}"#).await;
+    assert_eq!(
+        (real.status, real.json()["items"].as_array().map(Vec::len)),
+        (StatusCode::ACCEPTED, Some(2))
+    );
+    let nothing = daemon.post("/api/executions/rerun", r#"{"query":{"interface":"nobody"}}"#).await;
+    assert_eq!(
+        (nothing.status, nothing.json()["items"].as_array().map(Vec::len)),
+        (StatusCode::OK, Some(0))
+    );
+    let both = daemon.post("/api/executions/rerun", r#"{"ids":["latest"],"query":{}}"#).await;
+    assert_eq!(both.status, StatusCode::UNPROCESSABLE_ENTITY);
+    let wrong = daemon.post("/api/executions/rerun", r#"{"query":{"status":"red"}}"#).await;
+    assert_eq!(wrong.json()["errors"][0]["pointer"], "/query/status");
+}
+
+#[tokio::test]
+async fn a_note_needs_something_to_say_and_a_ticket_is_shown() {
+    let daemon = Daemon::start().await;
+    let id = daemon.run().await;
+    let path = format!("/api/executions/{id}/notes");
+    assert_eq!(daemon.post(&path, "{}").await.status, StatusCode::UNPROCESSABLE_ENTITY);
+    let noted = daemon.post(&path, r#"{"reference":"KAY-7","text":"asked them"}"#).await;
+    assert_eq!(noted.status, StatusCode::CREATED);
+    assert_eq!(noted.json()["references"], serde_json::json!(["KAY-7"]));
+}
+
+#[tokio::test]
+async fn cancel_takes_a_running_execution_and_no_other() {
+    let daemon = Daemon::start().await;
+    let id = daemon.run().await;
+    let path = format!("/api/executions/{id}/cancel");
+    assert_eq!(daemon.post(&path, r#"{"note":"wrong day"}"#).await.status, StatusCode::ACCEPTED);
+    let stranger = "/api/executions/00000000-0000-8000-8000-000000000000/cancel";
+    assert_eq!(daemon.post(stranger, "").await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn a_pause_shows_at_once_and_ends_with_resume() {
+    let daemon = Daemon::start().await;
+    for path in ["/api/schedules/fnac/sales", "/api/interfaces/fnac"] {
+        let paused = daemon.post(&format!("{path}/pause"), r#"{"note":"maintenance"}"#).await;
+        assert_eq!(
+            (paused.status, paused.json()["state"].as_str()),
+            (StatusCode::OK, Some("paused"))
+        );
+        let resumed = daemon.post(&format!("{path}/resume"), "").await;
+        assert_eq!(resumed.json()["state"], "active");
+    }
+    let past = r#"{"until":"2001-01-01T00:00:00Z"}"#;
+    let past = daemon.post("/api/interfaces/fnac/pause", past).await;
+    assert_eq!(past.json()["errors"][0]["pointer"], "/until");
+}
+
+#[tokio::test]
+async fn interface_test_looks_at_the_jobs_and_touches_no_ping() {
+    let daemon = Daemon::start().await;
+    let report = daemon.post("/api/interfaces/fnac/test", "").await;
+    assert_eq!(report.json()["ok"], true, "{}", report.text());
+    assert!(report.text().contains("/bin/true"));
+    assert!(!report.text().contains("hc-ping"));
+}
+
+#[tokio::test]
+async fn reload_check_and_verify_answer() {
+    let daemon = Daemon::start().await;
+    assert_eq!(daemon.post("/api/reload", "").await.json()["problems"], serde_json::json!([]));
+    let checked = daemon.post("/api/check", "").await;
+    assert_eq!(checked.status, StatusCode::OK, "{}", checked.text());
+    assert_eq!(daemon.post("/api/store/verify", "").await.json()["ok"], true);
+}

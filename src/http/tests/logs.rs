@@ -1,0 +1,101 @@
+//! An execution's log.
+
+use http::{Method, StatusCode};
+use http_body_util::BodyExt;
+
+use crate::domain::event::Outcome;
+use crate::http::testing::{Daemon, read};
+
+/// S3-7.
+#[tokio::test]
+async fn the_first_error_of_a_long_log_is_one_request_away() {
+    let daemon = Daemon::start().await;
+    let id = daemon.run().await;
+    let mut texts = vec!["fine"; 10_000];
+    texts[7_000] = "External: no answer";
+    daemon.write(id, &texts, Some(Outcome::Ko)).await;
+    let answer = daemon.get(&format!("/api/executions/{id}/log?errors=true&limit=1")).await;
+    assert_eq!(answer.text().lines().count(), 1);
+    assert_eq!(
+        (answer.json()["line"].as_u64(), answer.json()["class"].as_str()),
+        (Some(7_001), Some("external"))
+    );
+}
+
+#[tokio::test]
+async fn the_whole_log_is_sent_as_json_lines_or_as_text() {
+    let daemon = Daemon::start().await;
+    let id = daemon.run().await;
+    daemon.write(id, &vec!["fine"; 1_234], Some(Outcome::Ok)).await;
+    let path = format!("/api/executions/{id}/log");
+    let json = daemon.get(&path).await;
+    assert_eq!(json.header("content-type"), Some("application/x-ndjson"));
+    assert_eq!(json.text().lines().count(), 1_234);
+    let headers = [("accept", "text/plain")];
+    let text = daemon.local_with(Method::GET, &path, &headers, "").await.text();
+    assert!(
+        text.lines().last().is_some_and(|row| row.starts_with("  1234 ") && row.ends_with(" fine")),
+        "{text}"
+    );
+    let grep = daemon.get(&format!("{path}?grep=nothing+like+it")).await;
+    assert_eq!((grep.status, grep.body.len()), (StatusCode::OK, 0));
+    let wrong = daemon.get(&format!("{path}?grep=(&level=loud")).await;
+    assert_eq!(wrong.json()["errors"].as_array().map(Vec::len), Some(2));
+}
+
+async fn next_text(body: &mut hyper::body::Incoming) -> String {
+    let frame = body.frame().await.expect("a frame").expect("unbroken");
+    String::from_utf8_lossy(&frame.into_data().expect("data")).into_owned()
+}
+
+#[tokio::test]
+async fn a_follower_gets_each_line_once_and_then_the_end() {
+    let daemon = Daemon::start().await;
+    let id = daemon.run().await;
+    daemon.write(id, &["one"], None).await;
+    let path = format!("/api/executions/{id}/log");
+    let headers = [("accept", "text/event-stream")];
+    let mut response = daemon.open(Method::GET, &path, &headers, "").await;
+    let first = next_text(response.body_mut()).await;
+    assert!(
+        first.contains("event: line") && first.contains("id: 1") && first.contains("one"),
+        "{first}"
+    );
+    daemon.write(id, &["two"], Some(Outcome::Ok)).await;
+    let rest = read(response).await.text();
+    assert_eq!(rest.matches("event: line").count(), 1, "{rest}");
+    assert!(
+        rest.contains("two") && rest.contains("event: end") && rest.contains(r#""status":"ok""#),
+        "{rest}"
+    );
+}
+
+#[tokio::test]
+async fn a_follower_that_comes_back_goes_on_after_the_last_line_it_saw() {
+    let daemon = Daemon::start().await;
+    let id = daemon.run().await;
+    daemon.write(id, &["one", "two", "three"], Some(Outcome::Ok)).await;
+    let path = format!("/api/executions/{id}/log");
+    let headers = [("accept", "text/event-stream"), ("last-event-id", "2")];
+    let text = daemon.local_with(Method::GET, &path, &headers, "").await.text();
+    assert!(
+        !text.contains("two") && text.contains("three") && text.contains("event: end"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn followers_are_let_go_when_the_daemon_stops() {
+    let daemon = Daemon::start().await;
+    let id = daemon.run().await;
+    daemon.write(id, &["one"], None).await;
+    let headers = [("accept", "text/event-stream")];
+    let mut response =
+        daemon.open(Method::GET, &format!("/api/executions/{id}/log"), &headers, "").await;
+    next_text(response.body_mut()).await;
+    daemon.app.stop.cancel();
+    let rest = read(response).await.text();
+    assert!(!rest.contains("event: end"), "{rest}");
+    daemon.served.await.expect("the listeners end");
+    assert!(!daemon.socket.exists());
+}

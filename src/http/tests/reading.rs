@@ -1,0 +1,195 @@
+//! What only reads.
+
+use http::{Method, StatusCode};
+
+use crate::http::testing::Daemon;
+
+#[tokio::test]
+async fn a_list_is_cut_to_pages_that_link_to_the_next() {
+    let daemon = Daemon::start().await;
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        ids.insert(0, daemon.run().await.to_string());
+    }
+    let first = daemon.get("/api/executions?interface=fnac&limit=2").await;
+    let link = first.header("link").expect("a link").to_owned();
+    let next =
+        link.strip_prefix('<').and_then(|l| l.strip_suffix(">; rel=\"next\"")).expect("a link");
+    assert!(next.starts_with("/api/executions?interface=fnac&limit=2&cursor="), "{next}");
+    let second = daemon.get(next).await;
+    let shown = |page: &crate::http::testing::Answer| -> Vec<String> {
+        let page = page.json();
+        let items = page["items"].as_array().expect("items").iter();
+        items.map(|row| row["id"].as_str().expect("an id").to_owned()).collect()
+    };
+    assert_eq!([shown(&first), shown(&second)].concat(), ids);
+    assert_eq!((second.header("link"), second.json()["next"].is_null()), (None, true));
+}
+
+#[tokio::test]
+async fn schedules_are_paged_by_name() {
+    let daemon = Daemon::start().await;
+    let first = daemon.get("/api/schedules?limit=1").await.json();
+    assert_eq!(
+        (&first["items"][0]["schedule"], &first["next"]),
+        (&"manual".into(), &"fnac/manual".into())
+    );
+    let second = daemon.get("/api/schedules?limit=1&cursor=fnac/manual").await.json();
+    assert_eq!(
+        (&second["items"][0]["schedule"], second["next"].is_null()),
+        (&"sales".into(), true)
+    );
+    assert_eq!(
+        daemon.get("/api/schedules?interface=other").await.json()["items"],
+        serde_json::json!([])
+    );
+}
+
+#[tokio::test]
+async fn the_next_slots_are_pending() {
+    let daemon = Daemon::start().await;
+    let page =
+        daemon.get("/api/schedules/fnac/sales/next?n=2&after=2026-11-22T09:00:00Z").await.json();
+    assert_eq!(page["items"][0]["at"], "2026-11-22T10:00:00.000Z");
+    assert_eq!(page["items"][1]["at"], "2026-11-22T12:00:00.000Z");
+    assert_eq!(page["items"][0]["outcome"], "pending");
+    assert_eq!(
+        daemon.get("/api/schedules/fnac/manual/next").await.json()["items"],
+        serde_json::json!([])
+    );
+    let slots = daemon.get("/api/schedules/fnac/sales/slots?limit=5").await;
+    assert_eq!(slots.json()["items"], serde_json::json!([]));
+}
+
+#[tokio::test]
+async fn events_are_shown_newest_first_or_followed_from_a_position() {
+    let daemon = Daemon::start().await;
+    let id = daemon.run().await;
+    for n in 0..4 {
+        daemon.post(&format!("/api/executions/{id}/notes"), &format!(r#"{{"text":"{n}"}}"#)).await;
+    }
+    let positions = |answer: crate::http::testing::Answer| -> (Vec<u64>, String) {
+        let page = answer.json();
+        let items = page["items"].as_array().expect("items").iter();
+        let next = page["next"].as_str().unwrap_or_default().to_owned();
+        (items.map(|row| row["position"].as_u64().expect("a number")).collect(), next)
+    };
+    let (newest, next) = positions(daemon.get("/api/events?limit=2").await);
+    assert_eq!((newest, next.as_str()), (vec![5, 4], "before-4"));
+    let (older, _) = positions(daemon.get("/api/events?limit=2&cursor=before-4").await);
+    assert_eq!(older, [3, 2]);
+    assert_eq!(positions(daemon.get("/api/events?after=3").await), (vec![4, 5], String::new()));
+    let (of_type, _) = positions(daemon.get("/api/events?type=noted&limit=1").await);
+    assert_eq!(of_type, [5]);
+    let stream = format!("/api/events?stream=execution/{id}&limit=3");
+    assert_eq!(positions(daemon.get(&stream).await), (vec![5, 4, 3], "before-3".to_owned()));
+    let event = daemon.get("/api/events/1").await.json();
+    assert_eq!((event["type"].as_str(), event["version"].as_u64()), (Some("opened"), Some(1)));
+    assert!(event["actor"].as_str().is_some_and(|actor| actor.starts_with("local:")));
+    assert_eq!(daemon.get("/api/events/6").await.status, StatusCode::NOT_FOUND);
+    assert_eq!(daemon.get("/api/events/0").await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn a_read_waits_for_the_position_that_it_names() {
+    let daemon = Daemon::start().await;
+    daemon.run().await;
+    assert_eq!(daemon.get("/api/executions?at_least=1").await.status, StatusCode::OK);
+    let header = [("x-daybook-position", "1")];
+    let by_header = daemon.local_with(Method::GET, "/api/executions", &header, "").await;
+    assert_eq!(by_header.status, StatusCode::OK);
+    let beyond = daemon.get("/api/executions?at_least=99").await;
+    assert_eq!(beyond.status, StatusCode::UNPROCESSABLE_ENTITY);
+}
+
+#[tokio::test]
+async fn an_execution_is_found_by_a_prefix_of_its_id_and_as_the_latest() {
+    let daemon = Daemon::start().await;
+    let id = daemon.run().await.to_string();
+    for name in [id.as_str(), &id[..30], "latest"] {
+        assert_eq!(daemon.get(&format!("/api/executions/{name}")).await.json()["id"], id.as_str());
+    }
+    for name in ["latest-ko", "..", "%2e%2e%2fetc", "zz"] {
+        let answer = daemon.get(&format!("/api/executions/{name}")).await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn the_status_shows_what_runs_and_what_comes() {
+    let daemon = Daemon::start().await;
+    let id = daemon.run().await;
+    let status = daemon.get("/api/status").await.json();
+    assert_eq!(status["queued"], 1);
+    assert_eq!(status["open"][0]["execution"], id.to_string());
+    assert_eq!(status["next"][0]["schedule"], "sales");
+    assert_eq!(status["interfaces"][0]["definition_version"], 3);
+    assert_eq!(status["ready"], true);
+}
+
+#[tokio::test]
+async fn ready_says_why_not() {
+    let daemon = Daemon::start().await;
+    assert_eq!(daemon.get("/readyz").await.status, StatusCode::OK);
+    daemon.app.engine.board().write(|state| {
+        state.health.disk_full = true;
+        state.files.problems = vec!["fnac.toml:3:8: unknown key `corn`".to_owned()];
+    });
+    let answer = daemon.get("/readyz").await;
+    let body = answer.json();
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(
+        (&body["reasons"][0]["code"], &body["reasons"][1]["code"]),
+        (&"disk-full".into(), &"config".into())
+    );
+    assert_eq!(daemon.get("/healthz").await.status, StatusCode::OK);
+    assert!(daemon.get("/metrics").await.text().contains("daybook_config_ok 0"));
+}
+
+#[tokio::test]
+async fn the_doctor_names_what_is_wrong_and_how_to_mend_it() {
+    let daemon = Daemon::start().await;
+    let healthy = daemon.get("/api/doctor").await;
+    assert_eq!(healthy.json()["ok"], true, "{}", healthy.text());
+    daemon.app.engine.board().write(|state| {
+        state.files.problems = vec!["fnac.toml:3:8: unknown key `corn`".to_owned()];
+    });
+    let ill = daemon.get("/api/doctor").await.json();
+    let files =
+        ill["checks"].as_array().and_then(|rows| rows.iter().find(|row| row["name"] == "files"));
+    assert_eq!(ill["ok"], false);
+    assert_eq!(files.map(|row| row["state"].clone()), Some("fail".into()));
+    assert!(
+        files.is_some_and(|row| row["fix"]
+            .as_str()
+            .is_some_and(|fix| fix.contains("daybook check")))
+    );
+}
+
+#[tokio::test]
+async fn a_wrong_method_names_the_right_ones() {
+    let daemon = Daemon::start().await;
+    let answer = daemon.local(Method::PUT, "/api/tokens", "").await;
+    assert_eq!(
+        (answer.status, answer.header("allow")),
+        (StatusCode::METHOD_NOT_ALLOWED, Some("GET, HEAD, POST"))
+    );
+    assert_eq!(answer.json()["code"], "method-not-allowed");
+    let unknown = daemon.get("/api/nothing").await;
+    assert_eq!(
+        (unknown.status, unknown.json()["code"].as_str()),
+        (StatusCode::NOT_FOUND, Some("not-found"))
+    );
+}
+
+#[tokio::test]
+async fn requests_are_measured_by_route_and_never_by_path() {
+    let daemon = Daemon::start().await;
+    let id = daemon.run().await;
+    daemon.get(&format!("/api/executions/{id}")).await;
+    daemon.get("/nowhere/at/all").await;
+    let text = daemon.get("/metrics").await.text();
+    let line = r#"daybook_http_request_duration_seconds_count{code="200",method="GET",route="/api/executions/{execution}"} 1"#;
+    assert!(text.contains(line), "{text}");
+    assert!(text.contains(r#"route="unmatched""#) && !text.contains(&id.to_string()));
+}
