@@ -131,7 +131,7 @@ mod timer {
     ///
     /// Source: timerfd_create(2), `TFD_TIMER_CANCEL_ON_SET`: a read fails with ECANCELED when the clock was set.
     pub(super) async fn wait(at: Instant) -> io::Result<Woke> {
-        let timer = AsyncFd::with_interest(arm(at)?, Interest::READABLE)?;
+        let timer = watched(arm(at)?)?;
         loop {
             let mut ready = timer.readable().await?;
             let mut expirations = [0_u8; 8];
@@ -148,6 +148,14 @@ mod timer {
                 Err(_not_ready) => (),
             }
         }
+    }
+
+    #[expect(
+        deprecated,
+        reason = "sound for an owned descriptor; the replacement is unsafe to call"
+    )]
+    fn watched(timer: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+        AsyncFd::with_interest(timer, Interest::READABLE)
     }
 
     fn arm(at: Instant) -> io::Result<OwnedFd> {

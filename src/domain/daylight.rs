@@ -342,7 +342,7 @@ mod tests {
         let shift = Dst { gap: Some(Gap::Shift), fold: None };
         for dst in [OWN, shift] {
             assert_eq!(
-                slots("0 12 * * *", "Pacific/Apia", dst, "2011-12-28T12:00:00Z", 2),
+                slots("0 12 * * *", "Pacific/Apia", dst, "2011-12-29T12:00:00Z", 2),
                 ["2011-12-29T12:00:00-10:00", "2011-12-31T12:00:00+14:00"]
             );
         }
@@ -445,6 +445,9 @@ mod tests {
                     due.insert(at);
                 }
             }
+            if !pattern.matches(Local::from_secs(reading)) {
+                continue;
+            }
             let day = (at - 90_000..at + 90_000).step_by(60);
             let same: Vec<i64> = day.filter(|other| shown(*other) == reading).collect();
             let wanted = match rule.fold {
@@ -452,7 +455,7 @@ mod tests {
                 Fold::Last => same.last() == Some(&at),
                 Fold::Both => true,
             };
-            if wanted && pattern.matches(Local::from_secs(reading)) {
+            if wanted {
                 due.insert(at);
             }
         }

@@ -115,7 +115,7 @@ pub enum PatternError {
     /// An `@` name that is none of ours.
     #[error(
         "`{given}` is not a nickname: expected `@hourly`, `@daily`, `@midnight`, `@weekly`, `@monthly`, `@yearly`, `@annually` or `@reboot`{}",
-        hint(nearest)
+        hint(.nearest.as_deref())
     )]
     Nickname {
         /// What was given.
@@ -124,7 +124,7 @@ pub enum PatternError {
         nearest: Option<String>,
     },
     /// A field that does not follow its grammar.
-    #[error("the {field} field has `{value}`: {why}{}", hint(mend))]
+    #[error("the {field} field has `{value}`: {why}{}", hint(.mend.as_deref()))]
     Field {
         /// Which field.
         field: FieldKind,
@@ -147,8 +147,8 @@ pub enum PatternError {
     },
 }
 
-fn hint(text: &Option<String>) -> String {
-    text.as_ref().map(|text| format!(" (hint: {text})")).unwrap_or_default()
+fn hint(text: Option<&str>) -> String {
+    text.map(|text| format!(" (hint: {text})")).unwrap_or_default()
 }
 
 impl PatternError {
