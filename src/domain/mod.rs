@@ -1,5 +1,6 @@
 //! The rules of Daybook, as pure functions: no input or output, no clock, no threads.
 
+pub mod access;
 pub mod cause;
 pub mod class;
 pub mod classify;

@@ -12,7 +12,7 @@ use super::auth::Failures;
 use super::idempotency::Answers;
 use super::session::Sessions;
 use crate::clock::Clock;
-use crate::config::Environment;
+use crate::config::{Checks, Environment};
 use crate::engine::handle::Handle;
 use crate::ids::Position;
 use crate::jobs::probe::Probe;
@@ -43,6 +43,8 @@ pub struct Parts {
     pub settings: Settings,
     /// The process's variables, for `check`.
     pub environment: Environment,
+    /// The judges of values in the files, for `check`.
+    pub checks: Checks,
     /// What is kept between requests.
     pub memory: Memory,
     /// Cancelled when the daemon stops: endless answers end.

@@ -103,10 +103,25 @@ impl Reads {
     pub async fn slots(&self, schedule: ScheduleRef, span: Span) -> Result<Page<Slot>, Problem> {
         let app = Arc::clone(&self.0);
         let Span { from, to, limit, cursor } = span;
-        blocking(move || app.projections.slots(&schedule, from, to, limit, cursor.as_deref()))
-            .await?
-            .map_err(query_problem)
+        blocking(move || {
+            let expand = |asked: &ExpandRequest<'_>| instants(&app, asked);
+            let range = SlotRange { from, to };
+            app.projections.slots(&schedule, range, (limit, cursor.as_deref()), &expand)
+        })
+        .await?
+        .map_err(query_problem)
     }
+}
+
+/// The nominal instants inside a run that was too long to list them, when the definition in force then still is.
+fn instants(app: &App, asked: &ExpandRequest<'_>) -> Option<Vec<crate::instant::Instant>> {
+    let (definition, version) = app.engine.definition(&asked.schedule.interface)?;
+    if version != asked.definition_version {
+        return None;
+    }
+    let plan = board::plan(definition.schedules.get(&asked.schedule.schedule)?)?;
+    let before = crate::instant::Instant::from_millis(asked.first.millis() - 1);
+    Some(plan.slots_after(before).take_while(|slot| *slot <= asked.last).collect())
 }
 
 /// A part of a ledger: from `from` on, before `to`.
@@ -143,13 +158,14 @@ pub async fn resolve(app: &App, text: &str) -> Result<ExecutionId, Problem> {
     let name = text.to_ascii_lowercase();
     let found = blocking(move || reads.0.projections.resolve(&name)).await?;
     found.map_err(|err| match err {
-        ResolveError::NotFound => Problem::not_found(format_args!("execution `{text}`")),
-        ResolveError::Ambiguous(ids) => {
+        ResolveError::NotFound { .. } => Problem::not_found(format_args!("execution `{text}`")),
+        ResolveError::Ambiguous { candidates: ids, .. } => {
             let few: Vec<String> = ids.iter().take(5).map(ToString::to_string).collect();
             let detail = format!("`{text}` fits {} executions: {}", ids.len(), few.join(", "));
             Problem::new(Code::Ambiguous, detail)
         }
-        ResolveError::Query(err) => query_problem(err),
+        ResolveError::Rebuilding(rebuilding) => Problem::rebuilding(rebuilding.percent),
+        ResolveError::Index { why } => Problem::internal("the lists cannot be read", &why),
     })
 }
 
@@ -159,7 +175,8 @@ fn query_problem(err: QueryError) -> Problem {
         QueryError::Cursor { given } => {
             Problem::invalid_field("?cursor", format!("`{given}` is not a cursor of this list"))
         }
-        QueryError::Store(why) => Problem::internal("the lists cannot be read", &why),
+        QueryError::Index { why } => Problem::internal("the lists cannot be read", &why),
+        QueryError::Log(err) => Problem::internal("the log cannot be read", &err.to_string()),
     }
 }
 
@@ -180,7 +197,7 @@ pub fn execution_filter(input: &mut Input) -> ExecutionFilter {
     ExecutionFilter {
         interface: input.parsed("interface"),
         schedule: input.parsed("schedule"),
-        status: input.json("status"),
+        status: input.json("status").unwrap_or_default(),
         class: input.parsed("class"),
         trigger: input.json("trigger"),
         from: input.instant("from"),

@@ -34,7 +34,7 @@ pub enum Answer {
 }
 
 /// One route and method.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Route {
     /// The method; `HEAD` goes with `GET`.
     pub method: Method,

@@ -174,18 +174,20 @@ impl Server {
 
     /// Answers until `stop`; then lets open requests finish for at most `grace`.
     pub async fn serve(self, router: Router, stop: CancellationToken, grace: Duration) {
-        let graceful = GracefulShutdown::new();
+        let graceful = Arc::new(GracefulShutdown::new());
         let mut loops = tokio::task::JoinSet::new();
         for listener in self.listeners {
             let connections = Connections {
                 router: router.clone(),
-                watcher: graceful.watcher(),
+                graceful: Arc::clone(&graceful),
                 stop: stop.clone(),
                 free: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
             };
             loops.spawn(connections.accept_all(listener));
         }
         while loops.join_next().await.is_some() {}
+        // The loops have ended, and with them all other owners.
+        let Some(graceful) = Arc::into_inner(graceful) else { return };
         if tokio::time::timeout(grace, graceful.shutdown()).await.is_err() {
             tracing::warn!(grace_s = grace.as_secs(), "requests were still open and are cut off");
         }
@@ -231,7 +233,7 @@ fn acceptor(files: &TlsFiles) -> Result<TlsAcceptor, BindError> {
 /// One listener's connections.
 struct Connections {
     router: Router,
-    watcher: Watcher,
+    graceful: Arc<GracefulShutdown>,
     stop: CancellationToken,
     free: Arc<Semaphore>,
 }
@@ -286,7 +288,7 @@ impl Connections {
 
     fn answer(&self, stream: Accepted, peer: Peer, permit: OwnedSemaphorePermit) {
         let router = self.router.clone();
-        let watcher = self.watcher.clone();
+        let watcher = self.graceful.watcher();
         tokio::spawn(async move {
             match stream {
                 Accepted::Unix(stream) => talk(stream, peer, router, watcher).await,

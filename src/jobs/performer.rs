@@ -40,14 +40,15 @@ struct Shared {
 }
 
 impl LocalPerformer {
-    /// A performer that writes to `lines`. `jitter` gives a fresh number from 0 to 1.
+    /// A performer that writes to `lines` and classifies by `builtin` where an interface has no rules of its own.
+    /// `jitter` gives a fresh number from 0 to 1.
     pub fn new(
         lines: LineStore,
         settings: Arc<JobSettings>,
         clock: Arc<dyn Clock>,
+        builtin: Arc<Classifier>,
         jitter: Box<dyn Fn() -> f64 + Send + Sync>,
     ) -> Self {
-        let builtin = Arc::new(Classifier::builtin());
         let classifiers = Mutex::new(HashMap::new());
         Self(Arc::new(Shared { lines, settings, clock, jitter, classifiers, builtin }))
     }

@@ -149,7 +149,8 @@ impl Shared {
 
     /// The last lines of the log, secrets replaced, cut to what the monitor keeps.
     fn tail(&self, execution: ExecutionId) -> String {
-        let lines = self.lines.summary(execution).map_or(0, |summary| summary.lines);
+        let summary = self.lines.summary(execution).ok().flatten();
+        let lines = summary.map_or(0, |summary| summary.lines);
         let query =
             LineQuery { after: lines.saturating_sub(200), limit: 200, ..LineQuery::default() };
         let Ok(tail) = self.lines.read(execution, &query) else { return String::new() };

@@ -176,18 +176,3 @@ pub trait EventLog: Send + Sync {
     /// ended there, and asks the index about them from then on.
     fn forget(&self, indexed: Position);
 }
-
-/// What the index knows of a stream that the log does not hold in memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ColdHead {
-    /// The version of its newest event; 0 means that it has none.
-    Known(u64),
-    /// The index is being rebuilt and cannot tell.
-    Rebuilding,
-}
-
-/// The heads of streams in the cold part of the log, offered by the index.
-pub trait ColdHeads: Send + Sync {
-    /// The version of the newest event of `stream`.
-    fn version_of(&self, stream: &StreamId) -> ColdHead;
-}

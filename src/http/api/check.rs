@@ -74,7 +74,7 @@ pub async fn check(
 }
 
 fn compare(parts: &Parts) -> Checked {
-    let loaded = config::load_folder(&parts.settings.schedules, &parts.environment);
+    let loaded = config::load_folder(&parts.settings.schedules, &parts.environment, parts.checks);
     let problems: Vec<Problems> = loaded.problems.iter().map(problem).collect();
     let mut ids: BTreeSet<InterfaceId> = loaded.accepted.keys().cloned().collect();
     let live = parts.engine.interfaces().into_iter().filter(|row| row.state != Living::Removed);
@@ -110,8 +110,8 @@ fn problem(problem: &config::Problem) -> Problems {
     Problems {
         severity: severity.to_owned(),
         file: problem.file.clone(),
-        line: problem.line as u64,
-        column: problem.column as u64,
+        line: problem.line.unwrap_or(0) as u64,
+        column: problem.column.unwrap_or(0) as u64,
         message: problem.message.clone(),
         hint: problem.hint.clone(),
     }
