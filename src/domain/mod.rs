@@ -2,6 +2,7 @@
 
 pub mod cause;
 pub mod class;
+pub mod classify;
 pub mod definition;
 pub mod event;
 pub mod line;
