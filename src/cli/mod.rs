@@ -1,3 +1,4 @@
 //! To be written.
 
 pub mod explain_cron;
+pub mod classify;

@@ -62,6 +62,7 @@ causes! {
     ExtConflict = 11, "EXT-CONFLICT", External, "Somebody else changed the record at the same time.";
     ExtContract = 12, "EXT-CONTRACT", External, "The answer is not of the agreed form.";
     ExtOther = 13, "EXT-OTHER", External, "The program says that the external system is at fault.";
+    ExtTls = 14, "EXT-TLS", External, "The secure connection to the external system broke off.";
     CfgLocal = 20, "CFG-LOCAL", Configuration, "A program, file, folder, variable or credential is missing or unusable.";
     CfgDns = 21, "CFG-DNS", Configuration, "The host name has never resolved: probably a typing error.";
     CfgTls = 22, "CFG-TLS", Configuration, "The certificate does not fit the name, or its issuer is not trusted.";
@@ -71,6 +72,7 @@ causes! {
     CfgEndpoint = 26, "CFG-ENDPOINT", Configuration, "The address or the version of the interface is wrong.";
     CfgSig = 27, "CFG-SIG", Configuration, "A signature is absent, wrong or too old.";
     CfgOther = 28, "CFG-OTHER", Configuration, "The program says that the configuration is at fault.";
+    CfgDatabase = 29, "CFG-DATABASE", Configuration, "A database, table or column that the program expects has not been set up.";
     MapRef = 40, "MAP-REF", Mapping, "A mapping or record refers to something that does not exist there.";
     MapField = 41, "MAP-FIELD", Mapping, "A field of a record is missing or has a value that is not accepted.";
     MapMissing = 42, "MAP-MISSING", Mapping, "There is no mapping for a value, or it cannot be converted.";
@@ -85,6 +87,9 @@ causes! {
     TecCrash = 67, "TEC-CRASH", Technical, "The program stopped on an error of its own.";
     TecStore = 68, "TEC-STORE", Technical, "A database or store of ours failed.";
     TecUnclassified = 69, "TEC-UNCLASSIFIED", Technical, "No rule knows this error.";
+    TecProgram = 70, "TEC-PROGRAM", Technical, "The program contains a mistake: a wrong name, type, index or syntax.";
+    TecDependency = 71, "TEC-DEPENDENCY", Technical, "A library or module that the program needs is missing or does not fit.";
+    TecResource = 72, "TEC-RESOURCE", Technical, "The machine ran out of files, processes or another limited resource.";
     CasStep = 80, "CAS-STEP", Cascade, "A step failed because an earlier one did.";
     CasExit = 81, "CAS-EXIT", Cascade, "A program reports that another one that it started has failed.";
     CasAborted = 82, "CAS-ABORTED", Cascade, "Work was given up because of an earlier error.";
@@ -136,5 +141,49 @@ impl<'de> Deserialize<'de> for Cause {
             Self::from_number(number)
                 .ok_or_else(|| de::Error::custom(format!("{number} is not the number of a cause")))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// S3-8.
+    #[test]
+    fn each_cause_has_a_number_and_a_code_of_its_own_under_its_class() {
+        let mut numbers = BTreeSet::new();
+        let mut codes = BTreeSet::new();
+        for &cause in Cause::ALL {
+            assert!(numbers.insert(cause.number()), "{cause}: number used twice");
+            assert!(codes.insert(cause.code()), "{cause}: code used twice");
+            assert_eq!(Cause::from_number(cause.number()), Some(cause));
+            assert_eq!(cause.code().parse(), Ok(cause));
+            let prefix = match cause.class() {
+                Class::External => "EXT-",
+                Class::Configuration => "CFG-",
+                Class::Mapping => "MAP-",
+                Class::Technical => "TEC-",
+                Class::Cascade => "CAS-",
+            };
+            assert!(cause.code().starts_with(prefix), "{cause}");
+        }
+    }
+
+    #[test]
+    fn the_numbers_on_disk_do_not_move() {
+        assert_eq!(Cause::ExtDns.number(), 1);
+        assert_eq!(Cause::CfgLocal.number(), 20);
+        assert_eq!(Cause::MapRef.number(), 40);
+        assert_eq!(Cause::TecUnclassified.number(), 69);
+        assert_eq!(Cause::CasStep.number(), 80);
+    }
+
+    #[test]
+    fn a_word_that_is_no_cause_is_refused() {
+        assert!("EXT-NOTHING".parse::<Cause>().is_err());
+        assert!(serde_json::from_str::<Cause>("\"network\"").is_err());
+        assert_eq!(Cause::from_number(19), None);
     }
 }

@@ -16,9 +16,10 @@ use super::parts::App;
 use super::problem::{Code, Problem};
 use crate::domain::class::{Class, Level};
 use crate::domain::line::Line;
+use crate::engine::board;
 use crate::ids::{ExecutionId, Position, ScheduleRef};
 use crate::projection::view::{Execution, Page, Slot};
-use crate::projection::{ExecutionFilter, QueryError, ResolveError};
+use crate::projection::{ExecutionFilter, ExpandRequest, QueryError, ResolveError, SlotRange};
 use crate::store::lines::{FollowState, LineQuery};
 
 /// The header with a command's position; a read that sends it back waits for that position.

@@ -1,0 +1,172 @@
+//! Reads how serious a line says it is, in the shapes that loggers write.
+
+use std::sync::LazyLock;
+
+use regex::{Regex, RegexSet};
+
+use super::text::head;
+use crate::domain::class::Level;
+
+/// How far into a line a level is looked for, in bytes.
+const HEADER_BYTES: usize = 180;
+
+/// The level that the line states, and where its message begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stated {
+    pub(super) level: Level,
+    /// Offset of what follows the level, in bytes.
+    pub(super) message: usize,
+}
+
+/// The level of a word in any case: `WARN`, `critical`, `E`, `Error`.
+pub(super) fn named(word: &str) -> Option<Level> {
+    let mut lower = [0_u8; 12];
+    let lower = lower.get_mut(..word.len())?;
+    lower.copy_from_slice(word.as_bytes());
+    lower.make_ascii_lowercase();
+    Some(match &*lower {
+        b"trace" | b"trc" | b"debug" | b"dbg" | b"debu" | b"verbose" | b"verb" | b"fine" | b"finer" | b"finest" | b"silly" | b"config" => Level::Debug,
+        b"info" | b"inf" | b"information" | b"notice" | b"note" | b"http" | b"success" | b"ok" | b"log" | b"hint" => Level::Info,
+        b"warn" | b"warning" | b"wrn" | b"warnung" | b"advertencia" => Level::Warning,
+        b"error" | b"err" | b"eror" | b"erro" | b"fatal" | b"ftl" | b"critical" | b"crit" | b"severe" | b"emerg" | b"emergency" | b"alert" | b"panic" | b"dpanic"
+        | b"failure" | b"failed" | b"err!" | b"fehler" | b"erreur" => Level::Error,
+        _ => return None,
+    })
+}
+
+/// The shapes, in the order in which they are tried. Each captures the level's word as `l`.
+static SHAPES: LazyLock<Shapes> = LazyLock::new(|| {
+    const WORD: &str = r"(?P<l>(?i:trace|debug|verbose|info|information|notice|warn|warning|error|erro|err|fatal|critical|crit|severe|emerg|emergency|alert|panic|dpanic|dbg|inf|wrn|ftl|fine|finer|finest|config))";
+    const UPPER: &str = r"(?P<l>TRACE|DEBUG|VERBOSE|INFO|NOTICE|WARN|WARNING|ERROR|ERRO|ERR|FATAL|CRITICAL|CRIT|SEVERE|EMERG|EMERGENCY|ALERT|PANIC|DPANIC|DBG|INF|WRN|FTL|FINE|FINER|FINEST|CONFIG)";
+    // A time of day, then anything short without a sentence, then the level in capitals.
+    let shapes = [
+        // logfmt: level=error lvl=warn severity=ERROR "level":"error"
+        format!(r#"(?i:\b(?:level|lvl|severity|loglevel|log\.level|levelname)"?\s?[=:]\s?"?){WORD}\b"?"#),
+        // CI commands: ##[error] ::error:: ::warning file=…::
+        format!(r"^[^:]{{0,80}}(?:[\d:.TZ-]{{0,40}}\s)?##\[{WORD}\]"),
+        format!(r"^::{WORD}(?: [^:]*)?::"),
+        // [error] [ERROR] <error> (ERROR) |ERROR|, possibly after a time and a name: also channel.ERROR of Monolog.
+        format!(r"(?:^|[\s\]\[|)>:-])[\[<(|]\s{{0,3}}{WORD}\s{{0,4}}[\]>)|]:?"),
+        format!(r"(?:^|\s)[A-Za-z_][\w-]{{0,30}}\.{UPPER}:"),
+        // ERROR:root: and 'ERROR - ', 'ERROR | ', 'ERROR 2024-…', 'ERROR [main]' at the beginning or after a header of short words.
+        format!(r"^\W{{0,6}}{WORD}\s?:(?:\s|[\w.]+:|$)"),
+        format!(r"^\W{{0,6}}{UPPER}(?:\s+|$|[-|:\[(])"),
+        format!(r"\d\d:\d\d(?::\d\d)?\S{{0,16}}(?:[\s|,;\]-]+[^\s:]\S{{0,60}}){{0,6}}?[\s|,;\]-]+{UPPER}(?:[\s:|,;\])\[(-]|$)"),
+        format!(r"\d\d:\d\d(?::\d\d)?\S{{0,16}}\s+\W{{0,3}}{WORD}\s*[:|-]"),
+        // npm ERR!, yarn error, cargo error[E0001]:, gradle 'e: ', docker compose 'web_1  | ERROR …'
+        r"^npm (?P<l>(?i:err!|error|warn|notice|info|http|verb))(?:\s|$)".to_owned(),
+        r"^[\w.-]{1,40}\s*\|\s+(?:[\d:.,TZ+ -]{0,40})?\[?(?P<l>TRACE|DEBUG|INFO|WARN|WARNING|ERROR|FATAL|SEVERE|CRITICAL)\]?\b".to_owned(),
+        format!(r"^\d{{1,5}} (?P<l>error|warn|info|verbose|http|silly|notice) "),
+        r"^(?i:php (?:\w+ )?)(?P<l>(?i:fatal|notice|warning|deprecated|error))\b(?: error)?:".to_owned(),
+        // Names in front: 'org.apache.x ERROR', 'main ERROR '
+        format!(r"^[\w.\[\]/:,*#-]{{1,60}}\s+{UPPER}(?:\s|:|$)"),
+    ];
+    let any = RegexSet::new(&shapes).ok();
+    let each = shapes.iter().filter_map(|shape| Regex::new(shape).ok()).collect();
+    Shapes { any, each }
+});
+
+/// The shapes as one set, which says in one pass which of them are worth asking for their captures.
+struct Shapes {
+    any: Option<RegexSet>,
+    each: Vec<Regex>,
+}
+
+/// klog and glog: `E0422 10:00:00.123456  1 file.go:12] text`.
+static LETTER: LazyLock<Option<Regex>> =
+    LazyLock::new(|| Regex::new(r"^(?P<l>[IWEFD])\d{4} \d\d:\d\d:\d\d|(?:^|\s)\[(?P<m>[IWEFD])[\s\]]|^\S+ \S+ +\d+ +\d+ (?P<n>[VDIWEF]) ").ok());
+
+/// syslog's number in front: `<3>text`, also as systemd reads it from a service's output.
+fn syslog(line: &str) -> Option<Stated> {
+    let rest = line.strip_prefix('<')?;
+    let end = rest.find('>').filter(|&end| (1..=3).contains(&end))?;
+    let number: u16 = rest.get(..end)?.parse().ok()?;
+    let level = match number % 8 {
+        0..=3 => Level::Error,
+        4 => Level::Warning,
+        5 | 6 => Level::Info,
+        _ => Level::Debug,
+    };
+    Some(Stated { level, message: end + 2 })
+}
+
+/// The level that a line of text states, if it states one.
+pub(super) fn of_line(line: &str) -> Option<Stated> {
+    if let Some(found) = syslog(line) {
+        return Some(found);
+    }
+    let header = head(line, HEADER_BYTES);
+    let mut best: Option<(usize, Stated)> = None;
+    let hits = SHAPES.any.as_ref().map(|set| set.matches(header));
+    for shape in hits.iter().flatten().filter_map(|at| SHAPES.each.get(at)) {
+        let Some(captures) = shape.captures(header) else { continue };
+        let (Some(whole), Some(word)) = (captures.get(0), captures.name("l")) else { continue };
+        let Some(level) = php(word.as_str()).or_else(|| named(word.as_str())) else { continue };
+        if best.is_none_or(|(at, _)| word.start() < at) {
+            best = Some((word.start(), Stated { level, message: whole.end() }));
+        }
+    }
+    best.map(|(_, stated)| stated).or_else(|| by_letter(header))
+}
+
+/// `PHP Deprecated:` asks for nothing now.
+fn php(word: &str) -> Option<Level> {
+    word.eq_ignore_ascii_case("deprecated").then_some(Level::Info)
+}
+
+fn by_letter(header: &str) -> Option<Stated> {
+    let captures = LETTER.as_ref()?.captures(header)?;
+    let letter = ["l", "m", "n"].into_iter().find_map(|name| captures.name(name))?;
+    let level = match letter.as_str() {
+        "E" | "F" => Level::Error,
+        "W" => Level::Warning,
+        "I" => Level::Info,
+        _ => Level::Debug,
+    };
+    Some(Stated { level, message: letter.end() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn level(line: &str) -> Option<Level> {
+        of_line(line).map(|stated| stated.level)
+    }
+
+    #[test]
+    fn the_shapes_of_common_loggers_are_read() {
+        for line in [
+            "2031-01-05 10:00:00,123 - sales - ERROR - it broke",
+            "ERROR:root:it broke",
+            "2031-01-05 10:00:00.123 [main] ERROR c.e.Sales - it broke",
+            "[2031-01-05T10:00:00.000Z] [ERROR] it broke",
+            "2031-01-05T10:00:00Z [error]: it broke",
+            "[2031-01-05 10:00:00] local.ERROR: it broke",
+            "time=\"2031-01-05T10:00:00Z\" level=error msg=\"it broke\"",
+            "E0105 10:00:00.123456       1 sales.go:12] it broke",
+            "05-Jan-2031 10:00:00.123 SEVERE [main] org.example.Sales it broke",
+            "<3>it broke",
+            "npm ERR! it broke",
+            "::error::it broke",
+            "2031-01-05 10:00:00 | CRITICAL | main | it broke",
+            "[2031-01-05, 10:00:00 UTC] {sales.py:12} ERROR - it broke",
+            "web_1  | 2031-01-05 10:00:00 ERROR it broke",
+        ] {
+            assert_eq!(level(line), Some(Level::Error), "{line}");
+        }
+        for line in ["2031-01-05 10:00:00 WARN  it hums", "[warning] it hums", "WARNING: it hums", "<4>it hums"] {
+            assert_eq!(level(line), Some(Level::Warning), "{line}");
+        }
+        for line in ["INFO: done", "2031-01-05 10:00:00 INFO Error page loaded", "I0105 10:00:00.1 1 x.go:1] error budget"] {
+            assert_eq!(level(line), Some(Level::Info), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_sentence_about_errors_states_no_level() {
+        for line in ["no errors were found", "Errors: 0", "the error handler is loaded"] {
+            assert_eq!(level(line), None, "{line}");
+        }
+    }
+}
