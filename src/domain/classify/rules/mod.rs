@@ -17,7 +17,7 @@ mod technical;
 
 use crate::domain::cause::Cause;
 
-pub(super) use benign::{ADVICE, FAILURE, HANDLED, PEACEFUL, RETRYING, SAID_CALMLY};
+pub(in crate::domain::classify) use benign::{ADVICE, FAILURE, HANDLED, PEACEFUL, RETRYING, SAID_CALMLY};
 
 /// How much a phrase says about the cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
