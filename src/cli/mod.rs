@@ -1,2 +1,2 @@
-//! To be written.
+//! The command line.
 pub mod classify;
