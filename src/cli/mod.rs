@@ -1,4 +1,8 @@
+<<<<<<< HEAD
 //! To be written.
 
 pub mod explain_cron;
+=======
+//! The command line.
+>>>>>>> classify
 pub mod classify;

@@ -46,18 +46,18 @@ static TABLE: LazyLock<Option<Table>> = LazyLock::new(|| Table::new().ok());
 
 impl Table {
     fn new() -> Result<Self, aho_corasick::BuildError> {
-        let list = |phrases: &'static [&'static str]| Phrases::new(phrases.iter().map(|text| (0, *text)));
+        let list = |heading| Phrases::new(rules::words(heading).into_iter().map(|text| (0, text)));
         Ok(Self {
-            causes: rules::table().map(|rule| (rule.0, rule.1)).collect(),
+            causes: rules::table().iter().map(|rule| (rule.cause, rule.strength)).collect(),
             phrases: Phrases::new(
-                rules::table().enumerate().flat_map(|(at, rule)| rule.2.iter().map(move |text| (at, *text))),
+                rules::table().iter().enumerate().flat_map(|(at, rule)| rule.phrases.iter().map(move |text| (at, *text))),
             )?,
-            handled: list(rules::HANDLED)?,
-            retrying: list(rules::RETRYING)?,
-            peaceful: list(rules::PEACEFUL)?,
-            failure: list(rules::FAILURE)?,
-            calmly: list(rules::SAID_CALMLY)?,
-            advice: list(rules::ADVICE)?,
+            handled: list("handled")?,
+            retrying: list("retrying")?,
+            peaceful: list("peaceful")?,
+            failure: list("failure")?,
+            calmly: list("said calmly")?,
+            advice: list("advice")?,
         })
     }
 

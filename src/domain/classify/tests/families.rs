@@ -1,0 +1,169 @@
+//! Each family of rules, by lines as such systems print them.
+
+use super::*;
+
+#[track_caller]
+fn causes(cases: &[(&str, Cause)]) {
+    let classifier = builtin();
+    let wrong: Vec<String> = cases
+        .iter()
+        .filter(|(line, cause)| classify_one(&classifier, line).1 != Some(*cause))
+        .map(|(line, cause)| format!("{line}\n  expected {cause}, found {:?}", classify_one(&classifier, line).1.map(Cause::code)))
+        .collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_network_is_external() {
+    causes(&[
+        ("curl: (6) Could not resolve host: api.tickets.example", Cause::ExtDns),
+        ("dial tcp: lookup api.tickets.example on 10.0.0.2:53: no such host", Cause::ExtDns),
+        ("Error: getaddrinfo EAI_AGAIN api.tickets.example", Cause::ExtDns),
+        ("java.net.UnknownHostException: api.tickets.example", Cause::ExtDns),
+        ("dial tcp 10.1.2.3:5432: connect: connection refused", Cause::ExtNetRefused),
+        ("Error: connect ECONNREFUSED 127.0.0.1:6379", Cause::ExtNetRefused),
+        ("connect to host sftp.example port 22: No route to host", Cause::ExtNetUnreachable),
+        ("read tcp 10.0.0.1:44210->10.0.0.9:443: read: connection reset by peer", Cause::ExtNetReset),
+        ("Error: socket hang up", Cause::ExtNetClosed),
+        ("MySQL server has gone away", Cause::ExtNetClosed),
+        ("http.client.RemoteDisconnected: Remote end closed connection without response", Cause::ExtNetClosed),
+        ("context deadline exceeded (Client.Timeout exceeded while awaiting headers)", Cause::ExtNetTimeout),
+        ("java.net.SocketTimeoutException: Read timed out", Cause::ExtNetTimeout),
+        ("rpc error: code = DeadlineExceeded desc = context deadline exceeded", Cause::ExtNetTimeout),
+        ("IncompleteRead(1200 bytes read, 800 more expected)", Cause::ExtNetTruncated),
+    ]);
+}
+
+#[test]
+fn faults_and_limits_of_the_other_side_are_external() {
+    causes(&[
+        ("requests.exceptions.HTTPError: 503 Server Error: Service Unavailable for url: https://api.example/v1", Cause::Ext5xx),
+        ("upstream answered HTTP 502", Cause::Ext5xx),
+        ("Request failed with status code 429", Cause::ExtRate),
+        ("botocore.errorfactory.ThrottlingException: Rate exceeded", Cause::ExtRate),
+        ("rpc error: code = ResourceExhausted desc = quota exceeded", Cause::ExtRate),
+        ("x509: certificate has expired or is not yet valid", Cause::ExtTlsExpired),
+        ("ObjectOptimisticLockingFailureException: row was updated or deleted by another transaction", Cause::ExtConflict),
+        ("json.decoder.JSONDecodeError: Expecting value: line 1 column 1 (char 0)", Cause::ExtContract),
+        ("SyntaxError: Unexpected token '<', \"<!DOCTYPE \"... is not valid JSON", Cause::ExtContract),
+    ]);
+}
+
+#[test]
+fn credentials_permissions_and_addresses_are_configuration() {
+    causes(&[
+        ("ERROR 1045 (28000): Access denied for user 'sales'@'10.0.0.5' (using password: YES)", Cause::CfgAuth),
+        ("psql: error: FATAL: password authentication failed for user \"sales\"", Cause::CfgAuth),
+        ("{\"error\":\"invalid_grant\",\"error_description\":\"Token has been expired or revoked.\"}", Cause::CfgAuth),
+        ("smtplib.SMTPAuthenticationError: (535, b'5.7.8 Username and Password not accepted')", Cause::CfgAuth),
+        ("git@host.example: Permission denied (publickey).", Cause::CfgAuth),
+        ("An error occurred (AccessDenied) when calling the PutObject operation: Access Denied", Cause::CfgPerm),
+        ("403 Client Error: Forbidden for url: https://api.example/v1/users", Cause::CfgPerm),
+        ("open /srv/export/sales.csv: permission denied", Cause::CfgPerm),
+        ("cat: sales.csv: No such file or directory", Cause::CfgLocal),
+        ("bash: jq: command not found", Cause::CfgLocal),
+        ("ValueError: SHOP_TOKEN environment variable is not set", Cause::CfgLocal),
+        ("requests.exceptions.SSLError: certificate verify failed: self-signed certificate in certificate chain", Cause::CfgTls),
+        ("curl: (60) SSL: no alternative certificate subject name matches target host name 'x'", Cause::CfgTls),
+        ("curl: (56) Received HTTP code 407 from proxy after CONNECT", Cause::CfgProxy),
+        ("The specified bucket does not exist: NoSuchBucket", Cause::CfgEndpoint),
+        ("405 Method Not Allowed", Cause::CfgEndpoint),
+        ("stripe: No signatures found matching the expected signature for payload", Cause::CfgSig),
+        ("ERROR:  relation \"public.sales\" does not exist at character 15", Cause::CfgDatabase),
+        ("ORA-00942: table or view does not exist", Cause::CfgDatabase),
+    ]);
+}
+
+#[test]
+fn records_and_their_values_are_mapping() {
+    causes(&[
+        ("No such customer: 'cus_9X'", Cause::MapRef),
+        ("insert or update on table \"lines\" violates foreign key constraint \"lines_order_fk\"", Cause::MapRef),
+        ("ActiveRecord::RecordNotFound: Couldn't find Order with 'id'=77", Cause::MapRef),
+        ("550 5.1.1 <nobody@shop.example>: Recipient address rejected: User unknown", Cause::MapRef),
+        ("duplicate key value violates unique constraint \"orders_pkey\"", Cause::MapField),
+        ("(1406, \"Data too long for column 'title' at row 1\")", Cause::MapField),
+        ("REQUIRED_FIELD_MISSING: Required fields are missing: [LastName]", Cause::MapField),
+        ("Request failed (422): {\"errors\":{\"email\":[\"is invalid\"]}}", Cause::MapField),
+        ("KeyError: 'price'", Cause::MapField),
+        ("ERROR no mapping for category 'Z9'", Cause::MapMissing),
+        ("ValueError: time data '31/02/2031' does not match format '%Y-%m-%d'", Cause::MapMissing),
+        ("UnicodeDecodeError: 'utf-8' codec can't decode byte 0xe9 in position 3: invalid continuation byte", Cause::MapMissing),
+        ("java.lang.NumberFormatException: For input string: \"12,5\"", Cause::MapMissing),
+    ]);
+}
+
+#[test]
+fn our_own_software_and_machine_are_technical() {
+    causes(&[
+        ("java.lang.NullPointerException: Cannot invoke \"String.length()\" because \"s\" is null", Cause::TecProgram),
+        ("TypeError: Cannot read properties of undefined (reading 'id')", Cause::TecProgram),
+        ("AttributeError: 'NoneType' object has no attribute 'strip'", Cause::TecProgram),
+        ("panic: runtime error: index out of range [3] with length 3", Cause::TecProgram),
+        ("PHP Fatal error:  Uncaught Error: Call to undefined function sale()", Cause::TecProgram),
+        ("System.NullReferenceException: Object reference not set to an instance of an object.", Cause::TecProgram),
+        ("ModuleNotFoundError: No module named 'sales'", Cause::TecDependency),
+        ("Error: Cannot find module '/srv/sales.js'", Cause::TecDependency),
+        ("Segmentation fault (core dumped)", Cause::TecCrash),
+        ("OSError: [Errno 28] No space left on device", Cause::TecDisk),
+        ("java.lang.OutOfMemoryError: Java heap space", Cause::TecOom),
+        ("OSError: [Errno 24] Too many open files", Cause::TecResource),
+        ("ERROR: deadlock detected", Cause::TecStore),
+        ("413 Request Entity Too Large", Cause::TecSize),
+        ("2031-01-05 ERROR the frobnicator is sad", Cause::TecUnclassified),
+    ]);
+}
+
+#[test]
+fn consequences_are_cascades() {
+    for line in [
+        "make: *** [Makefile:12: sync] Error 2",
+        "npm ERR! code ELIFECYCLE",
+        "Error: Process completed with exit code 1.",
+        "subprocess.CalledProcessError: Command '['sync']' returned non-zero exit status 3.",
+        "ERROR: current transaction is aborted, commands ignored until end of transaction block",
+        "ERROR skipping load because extract failed",
+        "CallNotPermittedException: CircuitBreaker 'shop' is OPEN and does not permit further calls",
+        "org.springframework.transaction.UnexpectedRollbackException: Transaction silently rolled back because it has been marked as rollback-only",
+    ] {
+        assert_eq!(classify_one(&builtin(), line).0, Some(Class::Cascade), "{line}");
+    }
+}
+
+#[test]
+fn lines_that_call_for_no_action_have_no_class() {
+    for line in [
+        "Finished: 120 records, 0 errors",
+        "errors: none",
+        "INFO error_handler loaded",
+        "WARN 503 Service Unavailable, retrying (1/5)",
+        "2031-01-05 10:00:00 DEBUG connection refused by the stub, as planned",
+        "read_timeout = 30",
+        "rate limit: 60",
+        "Downloading liberror-perl_0.17.deb",
+        "{\"level\":\"info\",\"msg\":\"connection reset counter cleared\"}",
+        "process exited with code 0",
+        "PASS=3 WARN=0 ERROR=0",
+        "DeprecationWarning: this will be removed in 3.0",
+    ] {
+        assert_eq!(classify_one(&builtin(), line).0, None, "{line}");
+    }
+}
+
+#[test]
+fn a_line_that_wraps_a_cause_gets_the_innermost_one() {
+    causes(&[
+        ("ERROR Authentication failed: connect ETIMEDOUT 10.0.0.1:443", Cause::ExtNetTimeout),
+        ("Sync failed: HTTPError: 401 Client Error: Unauthorized for url: https://api.example/v1", Cause::CfgAuth),
+        ("ERROR connection error: duplicate key value violates unique constraint \"a\"", Cause::MapField),
+        ("gave up after 5 attempts: Error code: 429", Cause::ExtRate),
+    ]);
+}
+
+#[test]
+fn a_missing_record_and_a_missing_page_are_told_apart_by_the_address() {
+    causes(&[
+        ("404 Client Error: Not Found for url: https://api.example/v2/orders/884213", Cause::MapRef),
+        ("404 Client Error: Not Found for url: https://api.example/v2/orderz", Cause::CfgEndpoint),
+    ]);
+}
