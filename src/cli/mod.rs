@@ -1,8 +1,4 @@
-<<<<<<< HEAD
-//! To be written.
+//! The command line: a client of the daemon, and a few commands that need none.
 
-pub mod explain_cron;
-=======
-//! The command line.
->>>>>>> classify
 pub mod classify;
+pub mod explain_cron;
