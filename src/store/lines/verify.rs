@@ -63,7 +63,7 @@ impl LineStore {
         Ok(())
     }
 
-    /// Checks the header and the chunks before `end`, and gives the number of whole ones.
+    /// Checks the header and the chunks before `end`, and gives the number of those with a readable description.
     fn verify_chunks(
         &self,
         path: &Path,
@@ -97,12 +97,13 @@ impl LineStore {
             };
             check.found.extend(numbering(head, expected).map(|what| (0, what)));
         }
+        let described = walked.described.len() as u64;
         report.segments += 1;
         report.chunks += check.chunks;
         report.lines += check.lines;
         let found = walked.damage.into_iter().chain(check.found);
         report.damage.extend(found.map(|(at, what)| named(path, at, what)));
-        Ok(check.chunks)
+        Ok(check.chunks + described)
     }
 }
 
@@ -195,7 +196,7 @@ fn seal_damage(
             format!("the index is damaged: {whole} of {} entries are whole", trailer.entries),
         ));
     } else if whole as u64 != chunks {
-        found.push((from, format!("the index names {whole} chunks, and {chunks} are whole")));
+        found.push((from, format!("the index names {whole} chunks, and {chunks} were found")));
     }
     if crc32c::crc32c(bloom) != trailer.bloom_crc {
         found.push((trailer.bloom_at(), "the bloom filter is damaged".to_owned()));
