@@ -184,7 +184,7 @@ impl ChunkBuilder {
     fn end_run(&mut self) {
         let Some(run) = self.run.take() else { return };
         let class = run.class.map_or(0, |class| class_number(class) + 1);
-        let kind = source_number(run.source) | level_number(run.level) << 2 | class << 4;
+        let kind = source_number(run.source) | (level_number(run.level) << 2) | (class << 4);
         put_varint(&mut self.runs, u64::from(self.run_lines));
         put_varint(&mut self.runs, zigzag(run.at.wrapping_sub(self.last_at)));
         put_varint(&mut self.runs, u64::from(run.attempt));

@@ -165,13 +165,13 @@ impl<'a> ChunkLines<'a> {
             2 => Source::Daybook,
             _ => return None,
         };
-        self.run.level = match kind >> 2 & 3 {
+        self.run.level = match (kind >> 2) & 3 {
             0 => Level::Debug,
             1 => Level::Info,
             2 => Level::Warning,
             _ => Level::Error,
         };
-        self.run.class = match kind >> 4 & 7 {
+        self.run.class = match (kind >> 4) & 7 {
             0 => None,
             1 => Some(Class::External),
             2 => Some(Class::Configuration),

@@ -37,6 +37,9 @@ pub struct NewLine<'a> {
     pub fields: Option<&'a serde_json::Value>,
 }
 
+/// What a chunk weighs in the queue besides its lines.
+const CHUNK_OVERHEAD: usize = 256;
+
 /// The log of one execution, being written. Dropping it hands over what is buffered, without waiting.
 #[derive(Debug)]
 pub struct LogWriter {
@@ -147,7 +150,7 @@ impl LogWriter {
         let shared = &self.store.shared;
         let chunk = std::mem::replace(&mut self.chunk, shared.spare_builder());
         let first_line = self.live.hand_over(self.lines, self.bytes);
-        let size = chunk.size();
+        let size = chunk.size() + CHUNK_OVERHEAD;
         self.live.pending.fetch_add(size, Ordering::AcqRel);
         shared.pending.fetch_add(size, Ordering::AcqRel);
         self.store.send(Order::Chunk { live: Arc::clone(&self.live), chunk, first_line, size });

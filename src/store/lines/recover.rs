@@ -110,6 +110,8 @@ fn reindex(
         entries.insert(entry.key(), entry);
     })?;
     recovery.walked_chunks += entries.len();
+    // A log must not look shorter than it is: reading a damaged chunk says so.
+    entries.extend(walked.described.into_iter().map(|entry| (entry.key(), entry)));
     recovery.cut_bytes += len - walked.end;
     recovery.damage.extend(
         walked

@@ -133,7 +133,9 @@ impl Sealed {
 
     fn walk_entries(&self) -> Result<Vec<Entry>, LinesError> {
         let mut entries = Vec::new();
-        walk(&self.path, Extent::Known(self.trailer.seal_at), &mut |entry, _| entries.push(entry))?;
+        let extent = Extent::Known(self.trailer.seal_at);
+        let walked = walk(&self.path, extent, &mut |entry, _| entries.push(entry))?;
+        entries.extend(walked.described);
         entries.sort_by_key(Entry::key);
         Ok(entries)
     }

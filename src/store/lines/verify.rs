@@ -44,7 +44,8 @@ impl LineStore {
         for segment in sealed.iter().filter(|segment| segment.number < number) {
             self.verify_sealed(segment, first, &mut report)?;
         }
-        self.verify_chunks(&path, number, len, first, &mut report)?;
+        let newest = Part { path: &path, number, end: len };
+        self.verify_chunks(&newest, first, &mut report)?;
         Ok(report)
     }
 
@@ -55,23 +56,23 @@ impl LineStore {
         report: &mut LinesReport,
     ) -> Result<(), LinesError> {
         let trailer = &segment.trailer;
-        let chunks =
-            self.verify_chunks(&segment.path, segment.number, trailer.seal_at, first, report)?;
+        let part = Part { path: &segment.path, number: segment.number, end: trailer.seal_at };
+        let chunks = self.verify_chunks(&part, first, report)?;
         for (offset, what) in seal_damage(&segment.path, segment.number, trailer, chunks)? {
             report.damage.push(named(&segment.path, offset, what));
         }
         Ok(())
     }
 
-    /// Checks the header and the chunks before `end`, and gives the number of whole ones.
+    /// Checks header and chunks of `part` and gives the number of chunks with a readable description. `first` is the
+    /// lowest segment that is left.
     fn verify_chunks(
         &self,
-        path: &Path,
-        number: u64,
-        end: u64,
+        part: &Part<'_>,
         first: u64,
         report: &mut LinesReport,
     ) -> Result<u64, LinesError> {
+        let Part { path, number, end } = *part;
         let file = File::open(path).map_err(LinesError::io("open", path))?;
         if let Err(err) = check_header(&file, path, number) {
             report.damage.push(named(path, 0, err.to_string()));
@@ -97,13 +98,21 @@ impl LineStore {
             };
             check.found.extend(numbering(head, expected).map(|what| (0, what)));
         }
+        let described = walked.described.len() as u64;
         report.segments += 1;
         report.chunks += check.chunks;
         report.lines += check.lines;
         let found = walked.damage.into_iter().chain(check.found);
         report.damage.extend(found.map(|(at, what)| named(path, at, what)));
-        Ok(check.chunks)
+        Ok(check.chunks + described)
     }
+}
+
+/// The header and the chunks of a segment.
+struct Part<'a> {
+    path: &'a Path,
+    number: u64,
+    end: u64,
 }
 
 fn named(path: &Path, at: u64, what: String) -> Damage {
@@ -150,7 +159,10 @@ impl ChunkCheck {
             }
             None => self.beginnings.push(head.clone()),
         }
-        self.logs.insert(head.execution, (head.chunk.saturating_add(1), head.last_line() + 1));
+        self.logs.insert(
+            head.execution,
+            (head.chunk.saturating_add(1), head.last_line().saturating_add(1)),
+        );
         if let Err(what) = self.every_line(head, payload) {
             self.found.push((entry.offset, what));
         }
@@ -195,7 +207,7 @@ fn seal_damage(
             format!("the index is damaged: {whole} of {} entries are whole", trailer.entries),
         ));
     } else if whole as u64 != chunks {
-        found.push((from, format!("the index names {whole} chunks, and {chunks} are whole")));
+        found.push((from, format!("the index names {whole} chunks, and {chunks} were found")));
     }
     if crc32c::crc32c(bloom) != trailer.bloom_crc {
         found.push((trailer.bloom_at(), "the bloom filter is damaged".to_owned()));

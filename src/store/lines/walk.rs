@@ -27,6 +27,8 @@ pub(super) struct Walked {
     pub(super) end: u64,
     /// Offsets that hold no readable chunk although one was there, with what is wrong.
     pub(super) damage: Vec<(u64, String)>,
+    /// Of these damaged chunks at least the description can be read.
+    pub(super) described: Vec<Entry>,
 }
 
 /// Walks the chunks of the segment at `path` and shows each whole one, with its payload, to `visit`.
@@ -44,7 +46,7 @@ pub(super) fn walk(
     let file = File::open(path).map_err(LinesError::io("open", path))?;
     let (Extent::Known(end) | Extent::UpTo(end)) = extent;
     let mut window = Window { file, path, end, start: 0, bytes: Vec::new() };
-    let mut walked = Walked { end: HEADER_LEN, damage: Vec::new() };
+    let mut walked = Walked { end: HEADER_LEN, ..Walked::default() };
     let mut at = HEADER_LEN;
     while at < end {
         match window.frame(at)? {
@@ -56,20 +58,28 @@ pub(super) fn walk(
                 at = next;
                 walked.end = at;
             }
-            Err(what) => {
+            Err(Unreadable { what, described }) => {
                 let Some(next) = window.resume_after(at, extent)? else {
                     if let Extent::Known(end) = extent {
                         walked.damage.push((at, what));
+                        walked.described.extend(described);
                         walked.end = end;
                     }
                     break;
                 };
                 walked.damage.push((at, what));
+                walked.described.extend(described);
                 at = next;
             }
         }
     }
     Ok(walked)
+}
+
+/// Why there is no whole chunk.
+struct Unreadable {
+    what: String,
+    described: Option<Entry>,
 }
 
 struct Window<'a> {
@@ -107,16 +117,22 @@ impl Window<'_> {
         Ok(Head::decode(&array_at(bytes, 0)))
     }
 
-    fn frame(&mut self, at: u64) -> Result<Result<Entry, String>, LinesError> {
+    fn frame(&mut self, at: u64) -> Result<Result<Entry, Unreadable>, LinesError> {
+        let bad = |what: String| Unreadable { what, described: None };
         let head = match self.head(at)? {
             Ok(head) => head,
-            Err(what) => return Ok(Err(what)),
+            Err(what) => return Ok(Err(bad(what))),
         };
         let length = head.payload_len as usize;
         let Some(payload) = self.get(at + HEAD_LEN as u64, length)? else {
-            return Ok(Err("the chunks end inside a payload".to_owned()));
+            return Ok(Err(bad("the chunks end inside a payload".to_owned())));
         };
-        Ok(head.check_payload(payload).map(|()| Entry { offset: at, head }))
+        let checked = head.check_payload(payload);
+        let entry = Entry { offset: at, head };
+        Ok(match checked {
+            Ok(()) => Ok(entry),
+            Err(what) => Err(Unreadable { what, described: Some(entry) }),
+        })
     }
 
     /// The chunk at which to go on after the bad bytes at `at`; none when they are a torn tail or nothing follows.

@@ -184,6 +184,8 @@ async fn logs_written_at_the_same_time_do_not_mix() {
             writer.push(info(&format!("{n}/{round}")));
             if (n + round) % 3 == 0 {
                 writer.cut();
+                let mut follow = store.follow(execution(n as u64));
+                follow.wait_for(|state| state.last_line == writer.lines()).await.unwrap();
             }
         }
     }
