@@ -105,6 +105,11 @@ impl DiskRows {
     pub(super) fn discard(&self) {
         self.discarded.store(true, Ordering::Release);
     }
+
+    /// Leaves the folder for the next start: the rows are complete.
+    pub(super) fn keep(&self) {
+        self.discarded.store(false, Ordering::Release);
+    }
 }
 
 impl Drop for DiskRows {
@@ -193,12 +198,14 @@ fn generations(dir: &Path) -> std::io::Result<Vec<(u64, PathBuf)>> {
     Ok(found)
 }
 
-/// Begins a generation after all others, with no rows.
+/// Begins a generation after all others, with no rows. It goes as it came, unless it is completed and kept.
 pub(super) fn create(dir: &Path) -> Result<DiskRows, RowError> {
     let io = |err: std::io::Error| RowError::Storage { why: format!("{}: {err}", dir.display()) };
     fs::create_dir_all(dir).map_err(io)?;
     let newest = generations(dir).map_err(io)?.last().map_or(0, |(number, _)| *number);
-    DiskRows::open(&dir.join(format!("g-{:06}", newest + 1)))
+    let rows = DiskRows::open(&dir.join(format!("g-{:06}", newest + 1)))?;
+    rows.discard();
+    Ok(rows)
 }
 
 /// What opening found.

@@ -9,25 +9,18 @@ use tokio_util::sync::CancellationToken;
 
 use super::disk::{self, DiskRows, Found};
 use super::events::{self, EventFilter, Order};
-use super::fold::{self, Checkpoint};
+use super::fold::Checkpoint;
 use super::ledger::{self, Expand, SlotRange};
 use super::ok_slots;
 use super::query::{self, ExecutionFilter, QueryError, ScheduleFacts};
 use super::resolve::{self, ResolveError};
-use super::rows::{Overlay, RowError};
+use super::rows::Changes;
 use super::view::{self, Page};
+use super::worker::{Stride, Worker, share};
 use crate::ids::{ExecutionId, InterfaceId, Position, ScheduleRef, StreamId};
 use crate::instant::Instant;
-use crate::store::{EventLog, ReadError};
+use crate::store::EventLog;
 
-/// Events in one batch: above 64, sled's batches pin its memory (measured: 4.7 GB with 1,000).
-const BATCH_EVENTS: usize = 64;
-/// Events read at once while folding anew.
-const SCAN_EVENTS: usize = 4_096;
-/// Changed rows that are kept before they are written, while folding anew.
-const LOOSE_ROWS: usize = 16_384;
-/// Batches between two looks at whether to stop.
-const BATCHES_PER_STRIDE: usize = 16;
 /// How long a reader waits for its own write (contract, rule 2).
 const CATCH_UP: Duration = Duration::from_secs(2);
 /// How long to wait after a failure before the next try.
@@ -71,18 +64,19 @@ pub struct ProjectionStatus {
     pub size_bytes: u64,
 }
 
+/// What can be asked at the moment.
 #[derive(Clone, Debug)]
-enum Phase {
+pub(super) enum Phase {
     Ready { rows: Arc<DiskRows>, checkpoint: Checkpoint },
     Rebuilding { percent: u8, why: String },
 }
 
 /// What all clones have in common.
-pub struct Shared {
-    dir: PathBuf,
-    log: Arc<dyn EventLog>,
-    phase: RwLock<Phase>,
-    applied: watch::Sender<Position>,
+pub(super) struct Shared {
+    pub(super) dir: PathBuf,
+    pub(super) log: Arc<dyn EventLog>,
+    pub(super) phase: RwLock<Phase>,
+    pub(super) applied: watch::Sender<Position>,
     wake: Notify,
 }
 
@@ -93,11 +87,11 @@ impl std::fmt::Debug for Shared {
 }
 
 impl Shared {
-    fn phase(&self) -> Phase {
+    pub(super) fn phase(&self) -> Phase {
         self.phase.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn set_phase(&self, phase: Phase) {
+    pub(super) fn set_phase(&self, phase: Phase) {
         let applied = match &phase {
             Phase::Ready { checkpoint, .. } => checkpoint.position,
             Phase::Rebuilding { .. } => Position(0),
@@ -107,15 +101,18 @@ impl Shared {
     }
 
     /// Throws `rows` away, unless somebody did so before.
-    fn discard(&self, rows: &Arc<DiskRows>, why: &str) {
+    pub(super) fn discard(&self, rows: &Arc<DiskRows>, why: &str) {
         let mut phase = self.phase.write().unwrap_or_else(PoisonError::into_inner);
         if !matches!(&*phase, Phase::Ready { rows: current, .. } if Arc::ptr_eq(current, rows)) {
             return;
         }
         tracing::warn!(why, "the index is thrown away and rebuilt");
         rows.discard();
-        *phase = Phase::Rebuilding { percent: 0, why: why.to_owned() };
+        let rebuilding = Phase::Rebuilding { percent: 0, why: why.to_owned() };
+        let old = std::mem::replace(&mut *phase, rebuilding);
         drop(phase);
+        // Whoever lets go last closes sled and deletes its folder; nobody should wait for that on the lock.
+        drop(old);
         self.applied.send_replace(Position(0));
         self.wake.notify_one();
     }
@@ -128,12 +125,6 @@ impl Shared {
             }
         }
     }
-}
-
-/// Up to 99: whoever asks is told that something is missing.
-fn share(done: Position, all: Position) -> u8 {
-    let percent = done.0.saturating_mul(100) / all.0.max(1);
-    u8::try_from(percent.min(99)).unwrap_or(99)
 }
 
 /// The index and the projections. Clones share one index.
@@ -443,160 +434,7 @@ fn begin_empty(dir: &Path, log: &dyn EventLog) -> Option<Phase> {
     }
     let rows = disk::create(dir).ok()?;
     let checkpoint = Checkpoint::default();
-    rows.write(super::rows::Changes::new(), &checkpoint).ok()?;
+    rows.write(Changes::new(), &checkpoint).ok()?;
+    rows.keep();
     Some(Phase::Ready { rows: Arc::new(rows), checkpoint })
-}
-
-/// How a stride ended.
-enum Stride {
-    /// There is more to do.
-    On(Worker),
-    /// All that is on disk is folded.
-    Done(Worker),
-    /// The rows are gone, or could not be made.
-    Failed,
-}
-
-/// Why the worker stopped.
-#[derive(Debug, thiserror::Error)]
-enum WorkError {
-    #[error(transparent)]
-    Rows(#[from] RowError),
-    #[error(transparent)]
-    Log(#[from] ReadError),
-}
-
-/// The one who writes rows.
-struct Worker {
-    overlay: Overlay<Arc<DiskRows>>,
-    checkpoint: Checkpoint,
-    /// The rows are folded from zero, and count only when they are complete.
-    from_zero: bool,
-}
-
-impl Worker {
-    /// Takes up the work where the index stands.
-    fn begin(shared: &Shared) -> Result<Self, RowError> {
-        let (rows, checkpoint, from_zero) = match shared.phase() {
-            Phase::Ready { rows, checkpoint } => (rows, checkpoint, false),
-            Phase::Rebuilding { .. } => {
-                (Arc::new(disk::create(&shared.dir)?), Checkpoint::default(), true)
-            }
-        };
-        Ok(Self { overlay: Overlay::new(rows), checkpoint, from_zero })
-    }
-
-    /// Whether the rows at hand are still those that count.
-    fn is_current(&self, shared: &Shared) -> bool {
-        match shared.phase() {
-            Phase::Ready { rows, .. } => Arc::ptr_eq(&rows, self.overlay.base()),
-            Phase::Rebuilding { .. } => self.from_zero,
-        }
-    }
-
-    fn stride(shared: &Shared, worker: Option<Self>, stop: &CancellationToken) -> Stride {
-        let at_hand = worker.filter(|worker| worker.is_current(shared));
-        let mut worker = match at_hand.map_or_else(|| Self::begin(shared), Ok) {
-            Ok(worker) => worker,
-            Err(err) => {
-                tracing::error!(%err, "the index cannot be begun; lists do not answer");
-                return Stride::Failed;
-            }
-        };
-        match worker.work(shared, stop) {
-            Ok(true) => Stride::Done(worker),
-            Ok(false) => Stride::On(worker),
-            Err(WorkError::Rows(err)) => {
-                worker.give_up(shared, &err);
-                Stride::Failed
-            }
-            Err(WorkError::Log(err)) => {
-                tracing::error!(%err, "the index cannot follow the log");
-                if worker.from_zero {
-                    worker.overlay.base().discard();
-                }
-                Stride::Failed
-            }
-        }
-    }
-
-    fn give_up(&self, shared: &Shared, err: &RowError) {
-        if self.from_zero {
-            tracing::error!(%err, "folding the index anew failed");
-            self.overlay.base().discard();
-        } else {
-            shared.discard(self.overlay.base(), &err.to_string());
-        }
-    }
-
-    /// Folds what there is, for a while; true when there is no more.
-    fn work(&mut self, shared: &Shared, stop: &CancellationToken) -> Result<bool, WorkError> {
-        for _ in 0..BATCHES_PER_STRIDE {
-            if stop.is_cancelled() {
-                return Ok(true);
-            }
-            let durable = *shared.log.durable().borrow();
-            let at_end = if self.from_zero {
-                self.fold_loosely(shared, durable)?
-            } else {
-                self.fold_batch(shared)?
-            };
-            if at_end {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    fn fold_batch(&mut self, shared: &Shared) -> Result<bool, WorkError> {
-        let events = shared.log.read(self.checkpoint.position, BATCH_EVENTS)?;
-        if events.is_empty() {
-            return Ok(true);
-        }
-        for event in &events {
-            fold::apply(&mut self.overlay, &mut self.checkpoint, event)?;
-        }
-        let changes = self.overlay.take_changes();
-        self.overlay.base().write(changes, &self.checkpoint)?;
-        self.publish(shared);
-        Ok(events.len() < BATCH_EVENTS)
-    }
-
-    /// Says how far the rows reach, unless they were thrown away meanwhile.
-    fn publish(&self, shared: &Shared) {
-        let mut phase = shared.phase.write().unwrap_or_else(PoisonError::into_inner);
-        if let Phase::Ready { rows, checkpoint } = &mut *phase
-            && Arc::ptr_eq(rows, self.overlay.base())
-        {
-            *checkpoint = self.checkpoint;
-            drop(phase);
-            shared.applied.send_replace(self.checkpoint.position);
-        }
-    }
-
-    fn fold_loosely(&mut self, shared: &Shared, durable: Position) -> Result<bool, WorkError> {
-        let events = shared.log.read(self.checkpoint.position, SCAN_EVENTS)?;
-        for event in &events {
-            fold::apply(&mut self.overlay, &mut self.checkpoint, event)?;
-        }
-        let at_end = events.is_empty() || self.checkpoint.position >= durable;
-        if at_end || self.overlay.changed() >= LOOSE_ROWS {
-            let changes = self.overlay.take_changes();
-            self.overlay.base().write_loosely(changes)?;
-        }
-        if !at_end {
-            let percent = share(self.checkpoint.position, durable);
-            let mut phase = shared.phase.write().unwrap_or_else(PoisonError::into_inner);
-            if let Phase::Rebuilding { percent: shown, .. } = &mut *phase {
-                *shown = percent;
-            }
-            return Ok(false);
-        }
-        let rows = Arc::clone(self.overlay.base());
-        rows.write(super::rows::Changes::new(), &self.checkpoint)?;
-        tracing::info!(position = self.checkpoint.position.0, "the index is complete");
-        self.from_zero = false;
-        shared.set_phase(Phase::Ready { rows, checkpoint: self.checkpoint });
-        Ok(false)
-    }
 }

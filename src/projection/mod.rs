@@ -1,8 +1,8 @@
 //! What the events add up to: rows and indices in sled, folded from the log and never the truth.
 //!
 //! [`Projections`] follows the log by itself and answers lists. All rows stand in one tree of one sled database, so
-//! that one batch can hold the rows and the checkpoint that they belong to. The folds ([`fold`]) know nothing of sled:
-//! they read and write byte rows ([`rows`]), which the tests keep in memory. Whatever stands here can be thrown away;
+//! that one batch can hold the rows and the checkpoint that they belong to. The folds (`fold`) know nothing of sled:
+//! they read and write byte rows (`rows`), which the tests keep in memory. Whatever stands here can be thrown away;
 //! the daemon does so by itself when it does not open, does not agree with the log or cannot be read.
 //!
 //! Rows are few and packed, because sled keeps about 35 bytes of memory for each, whatever its cache may hold: an
@@ -29,6 +29,7 @@ mod schedule_row;
 #[cfg(test)]
 mod tests;
 pub mod view;
+mod worker;
 
 pub use events::{EventFilter, Order};
 pub use follow::{OpenError, ProjectionStatus, Projections, Rebuilding};

@@ -130,7 +130,8 @@ fn bounds<R: Rows>(rows: &R, filter: &ExecutionFilter) -> Result<Option<(u64, u6
     if filter.from.is_none() && filter.to.is_none() {
         return Ok(Some((1, u64::MAX)));
     }
-    let first_day = keys::day(filter.from.unwrap_or(Instant::from_millis(i64::MIN)));
+    let from = filter.from.map_or(i64::MIN, Instant::millis);
+    let first_day = keys::day(Instant::from_millis(from));
     let end = match filter.to {
         None => keys::days_end(),
         Some(to) => {

@@ -54,12 +54,13 @@ pub(super) trait Rows {
 }
 
 /// Rows in memory.
+#[cfg(test)]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct MemoryRows(pub(super) BTreeMap<Vec<u8>, Vec<u8>>);
 
+#[cfg(test)]
 impl MemoryRows {
     /// Takes over what a fold changed.
-    #[cfg(test)]
     pub(super) fn take(&mut self, changes: Changes) {
         for (key, value) in changes {
             match value {
@@ -70,6 +71,7 @@ impl MemoryRows {
     }
 }
 
+#[cfg(test)]
 impl Rows for MemoryRows {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, RowError> {
         Ok(self.0.get(key).cloned())
@@ -115,6 +117,7 @@ impl<R: Rows> Overlay<R> {
         &self.base
     }
 
+    #[cfg(test)]
     pub(super) fn base_mut(&mut self) -> &mut R {
         &mut self.base
     }
@@ -176,7 +179,7 @@ impl<R: Rows> Rows for Overlay<R> {
     fn last_in(&self, from: &[u8], to: &[u8]) -> Result<Option<Row>, RowError> {
         let mut below = self.base.last_in(from, to)?;
         while let Some((key, _)) = below.as_ref().filter(|(key, _)| self.is_deleted(key)) {
-            below = self.base.last_in(from, &key.clone())?;
+            below = self.base.last_in(from, key)?;
         }
         let above = range(&self.changes, from, to)
             .rev()

@@ -40,7 +40,7 @@ fn a_rerun_that_ends_ok_solves_its_ancestors_and_both_ends_show_the_chain() {
 
     let rows = history.rows();
     let (one, two, three) = (show(&rows, first), show(&rows, second), show(&rows, third));
-    assert_eq!((one.reruns.clone(), one.solved_by), (vec![second, third], Some(third)));
+    assert_eq!((one.reruns, one.solved_by), (vec![second, third], Some(third)));
     assert_eq!((two.reruns, two.solved_by), (vec![third], Some(third)));
     assert_eq!((three.rerun_of, three.root, three.slot), (Some(second), first, Some(at(0))));
     assert_eq!((one.status, &one.first_error), (before.status, &before.first_error));
@@ -159,8 +159,9 @@ fn an_execution_is_found_by_its_id_by_a_beginning_of_it_and_as_the_latest() {
     let backfill = history.backfill(&name, at(-7_200));
     let rows = history.rows();
     let text = ko.to_string();
-    for given in [text.as_str(), &text[..16], &text.replace('-', ""), &text.to_uppercase()] {
-        assert_eq!(resolve::resolve(&rows, given), Ok(ko), "{given}");
+    let beginning: String = text.chars().take(16).collect();
+    for given in [text.clone(), beginning, text.replace('-', ""), text.to_uppercase()] {
+        assert_eq!(resolve::resolve(&rows, &given), Ok(ko), "{given}");
     }
     assert_eq!(resolve::resolve(&rows, "latest"), Ok(backfill));
     assert_eq!(resolve::resolve(&rows, "latest-ko"), Ok(ko));

@@ -15,7 +15,7 @@ use crate::ids::{Position, StreamId};
 use crate::projection::disk::{self, Found};
 use crate::projection::fold::{self, Checkpoint};
 use crate::projection::query::{ExecutionFilter, QueryError};
-use crate::projection::rows::{MemoryRows, Overlay, Rows};
+use crate::projection::rows::{Changes, MemoryRows, Overlay, Rows};
 use crate::projection::{LateHeads, Projections, Rebuilding};
 use crate::store::{ColdHead, ColdHeads};
 
@@ -95,7 +95,8 @@ async fn a_follower_that_died_between_two_batches_goes_on_where_the_checkpoint_s
     let log = TestLog::of(&history);
     let folder = tempfile::tempdir().expect("a folder");
     let rows = disk::create(folder.path()).expect("sled opens");
-    rows.write(crate::projection::rows::Changes::new(), &Checkpoint::default()).expect("written");
+    rows.write(Changes::new(), &Checkpoint::default()).expect("written");
+    rows.keep();
     drop(rows);
     for events in history.events.chunks(97) {
         let found = disk::open_newest(folder.path(), &log).expect("the folder can be used");
@@ -180,7 +181,7 @@ async fn an_index_that_turns_out_to_be_unreadable_is_rebuilt_while_the_daemon_ru
     assert_eq!(index.status().why.as_deref(), Some("torn"));
     followed(&index, last(&history)).await;
     assert_eq!(index.ask(|rows| Ok(dump(rows))), Ok(dump(&history.rows())));
-    assert_eq!(generations(folder.path()), ["g-000002"]);
+    assert_eq!(generations(folder.path()).len(), 1, "the unreadable one is deleted");
 }
 
 #[tokio::test(start_paused = true)]
@@ -191,7 +192,7 @@ async fn a_reader_waits_for_its_own_write_up_to_two_seconds() {
     let index = open(folder.path(), &log);
     let began = tokio::time::Instant::now();
     assert!(index.caught_up(last(&history)).await.is_err(), "nobody follows");
-    assert_eq!(began.elapsed(), Duration::from_secs(2));
+    assert_eq!(began.elapsed().as_secs(), 2);
     let following = tokio::spawn({
         let index = index.clone();
         async move { index.follow(CancellationToken::new()).await }
