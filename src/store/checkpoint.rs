@@ -190,6 +190,7 @@ mod tests {
                     offset: 300,
                 },
                 heads: vec![(StreamId::Daemon, head)],
+                forgotten: Position(0),
             },
         }
     }

@@ -128,6 +128,8 @@ pub(super) async fn a_fresh_stream_is_trusted_but_not_against_better_knowledge(
         }
     }
     let log = subject.log();
+    let ended = ok(&*log, append(vec![closing(execution_stream(9))])).await;
+    log.forget(ended.last);
     subject.attach_cold(Arc::new(Rebuilding));
     ok(&*log, noted(execution_stream(1), Expected::Fresh, "one")).await;
     assert_eq!(

@@ -19,7 +19,8 @@ pub enum ColdHead {
 
 /// Tells the versions of streams that the log no longer holds in memory. The index offers it.
 ///
-/// Asked under the log's lock: answers at once, and never calls the log.
+/// Asked only about executions, and only once [`super::EventLog::forget`] has said that the index holds all those that
+/// were let go of, also by former processes. Asked under the log's lock: answers at once, and never calls the log.
 pub trait ColdHeads: Send + Sync {
     /// The newest version of `stream`.
     fn version_of(&self, stream: &StreamId) -> ColdHead;
@@ -54,11 +55,18 @@ pub(super) struct Heads {
     hot: HashMap<StreamId, Head>,
     /// Ended executions with the position of an event of theirs, in the order of positions.
     ended: VecDeque<(Position, StreamId)>,
+    /// The newest event of any stream that was let go of; 0 when all are in memory.
+    forgotten: Position,
+    /// Up to here the index has everything, as far as it has told this process.
+    indexed: Position,
 }
 
 impl Heads {
     /// Takes the heads of a checkpoint.
-    pub(super) fn restore(heads: impl IntoIterator<Item = (StreamId, Head)>) -> Self {
+    pub(super) fn restore(
+        heads: impl IntoIterator<Item = (StreamId, Head)>,
+        forgotten: Position,
+    ) -> Self {
         let hot: HashMap<StreamId, Head> = heads.into_iter().collect();
         let mut ended: Vec<(Position, StreamId)> = hot
             .iter()
@@ -66,7 +74,7 @@ impl Heads {
             .map(|(stream, head)| (head.last, stream.clone()))
             .collect();
         ended.sort_unstable_by_key(|(position, _)| *position);
-        Self { hot, ended: ended.into() }
+        Self { hot, ended: ended.into(), forgotten, indexed: Position(0) }
     }
 
     pub(super) fn get(&self, stream: &StreamId) -> Option<Head> {
@@ -75,6 +83,23 @@ impl Heads {
 
     pub(super) fn all(&self) -> Vec<(StreamId, Head)> {
         self.hot.iter().map(|(stream, head)| (stream.clone(), *head)).collect()
+    }
+
+    pub(super) const fn forgotten(&self) -> Position {
+        self.forgotten
+    }
+
+    /// The version of a stream that is not in memory.
+    pub(super) fn cold(&self, stream: &StreamId, cold: &dyn ColdHeads) -> ColdHead {
+        let may_be_forgotten = matches!(stream, StreamId::Execution(_)) && self.forgotten.0 > 0;
+        if !may_be_forgotten {
+            ColdHead::Known(0)
+        } else if self.indexed < self.forgotten {
+            // The index may have lost its newest rows with the former process, and would tell an older version.
+            ColdHead::Rebuilding
+        } else {
+            cold.version_of(stream)
+        }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -96,7 +121,7 @@ impl Heads {
             let actual = match (hot, part.expected) {
                 (Some(version), _) => version,
                 (None, Expected::Fresh) => 0,
-                (None, Expected::Exact(_) | Expected::Any) => match cold.version_of(stream) {
+                (None, Expected::Exact(_) | Expected::Any) => match self.cold(stream, cold) {
                     ColdHead::Known(version) => version,
                     ColdHead::Rebuilding => {
                         return Err(AppendError::Rebuilding { stream: stream.clone() });
@@ -172,10 +197,12 @@ impl Heads {
 
     /// Lets go of ended executions whose events all stand at or before `indexed`.
     pub(super) fn forget(&mut self, indexed: Position) {
+        self.indexed = self.indexed.max(indexed);
         while self.ended.front().is_some_and(|(position, _)| *position <= indexed) {
             let Some((position, stream)) = self.ended.pop_front() else { return };
             if self.hot.get(&stream).is_some_and(|head| head.last == position) {
                 self.hot.remove(&stream);
+                self.forgotten = self.forgotten.max(position);
             }
         }
     }
@@ -201,6 +228,14 @@ mod tests {
         }
     }
 
+    /// Heads after an execution was let go of.
+    fn with_cold_history() -> Heads {
+        let mut heads = Heads::default();
+        heads.take(&append(vec![closing(execution_stream(9))]), &[0], Position(1));
+        heads.forget(Position(1));
+        heads
+    }
+
     fn started(expected: Expected) -> Append {
         append(vec![part(
             StreamId::Execution(samples::execution()),
@@ -211,7 +246,7 @@ mod tests {
 
     #[test]
     fn a_stream_that_is_not_in_memory_is_looked_up() {
-        let heads = Heads::default();
+        let heads = with_cold_history();
         assert_eq!(heads.check(&started(Expected::Exact(4)), &Known(4)), Ok(vec![4]));
         assert_eq!(heads.check(&started(Expected::Any), &Known(4)), Ok(vec![4]));
         assert_eq!(
@@ -226,12 +261,36 @@ mod tests {
 
     #[test]
     fn while_the_index_is_rebuilt_only_a_fresh_stream_can_be_appended_to() {
-        let heads = Heads::default();
+        let heads = with_cold_history();
         assert_eq!(heads.check(&started(Expected::Fresh), &Busy), Ok(vec![0]));
         assert!(matches!(
             heads.check(&started(Expected::Any), &Busy),
             Err(AppendError::Rebuilding { .. })
         ));
+    }
+
+    #[test]
+    fn nobody_is_asked_about_a_stream_that_was_never_let_go_of() {
+        let all_in_memory = Heads::default();
+        assert_eq!(all_in_memory.check(&started(Expected::Exact(0)), &Busy), Ok(vec![0]));
+        let definition = append(vec![part(
+            StreamId::Interface(samples::schedule().interface),
+            Expected::Exact(0),
+            AttemptStarted { attempt: 1 },
+        )]);
+        assert_eq!(with_cold_history().check(&definition, &Busy), Ok(vec![0]));
+    }
+
+    #[test]
+    fn after_a_start_the_index_is_believed_once_it_holds_all_that_was_let_go_of() {
+        let before = with_cold_history();
+        let mut heads = Heads::restore(before.all(), before.forgotten());
+        assert!(matches!(
+            heads.check(&started(Expected::Any), &Known(4)),
+            Err(AppendError::Rebuilding { .. })
+        ));
+        heads.forget(Position(1));
+        assert_eq!(heads.check(&started(Expected::Any), &Known(4)), Ok(vec![4]));
     }
 
     #[test]

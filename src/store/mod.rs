@@ -173,6 +173,6 @@ pub trait EventLog: Send + Sync {
     fn durable(&self) -> tokio::sync::watch::Receiver<Position>;
 
     /// Tells the log that the index holds everything up to `indexed`, on disk: it may let go of the streams that have
-    /// ended there, and asks the index about them from then on.
-    fn forget(&self, indexed: Position);
+    /// ended there, and asks the index about them from then on. Nothing to do for a log that keeps none in memory.
+    fn forget(&self, _indexed: Position) {}
 }

@@ -36,7 +36,7 @@ pub struct JournalOptions {
     pub dir: PathBuf,
     /// A new segment begins above this size.
     pub segment_bytes: u64,
-    /// Who knows the streams that are not in memory. Nobody, unless a checkpoint is given.
+    /// Who knows the executions that are no longer in memory.
     pub cold: Arc<dyn ColdHeads>,
     /// What the newest checkpoint says about the log.
     pub from: Option<LogState>,
@@ -64,6 +64,8 @@ pub struct LogState {
     pub anchor: Anchor,
     /// Where the streams in memory stood.
     pub heads: Vec<(StreamId, Head)>,
+    /// The newest event of the streams that were no longer in memory.
+    pub forgotten: Position,
 }
 
 /// The event log in segment files. One for each data folder.
@@ -86,7 +88,8 @@ impl JournalLog {
         let dir = options.dir;
         create_dir(&dir)?;
         let lock = lock(&dir)?;
-        let known = options.from.map(|state| (state.anchor, Heads::restore(state.heads)));
+        let known =
+            options.from.map(|state| (state.anchor, Heads::restore(state.heads, state.forgotten)));
         let found = recover(&dir, known)?;
         let shared = Arc::new(Shared::new(found.segments, found.end, found.heads, options.cold));
         let target = (dir.clone(), options.segment_bytes);
@@ -154,8 +157,12 @@ impl JournalLog {
     pub async fn state(&self) -> Result<LogState, AppendError> {
         let (state, newest) = {
             let state = self.shared.state();
-            let state_now = LogState { anchor: self.shared.end(), heads: state.heads.all() };
-            (state_now, Position(state.next.0 - 1))
+            let now = LogState {
+                anchor: self.shared.end(),
+                heads: state.heads.all(),
+                forgotten: state.heads.forgotten(),
+            };
+            (now, Position(state.next.0 - 1))
         };
         // Heads may be newer than the anchor: reading on from it only repeats them. They must not be newer than the disk.
         let mut durable = self.shared.durable.subscribe();
@@ -291,7 +298,7 @@ impl JournalLog {
         let state = self.shared.state();
         let (version, first, last) = match state.heads.get(stream) {
             Some(head) => (head.version, head.first, head.last.min(durable)),
-            None => match state.cold.version_of(stream) {
+            None => match state.heads.cold(stream, &*state.cold) {
                 ColdHead::Known(version) => (version, Position(1), durable),
                 ColdHead::Rebuilding => (u64::MAX, Position(1), durable),
             },
