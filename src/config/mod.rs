@@ -24,6 +24,7 @@ mod settings;
 mod tests;
 mod values;
 mod watch;
+mod words;
 
 pub use checks::{Checks, Fault, busiest_minute};
 pub use diff::{diff, render_changes};
@@ -36,5 +37,5 @@ pub use schema::json_schema;
 pub use settings::{
     DEFAULT_TOML, Flags, LogFormat, MetricsAccess, Origin, Setting, SettingRow, Settings,
 };
-pub use values::{parse_duration, parse_size, show_duration, show_size};
+pub use values::{ValueError, parse_duration, parse_size, show_duration, show_size};
 pub use watch::{Watch, WatchError, watch};

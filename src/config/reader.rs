@@ -7,10 +7,10 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::checks::Fault;
-use super::keys::{FILE_TABLES, Key, Kind, Names, Table};
-use super::report::{Found, Report, error};
+use super::keys::{Key, Kind, Table};
+use super::report::{Report, error};
 use super::values::{self, ValueError, nearest, one_of};
-use crate::ids::ScheduleId;
+use super::words::{bad_name, expects, lower_first, unknown};
 
 /// One TOML table: asks for keys by name, each of which stands in its [`Table`].
 pub(super) struct Fields<'a> {
@@ -234,14 +234,6 @@ impl<'a> Item<'a> {
         self.value.span()
     }
 
-    pub(super) fn path(&self) -> &str {
-        &self.path
-    }
-
-    pub(super) fn report(&self) -> &'a Report {
-        self.report
-    }
-
     pub(super) fn value(&self) -> &'a DeValue<'a> {
         self.value.get_ref()
     }
@@ -439,89 +431,5 @@ impl<'a> Item<'a> {
             items.insert(text.to_owned(), item);
         }
         items
-    }
-}
-
-fn bad_name(names: Names, text: &str) -> Option<(String, String)> {
-    match names {
-        Names::Any if text.is_empty() => Some(("a name is empty".to_owned(), "give it a name".to_owned())),
-        Names::Any => None,
-        Names::Slug => ScheduleId::new(text).err().map(|err| (err.to_string(), "rename it".to_owned())),
-        Names::Param => {
-            ScheduleId::new(&text.replace('_', "-")).err().map(|_| {
-                (
-                    format!("`{text}` is not a parameter's name: 1 to 63 of a-z, 0-9, `-` and `_`, beginning with a letter or digit"),
-                    "rename it".to_owned(),
-                )
-            })
-        }
-        Names::Variable if text.starts_with("DAYBOOK_") => Some((
-            format!("`{text}`: names that begin with DAYBOOK_ are Daybook's own"),
-            "give it another name".to_owned(),
-        )),
-        Names::Variable => (!values::is_variable(text)).then(|| {
-            (
-                format!("`{text}` is not a variable's name"),
-                "use letters, digits and `_`, and no digit at the beginning".to_owned(),
-            )
-        }),
-        Names::Header => http::HeaderName::from_bytes(text.as_bytes()).err().map(|_| {
-            (format!("`{text}` is not a header's name"), "use letters, digits and `-`".to_owned())
-        }),
-    }
-}
-
-fn unknown(keys: &'static Table, text: &str, span: Range<usize>, path: &str) -> Found {
-    let found = error(span, path, format!("`{text}` is not a key of {}", keys.name));
-    let words = keys.keys.iter().flat_map(|key| {
-        key.also.iter().copied().chain([key.name]).map(move |word| (word, key.name))
-    });
-    let words: BTreeMap<&str, &str> = words.collect();
-    let near = nearest(text, words.keys().copied()).and_then(|word| words.get(word));
-    if let Some(name) = near {
-        return found.hint(format!("did you mean `{name}`?"));
-    }
-    let elsewhere = FILE_TABLES.iter().find(|table| table.key(text).is_some());
-    match elsewhere {
-        Some(table) if keys.place != super::keys::SETTINGS.place => {
-            found.hint(format!("`{text}` belongs to {}: {}", table.name, table.place))
-        }
-        _ => {
-            let names: Vec<&str> = keys.accepted().map(|key| key.name).collect();
-            found.hint(format!("known keys: {}", names.join(", ")))
-        }
-    }
-}
-
-fn lower_first(text: &str) -> String {
-    let mut chars = text.trim_end_matches('.').chars();
-    chars.next().map(|c| c.to_lowercase().chain(chars).collect()).unwrap_or_default()
-}
-
-/// What a kind expects, as a noun.
-pub(super) fn expects(kind: &Kind) -> String {
-    match kind {
-        Kind::Text | Kind::Template => "text".to_owned(),
-        Kind::Flag => "true or false".to_owned(),
-        Kind::True => "true".to_owned(),
-        Kind::Integer(min, i64::MAX) => format!("a whole number from {min}"),
-        Kind::Integer(min, max) => format!("a whole number from {min} to {max}"),
-        Kind::Number(min) => format!("a number from {min}"),
-        Kind::Duration => "a duration such as \"45m\"".to_owned(),
-        Kind::Size => "a size such as \"1GiB\"".to_owned(),
-        Kind::Url => "an address such as \"https://host.example/path\"".to_owned(),
-        Kind::Zone => "a zone name such as \"Europe/Paris\"".to_owned(),
-        Kind::Slug => "a name in small letters, digits and dashes".to_owned(),
-        Kind::Cron => "a cron pattern such as \"0 */2 * * *\"".to_owned(),
-        Kind::Moment => "an instant such as \"2026-01-01T00:00:00Z\"".to_owned(),
-        Kind::LocalTime => "a local time such as \"2026-12-24T18:00\"".to_owned(),
-        Kind::Regex => "a regular expression".to_owned(),
-        Kind::Choice(words, _) => one_of(words),
-        Kind::Secretable => {
-            "text, { credential = \"…\" }, { file = \"…\" } or { from_env = \"…\" }".to_owned()
-        }
-        Kind::List(kind) => format!("a list, each item {}", expects(kind)),
-        Kind::Map(..) => "a table of names with values".to_owned(),
-        Kind::Table(table) => format!("a table: {}", table.place),
     }
 }

@@ -1,7 +1,7 @@
 //! The tables of keys in `docs/schedules.md`, kept true by a test.
 
 use super::keys::{FILE_TABLES, SETTINGS, Table};
-use super::reader::expects;
+use super::words::expects;
 
 /// One Markdown table of a TOML table's keys; keys of a later version stand below it.
 pub fn keys_in_markdown(table: &Table) -> String {

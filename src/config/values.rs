@@ -125,7 +125,7 @@ pub fn show_size(bytes: u64) -> String {
 ///
 /// # Errors
 /// Another scheme, no host, or characters that an address cannot have.
-pub fn check_url(text: &str) -> Result<(), ValueError> {
+pub(super) fn check_url(text: &str) -> Result<(), ValueError> {
     let refuse = |why: &str| {
         ValueError::new(why.to_owned()).hint("an address looks like \"https://host.example/path\"")
     };
@@ -150,20 +150,20 @@ pub fn check_url(text: &str) -> Result<(), ValueError> {
 }
 
 /// Whether an address carries a user name or password before its host.
-pub fn has_login(url: &str) -> bool {
+pub(super) fn has_login(url: &str) -> bool {
     let after = url.split_once("://").map_or("", |(_, rest)| rest);
     after.split(['/', '?', '#']).next().is_some_and(|authority| authority.contains('@'))
 }
 
 /// Whether `name` may name an environment variable: `[A-Za-z_][A-Za-z0-9_]*`.
-pub fn is_variable(name: &str) -> bool {
+pub(super) fn is_variable(name: &str) -> bool {
     let mut bytes = name.bytes();
     bytes.next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_')
         && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
 /// Whether a variable's or header's name says that its value is a secret.
-pub fn sounds_secret(name: &str) -> bool {
+pub(super) fn sounds_secret(name: &str) -> bool {
     let name = name.to_ascii_uppercase().replace('-', "_");
     let parts = [
         "TOKEN",
@@ -186,7 +186,10 @@ pub fn sounds_secret(name: &str) -> bool {
 }
 
 /// The candidate that `given` most resembles, if any comes close.
-pub fn nearest<'a>(given: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(super) fn nearest<'a>(
+    given: &str,
+    candidates: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
     let given = given.to_lowercase();
     candidates
         .into_iter()
@@ -200,7 +203,7 @@ pub fn nearest<'a>(given: &str, candidates: impl IntoIterator<Item = &'a str>) -
 }
 
 /// Joins names for a sentence: `a`, `b` or `c`.
-pub fn one_of(names: &[&str]) -> String {
+pub(super) fn one_of(names: &[&str]) -> String {
     let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
     match quoted.split_last() {
         None => String::new(),

@@ -12,9 +12,10 @@ use super::{Flags, Origin, Setting, variable};
 use crate::config::environment::Environment;
 use crate::config::keys::{Key, Kind, SETTINGS};
 use crate::config::problem::{Problem, Severity};
-use crate::config::reader::{Fields, expects};
+use crate::config::reader::Fields;
 use crate::config::report::{Report, error};
 use crate::config::values::{ValueError, check_url, has_login, nearest, one_of, parse_duration};
+use crate::config::words::expects;
 
 /// The layers that settings are read from, and what is wrong with them.
 pub(super) struct Layers<'a> {
