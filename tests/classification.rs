@@ -12,7 +12,12 @@ use serde_json::Value;
 fn labelled(file: &str) -> Option<Vec<Value>> {
     let folder = PathBuf::from(std::env::var("DAYBOOK_CLASSIFICATION_DATA").ok()?);
     let text = fs::read_to_string(folder.join(file)).unwrap();
-    Some(text.lines().filter(|line| !line.is_empty()).map(|line| serde_json::from_str(line).unwrap()).collect())
+    Some(
+        text.lines()
+            .filter(|line| !line.is_empty())
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect(),
+    )
 }
 
 fn text<'a>(record: &'a Value, key: &str) -> &'a str {
@@ -33,7 +38,9 @@ fn nineteen_of_twenty_real_lines_get_their_class_and_hardly_an_error_is_called_n
     let classifier = Classifier::new(&[]).unwrap();
     let (mut right, mut silenced) = (0, 0);
     for record in &lines {
-        let class = classify_one(&classifier, text(record, "line")).0.map_or("none", |class| class.as_str());
+        let class = classify_one(&classifier, text(record, "line"))
+            .0
+            .map_or("none", |class| class.as_str());
         right += usize::from(class == text(record, "class"));
         silenced += usize::from(class == "none" && text(record, "class") != "none");
     }
@@ -48,7 +55,8 @@ fn nine_of_ten_real_runs_get_their_root_line_and_its_class() {
     let classifier = Classifier::new(&[]).unwrap();
     let (mut lines, mut classes) = (0, 0);
     for record in &runs {
-        let run: Vec<&str> = record["lines"].as_array().unwrap().iter().map(|line| line.as_str().unwrap()).collect();
+        let run: Vec<&str> =
+            record["lines"].as_array().unwrap().iter().map(|line| line.as_str().unwrap()).collect();
         let Some((line, class)) = analyse(&classifier, &run) else { continue };
         let same = record["root_alts"].as_array().unwrap().iter().any(|other| index(other) == line);
         lines += usize::from(same || index(&record["root_line"]) == line);

@@ -42,7 +42,9 @@ pub enum ClassifyError {
     #[error("cannot read the input or write the answers")]
     Io(#[from] io::Error),
     /// A line of the input is not what was expected.
-    #[error("line {line} of the input is no question: {why} (hint: each line is an object such as {{\"id\":1,\"line\":\"…\"}} or {{\"id\":1,\"lines\":[\"…\"]}})")]
+    #[error(
+        "line {line} of the input is no question: {why} (hint: each line is an object such as {{\"id\":1,\"line\":\"…\"}} or {{\"id\":1,\"lines\":[\"…\"]}})"
+    )]
     Input {
         /// Its number, from 1.
         line: usize,
@@ -63,21 +65,27 @@ const fn word(class: Option<Class>) -> &'static str {
 ///
 /// # Errors
 /// [`ClassifyError::Input`] at the first line that is no question, [`ClassifyError::Io`] when reading or writing fails.
-pub fn run(input: impl BufRead, mut output: impl Write, classifier: &Classifier) -> Result<(), ClassifyError> {
+pub fn run(
+    input: impl BufRead,
+    mut output: impl Write,
+    classifier: &Classifier,
+) -> Result<(), ClassifyError> {
     for (nth, text) in input.lines().enumerate() {
         let text = text?;
         if text.trim().is_empty() {
             continue;
         }
         let wrong = |why: String| ClassifyError::Input { line: nth + 1, why };
-        let question: Question = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+        let question: Question =
+            serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
         let answer = match (question.line, question.lines) {
             (Some(line), None) => about_line(classifier, question.id, &line),
             (None, Some(lines)) => about_run(classifier, question.id, &lines),
             (Some(_), Some(_)) => return Err(wrong("it has both `line` and `lines`".to_owned())),
             (None, None) => return Err(wrong("it has neither `line` nor `lines`".to_owned())),
         };
-        serde_json::to_writer(&mut output, &answer.map_err(|error| wrong(error.to_string()))?).map_err(io::Error::from)?;
+        serde_json::to_writer(&mut output, &answer.map_err(|error| wrong(error.to_string()))?)
+            .map_err(io::Error::from)?;
         output.write_all(b"\n")?;
     }
     output.flush()?;
@@ -134,14 +142,19 @@ mod tests {
 
     #[test]
     fn a_run_without_errors_has_no_root() {
-        let answer: Value = serde_json::from_str(&answers(r#"{"id":1,"lines":["a","b"]}"#).unwrap()).unwrap();
+        let answer: Value =
+            serde_json::from_str(&answers(r#"{"id":1,"lines":["a","b"]}"#).unwrap()).unwrap();
         assert_eq!(answer["root_line"], Value::Null);
         assert_eq!(answer["root_class"], "none");
     }
 
     #[test]
     fn bad_input_is_named_by_its_line() {
-        for (input, line) in [("{\"id\":1,\"line\":\"x\"}\nnonsense\n", 2), ("{\"id\":1}", 1), ("{\"id\":1,\"line\":\"x\",\"lines\":[]}", 1)] {
+        for (input, line) in [
+            ("{\"id\":1,\"line\":\"x\"}\nnonsense\n", 2),
+            ("{\"id\":1}", 1),
+            ("{\"id\":1,\"line\":\"x\",\"lines\":[]}", 1),
+        ] {
             let error = answers(input).unwrap_err();
             assert!(error.to_string().starts_with(&format!("line {line} of the input")), "{error}");
         }

@@ -83,7 +83,14 @@ mod tests {
     #[test]
     fn each_page_answers_the_same_questions() {
         for &cause in Cause::ALL {
-            for part in ["## What it means", "## What usually causes it", "## What to check", "## What to do", "**May I run it again?**", "**Whom to contact:**"] {
+            for part in [
+                "## What it means",
+                "## What usually causes it",
+                "## What to check",
+                "## What to do",
+                "**May I run it again?**",
+                "**Whom to contact:**",
+            ] {
                 assert!(page(cause).contains(part), "{cause}: {part}");
             }
             assert!((15..=40).contains(&page(cause).lines().count()), "{cause}");

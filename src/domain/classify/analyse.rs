@@ -30,11 +30,16 @@ pub fn analyse(classifier: &Classifier, lines: &[&str]) -> Option<(usize, Class)
 /// Like [`analyse`], with cause and cascades.
 pub fn analyse_all(classifier: &Classifier, lines: &[&str]) -> Option<Analysis> {
     let mut memory = Memory::new(false);
-    let judged: Vec<Judgement> =
-        (1_u64..).zip(lines).map(|(number, line)| memory.judge(classifier, number, Source::Stderr, line)).collect();
+    let judged: Vec<Judgement> = (1_u64..)
+        .zip(lines)
+        .map(|(number, line)| memory.judge(classifier, number, Source::Stderr, line))
+        .collect();
     let root_line = root(&judged)?;
     let root = judged.get(root_line)?;
-    let cascades = judged.iter().enumerate().filter(|(_, line)| line.class == Some(Class::Cascade) && line.level == Level::Error);
+    let cascades = judged
+        .iter()
+        .enumerate()
+        .filter(|(_, line)| line.class == Some(Class::Cascade) && line.level == Level::Error);
     Some(Analysis {
         root_line,
         root_class: root.class?,
@@ -45,7 +50,9 @@ pub fn analyse_all(classifier: &Classifier, lines: &[&str]) -> Option<Analysis> 
 
 /// The first error that is no cascade; what explains it, if it does not say why; else the first warning that calls for action.
 fn root(judged: &[Judgement]) -> Option<usize> {
-    let causes = |line: &Judgement, level| line.level == level && line.class.is_some_and(|class| class != Class::Cascade);
+    let causes = |line: &Judgement, level| {
+        line.level == level && line.class.is_some_and(|class| class != Class::Cascade)
+    };
     let Some(first) = judged.iter().position(|line| causes(line, Level::Error)) else {
         return judged
             .iter()

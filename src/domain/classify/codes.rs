@@ -59,7 +59,9 @@ const fn of_status(status: u16, entity: bool) -> Option<(Cause, Strength)> {
 fn names_entity(line: &str) -> bool {
     let Some(at) = line.rfind("http://").or_else(|| line.rfind("https://")) else { return false };
     let address = line.get(at..).unwrap_or("");
-    let end = address.find(|c: char| c.is_whitespace() || matches!(c, '?' | '"' | '\'' | ')' | '#' | '>')).unwrap_or(address.len());
+    let end = address
+        .find(|c: char| c.is_whitespace() || matches!(c, '?' | '"' | '\'' | ')' | '#' | '>'))
+        .unwrap_or(address.len());
     let path = address.get(..end).unwrap_or("").trim_end_matches(['/', '.', ',', ':']);
     let mut parts = path.rsplit('/');
     let last = parts.next().unwrap_or("");
@@ -71,7 +73,9 @@ fn names_entity(line: &str) -> bool {
 }
 
 static SQLSTATE: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    pattern(r"\b(?:sqlstate|sql state|odbc)[ :=(\['#]{1,4}([0-9a-z]{2})([0-9a-z]{3})\b|\(([0-9a-z]{2})([0-9]{2}[0-9a-z])\)|\['?([0-9]{2}|hy|im)([0-9a-z]{3})'?\]|'code': ?'([0-9]{2})([0-9p][0-9]{2})'")
+    pattern(
+        r"\b(?:sqlstate|sql state|odbc)[ :=(\['#]{1,4}([0-9a-z]{2})([0-9a-z]{3})\b|\(([0-9a-z]{2})([0-9]{2}[0-9a-z])\)|\['?([0-9]{2}|hy|im)([0-9a-z]{3})'?\]|'code': ?'([0-9]{2})([0-9p][0-9]{2})'",
+    )
 });
 
 /// The class of an SQLSTATE (ISO/IEC 9075, appendix of codes; the `HY`/`IM` classes are ODBC's).
@@ -96,13 +100,17 @@ fn of_sqlstate(class: &str, rest: &str) -> Option<Cause> {
 }
 
 static DATABASE: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    pattern(r"\bora ?(\d{5})\b|\b(?:sql error|error|mysql error|errno|error code)[ :=(\['#]{1,4}(\d{4})\b|error: \((\d{4}),|^\((\d{4}),|[:-] \((\d{4}), ?'")
+    pattern(
+        r"\bora ?(\d{5})\b|\b(?:sql error|error|mysql error|errno|error code)[ :=(\['#]{1,4}(\d{4})\b|error: \((\d{4}),|^\((\d{4}),|[:-] \((\d{4}), ?'",
+    )
 });
 
 /// Oracle's `ORA-` numbers, and those of MySQL and MariaDB (server error references of the two vendors).
 const fn of_number(oracle: bool, number: u32) -> Option<Cause> {
     Some(match (oracle, number) {
-        (true, 1 | 1400 | 12899 | 2290) | (false, 1048 | 1062 | 1169 | 1264 | 1364 | 1406) => Cause::MapField,
+        (true, 1 | 1400 | 12899 | 2290) | (false, 1048 | 1062 | 1169 | 1264 | 1364 | 1406) => {
+            Cause::MapField
+        }
         (true, 1722 | 1830..=1863 | 6502) | (false, 1265 | 1292 | 1366 | 1411) => Cause::MapMissing,
         (true, 2291 | 2292 | 1403) | (false, 1216 | 1217 | 1451 | 1452) => Cause::MapRef,
         (true, 942 | 904 | 4043) | (false, 1046 | 1049 | 1051 | 1054 | 1146) => Cause::CfgDatabase,
@@ -124,7 +132,8 @@ const fn of_number(oracle: bool, number: u32) -> Option<Cause> {
     })
 }
 
-static MAIL: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(r"\b([45]\d\d)[ -]\#?([45])\.(\d)\.\d{1,3}\b"));
+static MAIL: LazyLock<Option<Regex>> =
+    LazyLock::new(|| pattern(r"\b([45]\d\d)[ -]\#?([45])\.(\d)\.\d{1,3}\b"));
 
 /// Enhanced mail status codes (RFC 3463).
 fn of_mail(reply: &str, class: &str, subject: &str) -> Cause {
@@ -146,7 +155,11 @@ pub(super) fn find(line: &str, normal: &str, mut with: impl FnMut(Coded)) {
     for regex in STATUS.iter() {
         for captures in regex.captures_iter(normal) {
             let Some(number) = captures.get(1) else { continue };
-            let found = number.as_str().parse().ok().and_then(|status| of_status(status, names_entity(line)));
+            let found = number
+                .as_str()
+                .parse()
+                .ok()
+                .and_then(|status| of_status(status, names_entity(line)));
             if let Some((cause, strength)) = found {
                 with(hit(cause, strength, number.start()));
             }
@@ -169,8 +182,14 @@ pub(super) fn find(line: &str, normal: &str, mut with: impl FnMut(Coded)) {
         }
     }
     for captures in MAIL.iter().flat_map(|regex| regex.captures_iter(normal)) {
-        if let (Some(reply), Some(class), Some(subject)) = (captures.get(1), captures.get(2), captures.get(3)) {
-            with(hit(of_mail(reply.as_str(), class.as_str(), subject.as_str()), Strength::Stated, reply.start()));
+        if let (Some(reply), Some(class), Some(subject)) =
+            (captures.get(1), captures.get(2), captures.get(3))
+        {
+            with(hit(
+                of_mail(reply.as_str(), class.as_str(), subject.as_str()),
+                Strength::Stated,
+                reply.start(),
+            ));
         }
     }
 }
@@ -199,8 +218,14 @@ mod tests {
             ("statusCode=429", Cause::ExtRate),
             ("{\"status\":502,\"x\":1}", Cause::Ext5xx),
             ("sync failed (422): {\"a\":1}", Cause::MapField),
-            ("404 Client Error: Not Found for url: https://api.shop.example/v1/orders/88231", Cause::MapRef),
-            ("404 Client Error: Not Found for url: https://api.shop.example/v3/order", Cause::CfgEndpoint),
+            (
+                "404 Client Error: Not Found for url: https://api.shop.example/v1/orders/88231",
+                Cause::MapRef,
+            ),
+            (
+                "404 Client Error: Not Found for url: https://api.shop.example/v3/order",
+                Cause::CfgEndpoint,
+            ),
         ] {
             assert_eq!(causes(line), [cause], "{line}");
         }

@@ -50,7 +50,10 @@ impl Table {
         Ok(Self {
             causes: rules::table().iter().map(|rule| (rule.cause, rule.strength)).collect(),
             phrases: Phrases::new(
-                rules::table().iter().enumerate().flat_map(|(at, rule)| rule.phrases.iter().map(move |text| (at, *text))),
+                rules::table()
+                    .iter()
+                    .enumerate()
+                    .flat_map(|(at, rule)| rule.phrases.iter().map(move |text| (at, *text))),
             )?,
             handled: list("handled")?,
             retrying: list("retrying")?,
@@ -74,7 +77,9 @@ impl Table {
                 list.push((strength, found.start, found.rule, cause));
             }
         });
-        codes::find(line, normal, |coded| hits.push((coded.strength, coded.at, usize::MAX, coded.cause)));
+        codes::find(line, normal, |coded| {
+            hits.push((coded.strength, coded.at, usize::MAX, coded.cause))
+        });
         if hits.is_empty() {
             hits = aside;
         }
@@ -101,12 +106,20 @@ impl Table {
             Some(Level::Error) => error(Level::Error),
             Some(Level::Warning) => {
                 let calm = self.handled.any(normal) || self.retrying.any(normal);
-                if strength >= Some(Strength::Stated) && !calm { error(Level::Warning) } else { plain }
+                if strength >= Some(Strength::Stated) && !calm {
+                    error(Level::Warning)
+                } else {
+                    plain
+                }
             }
-            Some(Level::Info) if self.calmly.any(normal) && !self.peaceful.any(normal) => error(Level::Error),
+            Some(Level::Info) if self.calmly.any(normal) && !self.peaceful.any(normal) => {
+                error(Level::Error)
+            }
             Some(Level::Info | Level::Debug) => plain,
             None if self.retrying.any(normal) => Verdict::plain(Level::Warning),
-            None if strength >= Some(Strength::Stated) && !self.peaceful_for(normal, best) => error(Level::Error),
+            None if strength >= Some(Strength::Stated) && !self.peaceful_for(normal, best) => {
+                error(Level::Error)
+            }
             None if self.peaceful.any(normal) => plain,
             None if self.failure.any(normal) || tells_exit(best) => error(Level::Error),
             None => plain,
@@ -128,7 +141,9 @@ fn tells_exit(best: Option<(Cause, Strength)>) -> bool {
 fn is_setting(normal: &str, found: Found) -> bool {
     let rest = normal.get(found.end..).unwrap_or("");
     let rest = rest.trim_start_matches('\'').trim_start();
-    let Some(value) = rest.strip_prefix('=').or_else(|| rest.strip_prefix(": ")) else { return false };
+    let Some(value) = rest.strip_prefix('=').or_else(|| rest.strip_prefix(": ")) else {
+        return false;
+    };
     let value = value.trim_start();
     let digits = value.bytes().take_while(u8::is_ascii_digit).count();
     let unit = value.get(digits..).unwrap_or("").trim_start();
@@ -136,17 +151,29 @@ fn is_setting(normal: &str, found: Found) -> bool {
 }
 
 /// Judges a line of text by level and table. `error` says that the line is one for a reason outside it.
-pub(super) fn text(line: &str, stated: Option<Stated>, error: bool, scratch: &mut String) -> Verdict {
+pub(super) fn text(
+    line: &str,
+    stated: Option<Stated>,
+    error: bool,
+    scratch: &mut String,
+) -> Verdict {
     let level = if error { Some(Level::Error) } else { stated.map(|stated| stated.level) };
     if matches!(level, Some(Level::Debug)) {
         return Verdict::plain(Level::Debug);
     }
     let message = normalise(line, stated.map_or(0, |stated| stated.message), scratch);
-    TABLE.as_ref().map_or(Verdict::plain(level.unwrap_or(Level::Info)), |table| table.decide(line, scratch, message, level))
+    TABLE.as_ref().map_or(Verdict::plain(level.unwrap_or(Level::Info)), |table| {
+        table.decide(line, scratch, message, level)
+    })
 }
 
 /// Judges what a JSON line says.
-pub(super) fn evidence(evidence: &str, level: Option<Level>, error: bool, scratch: &mut String) -> Verdict {
+pub(super) fn evidence(
+    evidence: &str,
+    level: Option<Level>,
+    error: bool,
+    scratch: &mut String,
+) -> Verdict {
     let inner = if level.is_none() { level::of_line(evidence) } else { None };
     let stated = level.map(|level| Stated { level, message: 0 }).or(inner);
     text(evidence, stated, error && stated.is_none(), scratch)

@@ -25,11 +25,14 @@ pub(super) fn named(word: &str) -> Option<Level> {
     lower.copy_from_slice(word.as_bytes());
     lower.make_ascii_lowercase();
     Some(match &*lower {
-        b"trace" | b"trc" | b"debug" | b"dbg" | b"debu" | b"verbose" | b"verb" | b"fine" | b"finer" | b"finest" | b"silly" | b"config" => Level::Debug,
-        b"info" | b"inf" | b"information" | b"notice" | b"note" | b"http" | b"success" | b"ok" | b"log" | b"hint" => Level::Info,
+        b"trace" | b"trc" | b"debug" | b"dbg" | b"debu" | b"verbose" | b"verb" | b"fine"
+        | b"finer" | b"finest" | b"silly" | b"config" => Level::Debug,
+        b"info" | b"inf" | b"information" | b"notice" | b"note" | b"http" | b"success" | b"ok"
+        | b"log" | b"hint" => Level::Info,
         b"warn" | b"warning" | b"wrn" | b"warnung" | b"advertencia" => Level::Warning,
-        b"error" | b"err" | b"eror" | b"erro" | b"fatal" | b"ftl" | b"critical" | b"crit" | b"severe" | b"emerg" | b"emergency" | b"alert" | b"panic" | b"dpanic"
-        | b"failure" | b"failed" | b"err!" | b"fehler" | b"erreur" => Level::Error,
+        b"error" | b"err" | b"eror" | b"erro" | b"fatal" | b"ftl" | b"critical" | b"crit"
+        | b"severe" | b"emerg" | b"emergency" | b"alert" | b"panic" | b"dpanic" | b"failure"
+        | b"failed" | b"err!" | b"fehler" | b"erreur" => Level::Error,
         _ => return None,
     })
 }
@@ -73,8 +76,9 @@ struct Shapes {
 }
 
 /// klog and glog: `E0422 10:00:00.123456  1 file.go:12] text`.
-static LETTER: LazyLock<Option<Regex>> =
-    LazyLock::new(|| Regex::new(r"^(?P<l>[IWEFD])\d{4} \d\d:\d\d:\d\d|(?:^|\s)\[(?P<m>[IWEFD])[\s\]]|^\S+ \S+ +\d+ +\d+ (?P<n>[VDIWEF]) ").ok());
+static LETTER: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    Regex::new(r"^(?P<l>[IWEFD])\d{4} \d\d:\d\d:\d\d|(?:^|\s)\[(?P<m>[IWEFD])[\s\]]|^\S+ \S+ +\d+ +\d+ (?P<n>[VDIWEF]) ").ok()
+});
 
 /// syslog's number in front: `<3>text`, also as systemd reads it from a service's output.
 fn syslog(line: &str) -> Option<Stated> {
@@ -155,10 +159,19 @@ mod tests {
         ] {
             assert_eq!(level(line), Some(Level::Error), "{line}");
         }
-        for line in ["2031-01-05 10:00:00 WARN  it hums", "[warning] it hums", "WARNING: it hums", "<4>it hums"] {
+        for line in [
+            "2031-01-05 10:00:00 WARN  it hums",
+            "[warning] it hums",
+            "WARNING: it hums",
+            "<4>it hums",
+        ] {
             assert_eq!(level(line), Some(Level::Warning), "{line}");
         }
-        for line in ["INFO: done", "2031-01-05 10:00:00 INFO Error page loaded", "I0105 10:00:00.1 1 x.go:1] error budget"] {
+        for line in [
+            "INFO: done",
+            "2031-01-05 10:00:00 INFO Error page loaded",
+            "I0105 10:00:00.1 1 x.go:1] error budget",
+        ] {
             assert_eq!(level(line), Some(Level::Info), "{line}");
         }
     }

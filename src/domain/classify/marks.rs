@@ -62,13 +62,45 @@ pub(super) fn record(line: &str) -> Option<Record> {
         return None;
     }
     let Ok(Value::Object(fields)) = serde_json::from_str::<Value>(line) else { return None };
-    let text = |keys: &[&str]| keys.iter().find_map(|key| fields.get(*key).and_then(Value::as_str).filter(|text| !text.trim().is_empty()));
-    let message = text(&["msg", "message", "text", "event", "@message", "body", "log", "title"]).map(str::to_owned);
+    let text = |keys: &[&str]| {
+        keys.iter().find_map(|key| {
+            fields.get(*key).and_then(Value::as_str).filter(|text| !text.trim().is_empty())
+        })
+    };
+    let message = text(&["msg", "message", "text", "event", "@message", "body", "log", "title"])
+        .map(str::to_owned);
     let cause: Option<Cause> = text(&["cause"]).and_then(|code| code.parse().ok());
-    let class = text(&["class"]).and_then(|word| word.parse().ok()).or_else(|| cause.map(Cause::class));
+    let class =
+        text(&["class"]).and_then(|word| word.parse().ok()).or_else(|| cause.map(Cause::class));
     let cause = cause.filter(|cause| Some(cause.class()) == class);
     let mut evidence = message.clone().unwrap_or_default();
-    for key in ["error", "err", "exception", "reason", "detail", "details", "description", "error_description", "errorMessage", "error_message", "errorText", "cause", "errors", "fieldErrors", "statusCode", "status_code", "code", "status", "category", "type", "name", "hint", "exc_info", "fault", "data"] {
+    for key in [
+        "error",
+        "err",
+        "exception",
+        "reason",
+        "detail",
+        "details",
+        "description",
+        "error_description",
+        "errorMessage",
+        "error_message",
+        "errorText",
+        "cause",
+        "errors",
+        "fieldErrors",
+        "statusCode",
+        "status_code",
+        "code",
+        "status",
+        "category",
+        "type",
+        "name",
+        "hint",
+        "exc_info",
+        "fault",
+        "data",
+    ] {
         if let Some(value) = fields.get(key) {
             add(&mut evidence, key, value, 0);
         }
@@ -80,7 +112,19 @@ pub(super) fn record(line: &str) -> Option<Record> {
 }
 
 /// Keys whose values tell where, not what.
-const ASIDE: &[&str] = &["stack", "stacktrace", "trace", "stack_trace", "traceback", "file", "path", "url", "headers", "config", "request"];
+const ASIDE: &[&str] = &[
+    "stack",
+    "stacktrace",
+    "trace",
+    "stack_trace",
+    "traceback",
+    "file",
+    "path",
+    "url",
+    "headers",
+    "config",
+    "request",
+];
 
 fn add(evidence: &mut String, key: &str, value: &Value, depth: usize) {
     const LONGEST: usize = 2_000;
@@ -90,16 +134,24 @@ fn add(evidence: &mut String, key: &str, value: &Value, depth: usize) {
     match value {
         Value::String(text) if text.contains('\n') => {
             // A stack in a string: its first line says what, and the last one does in Python.
-            let mut lines = text.lines().filter(|line| !line.trim().is_empty() && !line.starts_with(' '));
+            let mut lines =
+                text.lines().filter(|line| !line.trim().is_empty() && !line.starts_with(' '));
             let first = lines.next().unwrap_or("");
-            let last = lines.next_back().filter(|line| !line.trim_start().starts_with("at ")).unwrap_or("");
+            let last = lines
+                .next_back()
+                .filter(|line| !line.trim_start().starts_with("at "))
+                .unwrap_or("");
             join(evidence, first);
             join(evidence, last);
         }
         Value::String(text) => join(evidence, text),
         Value::Number(number) => join(evidence, &format!("{key} {number}")),
-        Value::Array(items) => items.iter().take(5).for_each(|item| add(evidence, key, item, depth + 1)),
-        Value::Object(inner) => inner.iter().for_each(|(key, value)| add(evidence, key, value, depth + 1)),
+        Value::Array(items) => {
+            items.iter().take(5).for_each(|item| add(evidence, key, item, depth + 1))
+        }
+        Value::Object(inner) => {
+            inner.iter().for_each(|(key, value)| add(evidence, key, value, depth + 1))
+        }
         Value::Null | Value::Bool(_) => {}
     }
 }
@@ -116,7 +168,22 @@ fn join(evidence: &mut String, text: &str) {
 
 /// The level under the keys that JSON loggers use; numbers are those of bunyan and pino, or syslog's from 0 to 7.
 fn level(fields: &Map<String, Value>) -> Option<Level> {
-    for key in ["level", "severity", "lvl", "loglevel", "log_level", "logLevel", "levelname", "log.level", "@level", "levelName", "severity_text", "SeverityText", "Level", "s"] {
+    for key in [
+        "level",
+        "severity",
+        "lvl",
+        "loglevel",
+        "log_level",
+        "logLevel",
+        "levelname",
+        "log.level",
+        "@level",
+        "levelName",
+        "severity_text",
+        "SeverityText",
+        "Level",
+        "s",
+    ] {
         match fields.get(key) {
             Some(Value::String(word)) => {
                 if let Some(level) = named(word.trim()) {
@@ -128,7 +195,9 @@ fn level(fields: &Map<String, Value>) -> Option<Level> {
         }
     }
     let status = fields.get("status").and_then(Value::as_str)?;
-    ["error", "failure", "failed", "fail"].contains(&status.to_ascii_lowercase().as_str()).then_some(Level::Error)
+    ["error", "failure", "failed", "fail"]
+        .contains(&status.to_ascii_lowercase().as_str())
+        .then_some(Level::Error)
 }
 
 const fn numbered(number: u64) -> Option<Level> {

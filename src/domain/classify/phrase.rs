@@ -43,7 +43,9 @@ pub(super) struct Phrases {
 
 impl Phrases {
     /// Compiles phrases, each with the number of its rule.
-    pub(super) fn new<'a>(phrases: impl IntoIterator<Item = (usize, &'a str)>) -> Result<Self, BuildError> {
+    pub(super) fn new<'a>(
+        phrases: impl IntoIterator<Item = (usize, &'a str)>,
+    ) -> Result<Self, BuildError> {
         let mut anchors: Vec<String> = Vec::new();
         let mut by_anchor: Vec<Vec<Phrase>> = Vec::new();
         for (rule, text) in phrases {
@@ -112,7 +114,8 @@ impl Phrase {
                 }
                 Piece::Literal { text: literal, anywhere: true } => {
                     let reach = bytes.len().min(at + GAP_BYTES + literal.len());
-                    at += memchr::memmem::find(bytes.get(at..reach)?, literal.as_bytes())? + literal.len();
+                    at += memchr::memmem::find(bytes.get(at..reach)?, literal.as_bytes())?
+                        + literal.len();
                 }
             }
         }
@@ -146,7 +149,10 @@ fn compile(rule: usize, text: &str) -> (String, Phrase) {
             if nth == 0 && digits == 0 {
                 literal.clone_into(&mut anchor);
             } else {
-                rest.push(Piece::Literal { text: literal.to_owned(), anywhere: nth > 0 && digits == 0 });
+                rest.push(Piece::Literal {
+                    text: literal.to_owned(),
+                    anywhere: nth > 0 && digits == 0,
+                });
             }
         }
     }

@@ -14,15 +14,77 @@ use crate::domain::cause::Cause;
 
 /// Levels, marks and numbers; the rest comes from the table.
 const FIXED: &[&str] = &[
-    "err", "warn", "[wrn", "|wrn", " wrn ", "fatal", "[ftl", " ftl ", "critical", "[crit", " crit", "severe", "emerg", "alert", "panic", "fail", "exception", "traceback", "panicked",
-    "caused by:", "---> ", "external:", "external]", "configuration:", "configuration]", "mapping:", "mapping]", "technical:", "technical]", "cascade:", "cascade]",
-    "<0>", "<1>", "<2>", "<3>", "<4>", "http 4", "http 5", "/1.1 4", "/1.1 5", "status 4", "status 5", "status: 4", "status: 5", "status=4", "status=5", "status\":4", "status\":5", "status\": 4", "status\": 5",
-    "code 4", "code 5", "code: 4", "code: 5", "code=4", "code=5", "code\":4", "code\":5", "code\": 4", "code\": 5", "ora-", "sqlstate", "can not", "could not", "couldn", "unable to", "able to", "can't", "can\u{2019}t", "impossible to", "cannot",
-];
-
-/// Words that ordinary output is full of; alone they do not tell.
-const COMMON: &[&str] = &[
-    "about", "access", "account", "action", "active", "address", "after", "already", "another", "api", "app", "are", "argument", "auth", "authentication", "authorization", "bad", "base", "batch", "because", "been", "before", "body", "bot", "bucket", "build", "call", "calls", "channel", "check", "class", "client", "close", "closed", "code", "column", "columns", "command", "company", "completed", "config", "configuration", "configured", "connect", "connection", "contact", "contain", "content", "could", "create", "created", "customer", "data", "database", "date", "default", "device", "directory", "disk", "does", "done", "driver", "email", "empty", "enabled", "end", "endpoint", "engine", "entity", "environment", "event", "exist", "exists", "expected", "feature", "field", "fields", "file", "files", "find", "finished", "first", "for", "format", "found", "from", "function", "get", "group", "handle", "handshake", "has", "have", "header", "headers", "host", "image", "import", "index", "input", "insert", "instance", "integer", "internal", "into", "invoice", "issue", "item", "items", "job", "key", "keys", "leader", "length", "limit", "line", "list", "load", "loaded", "local", "location", "lock", "log", "login", "main", "map", "mapped", "matching", "memory", "message", "method", "missing", "mode", "model", "module", "more", "must", "name", "network", "new", "node", "none", "not", "null", "number", "object", "one", "only", "open", "operation", "option", "order", "out", "output", "package", "page", "parameter", "password", "path", "payload", "payment", "peer", "permission", "point", "pool", "port", "position", "post", "process", "product", "profile", "project", "property", "proxy", "public", "query", "queue", "range", "rate", "read", "record", "records", "reference", "remote", "request", "requests", "required", "requires", "resource", "response", "result", "retry", "role", "route", "row", "rows", "run", "running", "schema", "scope", "secret", "send", "server", "service", "session", "set", "settings", "shared", "signature", "size", "space", "ssl", "start", "state", "status", "step", "storage", "store", "stream", "string", "subscription", "support", "supported", "symbol", "syntax", "system", "table", "target", "task", "template", "test", "text", "the", "this", "ticket", "time", "tls", "token", "too", "topic", "transaction", "type", "unique", "unit", "update", "url", "user", "username", "valid", "value", "values", "variable", "version", "wait", "waiting", "was", "while", "with", "within", "work", "worker", "write", "you", "your", "zone",
+    "err",
+    "warn",
+    "[wrn",
+    "|wrn",
+    " wrn ",
+    "fatal",
+    "[ftl",
+    " ftl ",
+    "critical",
+    "[crit",
+    " crit",
+    "severe",
+    "emerg",
+    "alert",
+    "panic",
+    "fail",
+    "exception",
+    "traceback",
+    "panicked",
+    "caused by:",
+    "---> ",
+    "external:",
+    "external]",
+    "configuration:",
+    "configuration]",
+    "mapping:",
+    "mapping]",
+    "technical:",
+    "technical]",
+    "cascade:",
+    "cascade]",
+    "<0>",
+    "<1>",
+    "<2>",
+    "<3>",
+    "<4>",
+    "http 4",
+    "http 5",
+    "/1.1 4",
+    "/1.1 5",
+    "status 4",
+    "status 5",
+    "status: 4",
+    "status: 5",
+    "status=4",
+    "status=5",
+    "status\":4",
+    "status\":5",
+    "status\": 4",
+    "status\": 5",
+    "code 4",
+    "code 5",
+    "code: 4",
+    "code: 5",
+    "code=4",
+    "code=5",
+    "code\":4",
+    "code\":5",
+    "code\": 4",
+    "code\": 5",
+    "ora-",
+    "sqlstate",
+    "can not",
+    "could not",
+    "couldn",
+    "unable to",
+    "able to",
+    "can't",
+    "can\u{2019}t",
+    "impossible to",
+    "cannot",
 ];
 
 static TRIGGERS: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| {
@@ -47,18 +109,25 @@ pub fn surely_plain(bytes: &[u8]) -> bool {
 /// All triggers, in lower case.
 fn triggers() -> BTreeSet<String> {
     let mut all: BTreeSet<String> = FIXED.iter().map(|text| (*text).to_owned()).collect();
-    let alone = |rule: &&rules::Rule| rule.strength >= Strength::Stated || (rule.cause == Cause::CasExit && rule.strength == Strength::Summary);
+    let common = rules::words("common");
+    let alone = |rule: &&rules::Rule| {
+        rule.strength >= Strength::Stated
+            || (rule.cause == Cause::CasExit && rule.strength == Strength::Summary)
+    };
     let phrases = rules::table().iter().filter(alone).flat_map(|rule| rule.phrases.iter().copied());
     for phrase in phrases.chain(rules::words("failure")).chain(rules::words("said calmly")) {
-        add(phrase, &mut all);
+        add(phrase, &common, &mut all);
     }
     all
 }
 
 /// Adds what a line must contain for `phrase` to match it, unless it is there already.
-fn add(phrase: &str, all: &mut BTreeSet<String>) {
+fn add(phrase: &str, common: &[&str], all: &mut BTreeSet<String>) {
     let lower = phrase.to_lowercase();
-    if all.iter().any(|trigger| lower.contains(trigger.as_str())) && lower.is_ascii() && !lower.contains(" not ") {
+    if all.iter().any(|trigger| lower.contains(trigger.as_str()))
+        && lower.is_ascii()
+        && !lower.contains(" not ")
+    {
         return;
     }
     let open = |word: &&str| !word.is_empty();
@@ -66,17 +135,32 @@ fn add(phrase: &str, all: &mut BTreeSet<String>) {
         .split(['*', '#', '~'])
         .map(|piece| piece.split(|c: char| !c.is_alphanumeric()).filter(open).collect())
         .collect();
-    let telling = |word: &&&str| word.len() >= 4 && !COMMON.contains(*word);
+    let telling = |word: &&&str| word.len() >= 4 && !common.contains(*word);
     if let Some(word) = pieces.iter().flatten().filter(telling).max_by_key(|word| word.len()) {
         both_cases(word, all);
         return;
     }
     // No word tells by itself: the longest pair of neighbours, however they are joined.
-    let pair = pieces.iter().flat_map(|words| words.windows(2)).max_by_key(|pair| pair.iter().map(|word| word.len()).sum::<usize>());
+    let pair = pieces
+        .iter()
+        .flat_map(|words| words.windows(2))
+        .max_by_key(|pair| pair.iter().map(|word| word.len()).sum::<usize>());
     match pair {
-        Some([first, "not"]) => all.extend([format!("{first} not"), format!("{first}n't"), format!("{first}n\u{2019}t"), format!("{first}_not"), format!("{first}-not"), format!("{first}not")]),
+        Some([first, "not"]) => all.extend([
+            format!("{first} not"),
+            format!("{first}n't"),
+            format!("{first}n\u{2019}t"),
+            format!("{first}_not"),
+            format!("{first}-not"),
+            format!("{first}not"),
+        ]),
         Some([first, second]) => {
-            for join in [" ", "_", "-", "", "  ", "%20", "' ", " '", "\" ", " \"", ": ", ". ", "."] {
+            if *first == "not" {
+                // "does not exist" is also what "doesn't exist" becomes.
+                all.extend([format!("n't {second}"), format!("n\u{2019}t {second}")]);
+            }
+            for join in [" ", "_", "-", "", "  ", "%20", "' ", " '", "\" ", " \"", ": ", ". ", "."]
+            {
                 all.insert(format!("{first}{join}{second}"));
             }
         }
@@ -111,12 +195,18 @@ mod tests {
 
     #[test]
     fn every_phrase_that_makes_an_error_gets_past_the_gate() {
-        let alone = rules::table().iter().filter(|rule| rule.strength >= Strength::Stated).flat_map(|rule| rule.phrases.iter().copied());
+        let alone = rules::table()
+            .iter()
+            .filter(|rule| rule.strength >= Strength::Stated)
+            .flat_map(|rule| rule.phrases.iter().copied());
         for phrase in alone.chain(rules::words("failure")) {
             let line = sample(phrase);
             assert!(!surely_plain(line.as_bytes()), "{phrase}");
             if line.is_ascii() {
-                assert!(!surely_plain(line.to_uppercase().replace(' ', "_").as_bytes()), "{phrase}, as a constant");
+                assert!(
+                    !surely_plain(line.to_uppercase().replace(' ', "_").as_bytes()),
+                    "{phrase}, as a constant"
+                );
             }
         }
     }

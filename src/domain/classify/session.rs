@@ -89,10 +89,23 @@ pub(super) struct Memory {
 
 impl Memory {
     pub(super) const fn new(alone: bool) -> Self {
-        Self { alone, seen: VecDeque::new(), root: None, warned: None, trace: Trace::Outside, scratch: String::new() }
+        Self {
+            alone,
+            seen: VecDeque::new(),
+            root: None,
+            warned: None,
+            trace: Trace::Outside,
+            scratch: String::new(),
+        }
     }
 
-    pub(super) fn judge(&mut self, classifier: &Classifier, number: u64, source: Source, text: &str) -> Judgement {
+    pub(super) fn judge(
+        &mut self,
+        classifier: &Classifier,
+        number: u64,
+        source: Source,
+        text: &str,
+    ) -> Judgement {
         if !classifier.has_own_rules() && surely_plain(text.as_bytes()) {
             return Judgement::plain(Level::Info);
         }
@@ -101,7 +114,13 @@ impl Memory {
         judgement
     }
 
-    fn decide(&mut self, classifier: &Classifier, number: u64, source: Source, text: &str) -> Judgement {
+    fn decide(
+        &mut self,
+        classifier: &Classifier,
+        number: u64,
+        source: Source,
+        text: &str,
+    ) -> Judgement {
         if text.starts_with('{')
             && let Some(record) = marks::record(text)
         {
@@ -113,9 +132,12 @@ impl Memory {
         let stated_level = stated.map(|stated| stated.level);
         if let Some(prefix) = marks::prefix(text.get(message..).unwrap_or("")) {
             let rest = text.get(message + prefix.rest..).unwrap_or("");
-            if stated_level == Some(Level::Error) || (stated_level.is_none() && prefix.plain && source != Source::Stdout) {
+            if stated_level == Some(Level::Error)
+                || (stated_level.is_none() && prefix.plain && source != Source::Stdout)
+            {
                 self.trace = Trace::Outside;
-                let mut marked = of_class(Level::Error, prefix.class, self.finer(prefix.class, rest));
+                let mut marked =
+                    of_class(Level::Error, prefix.class, self.finer(prefix.class, rest));
                 marked.marked = true;
                 marked.text = Some(indicated(prefix.class, rest.trim_end()).into_owned());
                 return marked;
@@ -135,10 +157,19 @@ impl Memory {
 
     /// The cause of a marked class: the table's, if it is of that class.
     fn finer(&mut self, class: Class, rest: &str) -> Cause {
-        judge::text(rest, None, true, &mut self.scratch).cause.filter(|cause| cause.class() == class).unwrap_or_else(|| unnamed(class))
+        judge::text(rest, None, true, &mut self.scratch)
+            .cause
+            .filter(|cause| cause.class() == class)
+            .unwrap_or_else(|| unnamed(class))
     }
 
-    fn of_record(&mut self, classifier: &Classifier, source: Source, text: &str, record: Record) -> Judgement {
+    fn of_record(
+        &mut self,
+        classifier: &Classifier,
+        source: Source,
+        text: &str,
+        record: Record,
+    ) -> Judgement {
         let mut judgement = if let Some(class) = record.class {
             let silent = if source == Source::Stdout { Level::Info } else { Level::Error };
             let level = record.level.unwrap_or(silent);
@@ -151,7 +182,9 @@ impl Memory {
         } else if let Some((class, cause)) = classifier.own(text) {
             of_class(Level::Error, class, cause)
         } else {
-            let failed = ["error", "errors", "exception"].iter().any(|key| record.fields.get(*key).is_some_and(tells));
+            let failed = ["error", "errors", "exception"]
+                .iter()
+                .any(|key| record.fields.get(*key).is_some_and(tells));
             of_verdict(judge::evidence(&record.evidence, record.level, failed, &mut self.scratch))
         };
         judgement.text = record.message;
@@ -165,7 +198,8 @@ impl Memory {
         let part = if stated.is_some() { Part::None } else { trace::part(text) };
         match part {
             Part::PythonHead => {
-                self.trace = Trace::Before { head: self.head_before(number), since: number, rust: false };
+                self.trace =
+                    Trace::Before { head: self.head_before(number), since: number, rust: false };
                 Judgement::plain(Level::Debug)
             }
             Part::RustHead if !text.contains("panicked at '") => {
@@ -188,7 +222,9 @@ impl Memory {
             self.follow(number, text, verdict);
             return of_verdict(verdict);
         };
-        if number.saturating_sub(since) > TRACE_LINES || stated.is_some_and(|stated| stated.level < Level::Error) {
+        if number.saturating_sub(since) > TRACE_LINES
+            || stated.is_some_and(|stated| stated.level < Level::Error)
+        {
             self.trace = Trace::Outside;
             return self.in_or_out(number, text, stated);
         }
@@ -253,7 +289,9 @@ impl Memory {
 
     /// Links cascades, recognises errors told again, and remembers.
     fn settle(&mut self, number: u64, text: &str, judgement: &mut Judgement) {
-        let (Some(class), true) = (judgement.class, judgement.level >= Level::Warning) else { return };
+        let (Some(class), true) = (judgement.class, judgement.level >= Level::Warning) else {
+            return;
+        };
         if judgement.level == Level::Warning {
             if class != Class::Cascade {
                 self.warned = Some(number);
@@ -302,7 +340,10 @@ impl Memory {
 fn message_of<'a>(text: &'a str, replaced: Option<&'a str>) -> &'a str {
     replaced.unwrap_or_else(|| {
         let at = level::of_line(text).map_or(0, |stated| stated.message);
-        text.get(at..).unwrap_or(text).trim_start_matches([' ', '-', '|', ':', ']', '\t']).trim_end()
+        text.get(at..)
+            .unwrap_or(text)
+            .trim_start_matches([' ', '-', '|', ':', ']', '\t'])
+            .trim_end()
     })
 }
 
@@ -314,7 +355,10 @@ fn wraps(outer: &str, inner: &str) -> bool {
         return false;
     }
     let opening = |text: &'_ str| -> Vec<String> {
-        text.split_whitespace().take(3).map(|word| word.replace(|c: char| c.is_ascii_digit(), "")).collect()
+        text.split_whitespace()
+            .take(3)
+            .map(|word| word.replace(|c: char| c.is_ascii_digit(), ""))
+            .collect()
     };
     opening(outer) != opening(inner)
 }
@@ -325,7 +369,9 @@ fn only_reports(message: &str) -> bool {
     let lower = message.to_lowercase();
     message.len() <= LONGEST
         && !message.trim_end_matches([':', '.', '!']).contains(": ")
-        && ["fail", "error", "unsuccessful", "abort", "not complete"].iter().any(|word| lower.contains(word))
+        && ["fail", "error", "unsuccessful", "abort", "not complete"]
+            .iter()
+            .any(|word| lower.contains(word))
 }
 
 /// Whether a value under `error` reports one.
@@ -334,7 +380,10 @@ fn tells(value: &Value) -> bool {
         Value::Null => false,
         Value::Bool(set) => *set,
         Value::Number(number) => number.as_u64() != Some(0),
-        Value::String(text) => !matches!(text.trim().to_ascii_lowercase().as_str(), "" | "none" | "null" | "false" | "0"),
+        Value::String(text) => !matches!(
+            text.trim().to_ascii_lowercase().as_str(),
+            "" | "none" | "null" | "false" | "0"
+        ),
         Value::Array(items) => !items.is_empty(),
         Value::Object(fields) => !fields.is_empty(),
     }
@@ -345,5 +394,8 @@ fn of_class(level: Level, class: Class, cause: Cause) -> Judgement {
 }
 
 fn of_verdict(verdict: Verdict) -> Judgement {
-    verdict.cause.map_or_else(|| Judgement::plain(verdict.level), |cause| of_class(verdict.level, cause.class(), cause))
+    verdict.cause.map_or_else(
+        || Judgement::plain(verdict.level),
+        |cause| of_class(verdict.level, cause.class(), cause),
+    )
 }

@@ -46,7 +46,8 @@ pub(super) fn normalise(line: &str, message: usize, out: &mut String) -> usize {
 
 /// Whether a stack written as one string goes on here: `Error: x\n    at y`.
 fn stack_follows(rest: &str) -> bool {
-    rest.strip_prefix("\\n").is_some_and(|next| next.starts_with("  ") && next.trim_start().starts_with("at "))
+    rest.strip_prefix("\\n")
+        .is_some_and(|next| next.starts_with("  ") && next.trim_start().starts_with("at "))
 }
 
 /// The longest prefix of at most `bytes` bytes that ends at a character.
@@ -77,7 +78,8 @@ impl Words<'_> {
     fn push(&mut self, c: char, rest: &str) {
         let next = rest.chars().next().unwrap_or(' ');
         let c = match c {
-            '\u{2018}' | '\u{2019}' | '"' | '`' | '\u{201c}' | '\u{201d}' | '\u{ab}' | '\u{bb}' | '\u{b4}' => '\'',
+            '\u{2018}' | '\u{2019}' | '"' | '`' | '\u{201c}' | '\u{201d}' | '\u{ab}' | '\u{bb}'
+            | '\u{b4}' => '\'',
             '_' | '-' if self.previous.is_alphanumeric() && next.is_alphanumeric() => ' ',
             c if c.is_whitespace() => ' ',
             c => c,
@@ -128,7 +130,10 @@ fn special(rest: &str, previous: char) -> Skip {
     match bytes.first() {
         Some(0x1b) => Skip { bytes: terminal_escape(bytes), instead: "" },
         Some(b'\\') => match bytes.get(1) {
-            Some(b'n' | b'r' | b't') if !bytes.get(2).is_some_and(u8::is_ascii_lowercase) || bytes.get(1) == Some(&b'n') => {
+            Some(b'n' | b'r' | b't')
+                if !bytes.get(2).is_some_and(u8::is_ascii_lowercase)
+                    || bytes.get(1) == Some(&b'n') =>
+            {
                 Skip { bytes: 2, instead: " " }
             }
             Some(b'"' | b'\'') => Skip { bytes: 2, instead: "'" },
@@ -136,8 +141,14 @@ fn special(rest: &str, previous: char) -> Skip {
         },
         Some(b'%') if bytes.starts_with(b"%20") => Skip { bytes: 3, instead: " " },
         Some(b'h' | b'H') if !previous.is_alphanumeric() => address(rest),
-        Some(b'/') if !previous.is_alphanumeric() && previous != '/' && previous != '<' => path(rest),
-        Some(b'A'..=b'Z') if !previous.is_alphanumeric() && matches!(bytes.get(1..3), Some(b":\\" | b":/")) => path(rest),
+        Some(b'/') if !previous.is_alphanumeric() && previous != '/' && previous != '<' => {
+            path(rest)
+        }
+        Some(b'A'..=b'Z')
+            if !previous.is_alphanumeric() && matches!(bytes.get(1..3), Some(b":\\" | b":/")) =>
+        {
+            path(rest)
+        }
         _ => NOTHING,
     }
 }
@@ -168,7 +179,24 @@ fn path(rest: &str) -> Skip {
 
 /// Length of an address or path: up to white space, a quote or a bracket, without closing punctuation.
 fn token(rest: &str, from: usize) -> usize {
-    let stop = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`' | '<' | '>' | ')' | ']' | '}' | ',' | ';' | '|' | '\u{2019}' | '\u{bb}');
+    let stop = |c: char| {
+        c.is_whitespace()
+            || matches!(
+                c,
+                '"' | '\''
+                    | '`'
+                    | '<'
+                    | '>'
+                    | ')'
+                    | ']'
+                    | '}'
+                    | ','
+                    | ';'
+                    | '|'
+                    | '\u{2019}'
+                    | '\u{bb}'
+            )
+    };
     let end = rest.get(from..).and_then(|tail| tail.find(stop)).map_or(rest.len(), |at| at + from);
     let token = rest.get(..end).unwrap_or(rest);
     let bare = token.trim_end_matches(['.', ':', '\\']);
@@ -178,17 +206,76 @@ fn token(rest: &str, from: usize) -> usize {
 /// Contractions and the many ways to say that something could not be done.
 fn canonical(out: &mut String) {
     const FROM: &[&str] = &[
-        "can't", "can not", "could not", "couldn't", "unable to", "not able to", "failed to", "failure to", "fail to", "fails to",
-        "failing to", "impossible to", "was not able to", "couldnot", "doesn't", "don't", "didn't", "isn't", "aren't", "wasn't", "weren't", "hasn't",
-        "haven't", "hadn't", "won't", "wouldn't", "shouldn't", "mustn't", "needn't", "was unable to", "is unable to", "are unable to",
+        "can't",
+        "can not",
+        "could not",
+        "couldn't",
+        "unable to",
+        "not able to",
+        "failed to",
+        "failure to",
+        "fail to",
+        "fails to",
+        "failing to",
+        "impossible to",
+        "was not able to",
+        "couldnot",
+        "doesn't",
+        "don't",
+        "didn't",
+        "isn't",
+        "aren't",
+        "wasn't",
+        "weren't",
+        "hasn't",
+        "haven't",
+        "hadn't",
+        "won't",
+        "wouldn't",
+        "shouldn't",
+        "mustn't",
+        "needn't",
+        "was unable to",
+        "is unable to",
+        "are unable to",
     ];
     const TO: &[&str] = &[
-        "cannot", "cannot", "cannot", "cannot", "cannot", "cannot", "cannot", "cannot", "cannot", "cannot",
-        "cannot", "cannot", "cannot", "cannot", "does not", "do not", "did not", "is not", "are not", "was not", "were not", "has not",
-        "have not", "had not", "will not", "would not", "should not", "must not", "need not", "cannot", "cannot", "cannot",
+        "cannot",
+        "cannot",
+        "cannot",
+        "cannot",
+        "cannot",
+        "cannot",
+        "cannot",
+        "cannot",
+        "cannot",
+        "cannot",
+        "cannot",
+        "cannot",
+        "cannot",
+        "cannot",
+        "does not",
+        "do not",
+        "did not",
+        "is not",
+        "are not",
+        "was not",
+        "were not",
+        "has not",
+        "have not",
+        "had not",
+        "will not",
+        "would not",
+        "should not",
+        "must not",
+        "need not",
+        "cannot",
+        "cannot",
+        "cannot",
     ];
-    static FINDER: LazyLock<Option<AhoCorasick>> =
-        LazyLock::new(|| AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(FROM).ok());
+    static FINDER: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| {
+        AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(FROM).ok()
+    });
     if let Some(finder) = FINDER.as_ref()
         && finder.is_match(out.as_str())
     {
@@ -208,15 +295,29 @@ mod tests {
 
     #[test]
     fn one_cause_written_four_ways_reads_the_same() {
-        for line in ["RATE_LIMIT_EXCEEDED", "rateLimitExceeded", "RateLimitExceeded", "Rate-limit  exceeded"] {
+        for line in [
+            "RATE_LIMIT_EXCEEDED",
+            "rateLimitExceeded",
+            "RateLimitExceeded",
+            "Rate-limit  exceeded",
+        ] {
             assert_eq!(normal(line), "rate limit exceeded", "{line}");
         }
-        assert_eq!(normal("HTTPError java.net.NoRouteToHostException"), "http error java.net.no route to host exception");
+        assert_eq!(
+            normal("HTTPError java.net.NoRouteToHostException"),
+            "http error java.net.no route to host exception"
+        );
     }
 
     #[test]
     fn every_way_to_say_cannot_reads_the_same() {
-        for line in ["Can't open x", "Could not open x", "couldn\u{2019}t open x", "Unable to open x", "Failed to open x"] {
+        for line in [
+            "Can't open x",
+            "Could not open x",
+            "couldn\u{2019}t open x",
+            "Unable to open x",
+            "Failed to open x",
+        ] {
             assert_eq!(normal(line), "cannot open x", "{line}");
         }
     }

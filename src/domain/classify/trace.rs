@@ -20,14 +20,20 @@ pub(super) fn part(line: &str) -> Part {
     let text = line.trim_start();
     let indented = text.len() < line.len();
     // A service name in front, as container tools print it.
-    let text = text.split_once(" | ").filter(|(name, _)| name.len() <= 30 && !name.contains(": ")).map_or(text, |(_, rest)| rest.trim_start());
+    let text = text
+        .split_once(" | ")
+        .filter(|(name, _)| name.len() <= 30 && !name.contains(": "))
+        .map_or(text, |(_, rest)| rest.trim_start());
     if text.contains("Traceback (most recent call last)") {
         return Part::PythonHead;
     }
     if text.starts_with("thread '") && text.contains("panicked at") {
         return Part::RustHead;
     }
-    if text.starts_with("Caused by:") || text.starts_with("---> ") || text.starts_with("Suppressed:") {
+    if text.starts_with("Caused by:")
+        || text.starts_with("---> ")
+        || text.starts_with("Suppressed:")
+    {
         return Part::CausedBy;
     }
     if frame(text, indented) { Part::Frame } else { Part::None }
@@ -35,8 +41,18 @@ pub(super) fn part(line: &str) -> Part {
 
 fn frame(text: &str, indented: bool) -> bool {
     const STARTS: &[&str] = &[
-        "File \"", "goroutine ", "created by ", "--- End of ", "Stack trace:", "stack backtrace:", "note: run with", "note: Some details",
-        "During handling of the above exception", "The above exception was the direct cause", "[stacktrace]", "thrown in ",
+        "File \"",
+        "goroutine ",
+        "created by ",
+        "--- End of ",
+        "Stack trace:",
+        "stack backtrace:",
+        "note: run with",
+        "note: Some details",
+        "During handling of the above exception",
+        "The above exception was the direct cause",
+        "[stacktrace]",
+        "thrown in ",
     ];
     if STARTS.iter().any(|start| text.starts_with(start)) {
         return true;
@@ -47,10 +63,15 @@ fn frame(text: &str, indented: bool) -> bool {
     if let Some(rest) = text.strip_prefix("... ") {
         return rest.ends_with("more") || rest.contains("frames omitted");
     }
-    if text.strip_prefix('#').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit())) && (text.contains('(') || text.contains("{main}")) {
+    if text.strip_prefix('#').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+        && (text.contains('(') || text.contains("{main}"))
+    {
         return true;
     }
-    if indented && (text.starts_with("from ") && text.contains(":in ") || text.starts_with('/') && text.contains(" +0x")) {
+    if indented
+        && (text.starts_with("from ") && text.contains(":in ")
+            || text.starts_with('/') && text.contains(" +0x"))
+    {
         return true;
     }
     !text.is_empty() && text.bytes().all(|b| matches!(b, b'^' | b'~' | b' '))

@@ -8,7 +8,12 @@ fn causes(cases: &[(&str, Cause)]) {
     let wrong: Vec<String> = cases
         .iter()
         .filter(|(line, cause)| classify_one(&classifier, line).1 != Some(*cause))
-        .map(|(line, cause)| format!("{line}\n  expected {cause}, found {:?}", classify_one(&classifier, line).1.map(Cause::code)))
+        .map(|(line, cause)| {
+            format!(
+                "{line}\n  expected {cause}, found {:?}",
+                classify_one(&classifier, line).1.map(Cause::code)
+            )
+        })
         .collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
@@ -23,13 +28,25 @@ fn the_network_is_external() {
         ("dial tcp 10.1.2.3:5432: connect: connection refused", Cause::ExtNetRefused),
         ("Error: connect ECONNREFUSED 127.0.0.1:6379", Cause::ExtNetRefused),
         ("connect to host sftp.example port 22: No route to host", Cause::ExtNetUnreachable),
-        ("read tcp 10.0.0.1:44210->10.0.0.9:443: read: connection reset by peer", Cause::ExtNetReset),
+        (
+            "read tcp 10.0.0.1:44210->10.0.0.9:443: read: connection reset by peer",
+            Cause::ExtNetReset,
+        ),
         ("Error: socket hang up", Cause::ExtNetClosed),
         ("MySQL server has gone away", Cause::ExtNetClosed),
-        ("http.client.RemoteDisconnected: Remote end closed connection without response", Cause::ExtNetClosed),
-        ("context deadline exceeded (Client.Timeout exceeded while awaiting headers)", Cause::ExtNetTimeout),
+        (
+            "http.client.RemoteDisconnected: Remote end closed connection without response",
+            Cause::ExtNetClosed,
+        ),
+        (
+            "context deadline exceeded (Client.Timeout exceeded while awaiting headers)",
+            Cause::ExtNetTimeout,
+        ),
         ("java.net.SocketTimeoutException: Read timed out", Cause::ExtNetTimeout),
-        ("rpc error: code = DeadlineExceeded desc = context deadline exceeded", Cause::ExtNetTimeout),
+        (
+            "rpc error: code = DeadlineExceeded desc = context deadline exceeded",
+            Cause::ExtNetTimeout,
+        ),
         ("IncompleteRead(1200 bytes read, 800 more expected)", Cause::ExtNetTruncated),
     ]);
 }
@@ -37,34 +54,64 @@ fn the_network_is_external() {
 #[test]
 fn faults_and_limits_of_the_other_side_are_external() {
     causes(&[
-        ("requests.exceptions.HTTPError: 503 Server Error: Service Unavailable for url: https://api.example/v1", Cause::Ext5xx),
+        (
+            "requests.exceptions.HTTPError: 503 Server Error: Service Unavailable for url: https://api.example/v1",
+            Cause::Ext5xx,
+        ),
         ("upstream answered HTTP 502", Cause::Ext5xx),
         ("Request failed with status code 429", Cause::ExtRate),
         ("botocore.errorfactory.ThrottlingException: Rate exceeded", Cause::ExtRate),
         ("rpc error: code = ResourceExhausted desc = quota exceeded", Cause::ExtRate),
         ("x509: certificate has expired or is not yet valid", Cause::ExtTlsExpired),
-        ("ObjectOptimisticLockingFailureException: row was updated or deleted by another transaction", Cause::ExtConflict),
-        ("json.decoder.JSONDecodeError: Expecting value: line 1 column 1 (char 0)", Cause::ExtContract),
-        ("SyntaxError: Unexpected token '<', \"<!DOCTYPE \"... is not valid JSON", Cause::ExtContract),
+        (
+            "ObjectOptimisticLockingFailureException: row was updated or deleted by another transaction",
+            Cause::ExtConflict,
+        ),
+        (
+            "json.decoder.JSONDecodeError: Expecting value: line 1 column 1 (char 0)",
+            Cause::ExtContract,
+        ),
+        (
+            "SyntaxError: Unexpected token '<', \"<!DOCTYPE \"... is not valid JSON",
+            Cause::ExtContract,
+        ),
     ]);
 }
 
 #[test]
 fn credentials_permissions_and_addresses_are_configuration() {
     causes(&[
-        ("ERROR 1045 (28000): Access denied for user 'sales'@'10.0.0.5' (using password: YES)", Cause::CfgAuth),
+        (
+            "ERROR 1045 (28000): Access denied for user 'sales'@'10.0.0.5' (using password: YES)",
+            Cause::CfgAuth,
+        ),
         ("psql: error: FATAL: password authentication failed for user \"sales\"", Cause::CfgAuth),
-        ("{\"error\":\"invalid_grant\",\"error_description\":\"Token has been expired or revoked.\"}", Cause::CfgAuth),
-        ("smtplib.SMTPAuthenticationError: (535, b'5.7.8 Username and Password not accepted')", Cause::CfgAuth),
+        (
+            "{\"error\":\"invalid_grant\",\"error_description\":\"Token has been expired or revoked.\"}",
+            Cause::CfgAuth,
+        ),
+        (
+            "smtplib.SMTPAuthenticationError: (535, b'5.7.8 Username and Password not accepted')",
+            Cause::CfgAuth,
+        ),
         ("git@host.example: Permission denied (publickey).", Cause::CfgAuth),
-        ("An error occurred (AccessDenied) when calling the PutObject operation: Access Denied", Cause::CfgPerm),
+        (
+            "An error occurred (AccessDenied) when calling the PutObject operation: Access Denied",
+            Cause::CfgPerm,
+        ),
         ("403 Client Error: Forbidden for url: https://api.example/v1/users", Cause::CfgPerm),
         ("open /srv/export/sales.csv: permission denied", Cause::CfgPerm),
         ("cat: sales.csv: No such file or directory", Cause::CfgLocal),
         ("bash: jq: command not found", Cause::CfgLocal),
         ("ValueError: SHOP_TOKEN environment variable is not set", Cause::CfgLocal),
-        ("requests.exceptions.SSLError: certificate verify failed: self-signed certificate in certificate chain", Cause::CfgTls),
-        ("curl: (60) SSL: no alternative certificate subject name matches target host name 'x'", Cause::CfgTls),
+        (
+            "requests.exceptions.SSLError: certificate verify failed: self-signed certificate in certificate chain",
+            Cause::CfgTls,
+        ),
+        (
+            "curl: (60) SSL: no alternative certificate subject name matches target host name 'x'",
+            Cause::CfgTls,
+        ),
         ("curl: (56) Received HTTP code 407 from proxy after CONNECT", Cause::CfgProxy),
         ("The specified bucket does not exist: NoSuchBucket", Cause::CfgEndpoint),
         ("405 Method Not Allowed", Cause::CfgEndpoint),
@@ -78,9 +125,15 @@ fn credentials_permissions_and_addresses_are_configuration() {
 fn records_and_their_values_are_mapping() {
     causes(&[
         ("No such customer: 'cus_9X'", Cause::MapRef),
-        ("insert or update on table \"lines\" violates foreign key constraint \"lines_order_fk\"", Cause::MapRef),
+        (
+            "insert or update on table \"lines\" violates foreign key constraint \"lines_order_fk\"",
+            Cause::MapRef,
+        ),
         ("ActiveRecord::RecordNotFound: Couldn't find Order with 'id'=77", Cause::MapRef),
-        ("550 5.1.1 <nobody@shop.example>: Recipient address rejected: User unknown", Cause::MapRef),
+        (
+            "550 5.1.1 <nobody@shop.example>: Recipient address rejected: User unknown",
+            Cause::MapRef,
+        ),
         ("duplicate key value violates unique constraint \"orders_pkey\"", Cause::MapField),
         ("(1406, \"Data too long for column 'title' at row 1\")", Cause::MapField),
         ("REQUIRED_FIELD_MISSING: Required fields are missing: [LastName]", Cause::MapField),
@@ -88,7 +141,10 @@ fn records_and_their_values_are_mapping() {
         ("KeyError: 'price'", Cause::MapField),
         ("ERROR no mapping for category 'Z9'", Cause::MapMissing),
         ("ValueError: time data '31/02/2031' does not match format '%Y-%m-%d'", Cause::MapMissing),
-        ("UnicodeDecodeError: 'utf-8' codec can't decode byte 0xe9 in position 3: invalid continuation byte", Cause::MapMissing),
+        (
+            "UnicodeDecodeError: 'utf-8' codec can't decode byte 0xe9 in position 3: invalid continuation byte",
+            Cause::MapMissing,
+        ),
         ("java.lang.NumberFormatException: For input string: \"12,5\"", Cause::MapMissing),
     ]);
 }
@@ -96,12 +152,18 @@ fn records_and_their_values_are_mapping() {
 #[test]
 fn our_own_software_and_machine_are_technical() {
     causes(&[
-        ("java.lang.NullPointerException: Cannot invoke \"String.length()\" because \"s\" is null", Cause::TecProgram),
+        (
+            "java.lang.NullPointerException: Cannot invoke \"String.length()\" because \"s\" is null",
+            Cause::TecProgram,
+        ),
         ("TypeError: Cannot read properties of undefined (reading 'id')", Cause::TecProgram),
         ("AttributeError: 'NoneType' object has no attribute 'strip'", Cause::TecProgram),
         ("panic: runtime error: index out of range [3] with length 3", Cause::TecProgram),
         ("PHP Fatal error:  Uncaught Error: Call to undefined function sale()", Cause::TecProgram),
-        ("System.NullReferenceException: Object reference not set to an instance of an object.", Cause::TecProgram),
+        (
+            "System.NullReferenceException: Object reference not set to an instance of an object.",
+            Cause::TecProgram,
+        ),
         ("ModuleNotFoundError: No module named 'sales'", Cause::TecDependency),
         ("Error: Cannot find module '/srv/sales.js'", Cause::TecDependency),
         ("Segmentation fault (core dumped)", Cause::TecCrash),
@@ -154,8 +216,14 @@ fn lines_that_call_for_no_action_have_no_class() {
 fn a_line_that_wraps_a_cause_gets_the_innermost_one() {
     causes(&[
         ("ERROR Authentication failed: connect ETIMEDOUT 10.0.0.1:443", Cause::ExtNetTimeout),
-        ("Sync failed: HTTPError: 401 Client Error: Unauthorized for url: https://api.example/v1", Cause::CfgAuth),
-        ("ERROR connection error: duplicate key value violates unique constraint \"a\"", Cause::MapField),
+        (
+            "Sync failed: HTTPError: 401 Client Error: Unauthorized for url: https://api.example/v1",
+            Cause::CfgAuth,
+        ),
+        (
+            "ERROR connection error: duplicate key value violates unique constraint \"a\"",
+            Cause::MapField,
+        ),
         ("gave up after 5 attempts: Error code: 429", Cause::ExtRate),
     ]);
 }
@@ -163,7 +231,10 @@ fn a_line_that_wraps_a_cause_gets_the_innermost_one() {
 #[test]
 fn a_missing_record_and_a_missing_page_are_told_apart_by_the_address() {
     causes(&[
-        ("404 Client Error: Not Found for url: https://api.example/v2/orders/884213", Cause::MapRef),
+        (
+            "404 Client Error: Not Found for url: https://api.example/v2/orders/884213",
+            Cause::MapRef,
+        ),
         ("404 Client Error: Not Found for url: https://api.example/v2/orderz", Cause::CfgEndpoint),
     ]);
 }

@@ -10,7 +10,12 @@ fn one(source: Source, line: &str) -> Judgement {
 /// S3-8, S3-6.
 #[test]
 fn a_class_prefix_marks_an_error_and_stands_in_front_of_its_text() {
-    for line in ["ERROR Mapping: no entry for FNAC-77", "[mapping] no entry for FNAC-77", "Mapping: no entry for FNAC-77", "2031-01-05 10:00:00 [ERROR] mapping: no entry for FNAC-77"] {
+    for line in [
+        "ERROR Mapping: no entry for FNAC-77",
+        "[mapping] no entry for FNAC-77",
+        "Mapping: no entry for FNAC-77",
+        "2031-01-05 10:00:00 [ERROR] mapping: no entry for FNAC-77",
+    ] {
         let judged = one(Source::Stderr, line);
         assert_eq!(judged.level, Level::Error, "{line}");
         assert_eq!(judged.class, Some(Class::Mapping), "{line}");
@@ -21,12 +26,23 @@ fn a_class_prefix_marks_an_error_and_stands_in_front_of_its_text() {
 
 #[test]
 fn a_class_prefix_on_stdout_without_an_error_level_is_information() {
-    for line in ["Mapping: 120 entries read", "[external] calling the shop", "Configuration: cannot be overridden here"] {
+    for line in [
+        "Mapping: 120 entries read",
+        "[external] calling the shop",
+        "Configuration: cannot be overridden here",
+    ] {
         let judged = one(Source::Stdout, line);
-        assert_eq!((judged.level, judged.class, judged.marked), (Level::Info, None, false), "{line}");
+        assert_eq!(
+            (judged.level, judged.class, judged.marked),
+            (Level::Info, None, false),
+            "{line}"
+        );
     }
     let judged = one(Source::Stdout, "ERROR Mapping: no entry");
-    assert_eq!((judged.level, judged.class, judged.marked), (Level::Error, Some(Class::Mapping), true));
+    assert_eq!(
+        (judged.level, judged.class, judged.marked),
+        (Level::Error, Some(Class::Mapping), true)
+    );
 }
 
 /// S3-8.
@@ -49,14 +65,20 @@ fn a_mark_wins_over_what_the_text_says() {
 fn a_json_line_marks_by_its_class_and_keeps_its_fields() {
     let line = r#"{"level":"error","class":"mapping","cause":"MAP-FIELD","msg":"price is empty","record":"FNAC-77"}"#;
     let judged = one(Source::Stdout, line);
-    assert_eq!((judged.level, judged.class, judged.cause, judged.marked), (Level::Error, Some(Class::Mapping), Some(Cause::MapField), true));
+    assert_eq!(
+        (judged.level, judged.class, judged.cause, judged.marked),
+        (Level::Error, Some(Class::Mapping), Some(Cause::MapField), true)
+    );
     assert_eq!(judged.text.as_deref(), Some("price is empty"));
     assert_eq!(judged.fields.unwrap()["record"], "FNAC-77");
 }
 
 #[test]
 fn a_json_line_without_a_class_is_judged_by_rule_and_does_not_mark() {
-    let judged = one(Source::Stdout, r#"{"level":"error","msg":"upload failed","error":"connect ECONNREFUSED 10.0.0.1:443"}"#);
+    let judged = one(
+        Source::Stdout,
+        r#"{"level":"error","msg":"upload failed","error":"connect ECONNREFUSED 10.0.0.1:443"}"#,
+    );
     assert_eq!((judged.cause, judged.marked), (Some(Cause::ExtNetRefused), false));
     let judged = one(Source::Stdout, r#"{"id":7,"name":"Invalid","price":3}"#);
     assert_eq!((judged.class, judged.fields), (None, None));
@@ -74,10 +96,17 @@ fn own(when: Match, class: Class, cause: Cause) -> Classifier {
 
 #[test]
 fn the_interfaces_own_rules_come_before_the_table_and_after_marks() {
-    let rules = Arc::new(own(Match::Contains("stock below zero".to_owned()), Class::Mapping, Cause::MapField));
+    let rules = Arc::new(own(
+        Match::Contains("stock below zero".to_owned()),
+        Class::Mapping,
+        Cause::MapField,
+    ));
     let mut session = Session::new(rules);
     let judged = session.judge(1, Source::Stdout, "row 3: Stock Below Zero");
-    assert_eq!((judged.level, judged.cause, judged.marked), (Level::Error, Some(Cause::MapField), false));
+    assert_eq!(
+        (judged.level, judged.cause, judged.marked),
+        (Level::Error, Some(Cause::MapField), false)
+    );
     let judged = session.judge(2, Source::Stderr, "ERROR External: stock below zero");
     assert_eq!(judged.class, Some(Class::External));
     assert_eq!(session.judge(3, Source::Stdout, "row 4: fine").class, None);
@@ -85,7 +114,8 @@ fn the_interfaces_own_rules_come_before_the_table_and_after_marks() {
 
 #[test]
 fn own_rules_compare_in_three_ways() {
-    let equals = own(Match::Equals("done, but".to_owned()), Class::Technical, Cause::TecUnclassified);
+    let equals =
+        own(Match::Equals("done, but".to_owned()), Class::Technical, Cause::TecUnclassified);
     assert_eq!(classify_one(&equals, "  DONE, but ").0, Some(Class::Technical));
     assert_eq!(classify_one(&equals, "done, but late").0, None);
     let matches = own(Match::Matches(r"^E\d{3} ".to_owned()), Class::External, Cause::ExtOther);
@@ -95,8 +125,16 @@ fn own_rules_compare_in_three_ways() {
 
 #[test]
 fn a_pattern_that_is_no_expression_is_named_by_its_place() {
-    let good = Rule { when: Match::Contains("(".to_owned()), class: Class::Mapping, cause: Cause::MapOther };
-    let bad = Rule { when: Match::Matches("(".to_owned()), class: Class::Mapping, cause: Cause::MapOther };
+    let good = Rule {
+        when: Match::Contains("(".to_owned()),
+        class: Class::Mapping,
+        cause: Cause::MapOther,
+    };
+    let bad = Rule {
+        when: Match::Matches("(".to_owned()),
+        class: Class::Mapping,
+        cause: Cause::MapOther,
+    };
     let error = Classifier::new(&[good, bad]).unwrap_err();
     assert_eq!(error.index, 1);
     assert!(error.to_string().contains("rule 2"), "{error}");

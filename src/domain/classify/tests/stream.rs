@@ -7,7 +7,12 @@ use super::*;
 /// S3-10.
 #[test]
 fn a_cascade_points_to_the_earlier_line_that_caused_it() {
-    let judged = judge_all(&["start", "curl: (7) Failed to connect: Connection refused", "make: *** [sync] Error 7", "ERROR job failed"]);
+    let judged = judge_all(&[
+        "start",
+        "curl: (7) Failed to connect: Connection refused",
+        "make: *** [sync] Error 7",
+        "ERROR job failed",
+    ]);
     assert_eq!(judged[1].class, Some(Class::External));
     for line in &judged[2..] {
         assert_eq!((line.class, line.cascade_of), (Some(Class::Cascade), Some(2)));
@@ -28,7 +33,14 @@ fn a_cascade_never_points_into_an_earlier_attempt() {
 /// S3-10.
 #[test]
 fn a_link_is_never_dangling_whatever_comes() {
-    let lines = ["exit status 1", "x: Permission denied", "ERROR sync failed", "WARN 401 Unauthorized", "aborting due to previous error", "Caused by: x: timed out"];
+    let lines = [
+        "exit status 1",
+        "x: Permission denied",
+        "ERROR sync failed",
+        "WARN 401 Unauthorized",
+        "aborting due to previous error",
+        "Caused by: x: timed out",
+    ];
     let mut session = session();
     for number in 1..200_u64 {
         let line = lines[usize::try_from(number * 7 % 6).unwrap()];
@@ -50,25 +62,89 @@ fn an_error_told_again_by_an_outer_layer_is_a_cascade() {
 
 #[test]
 fn the_same_error_of_two_records_is_told_twice() {
-    let judged = judge_all(&["ERROR Failed to fetch order 12: Read timed out after 30 s", "ERROR Failed to fetch order 13: Read timed out after 30 s"]);
+    let judged = judge_all(&[
+        "ERROR Failed to fetch order 12: Read timed out after 30 s",
+        "ERROR Failed to fetch order 13: Read timed out after 30 s",
+    ]);
     assert!(judged.iter().all(|line| line.class == Some(Class::External)));
 }
 
 #[test]
 fn the_run_is_named_by_its_first_error_that_is_no_cascade() {
-    let lines = ["start", "WARN slow answer", "ERROR 401 Unauthorized", "ERROR 503 Service Unavailable", "exit status 1"];
+    let lines = [
+        "start",
+        "WARN slow answer",
+        "ERROR 401 Unauthorized",
+        "ERROR 503 Service Unavailable",
+        "exit status 1",
+    ];
     assert_eq!(analyse(&builtin(), &lines), Some((2, Class::Configuration)));
     assert_eq!(analyse(&builtin(), &["start", "all well"]), None);
 }
 
 #[test]
 fn without_errors_the_first_warning_that_asks_for_action_names_the_run() {
-    assert_eq!(analyse(&builtin(), &["start", "WARN webhook with invalid signature refused"]), Some((1, Class::Configuration)));
+    assert_eq!(
+        analyse(&builtin(), &["start", "WARN webhook with invalid signature refused"]),
+        Some((1, Class::Configuration))
+    );
 }
 
 /// Pieces from which lines are made: what errors consist of, and what ordinary output consists of.
 const PIECES: &[&str] = &[
-    "ERROR", "warn", " ", ": ", "Mapping", "[mapping]", "[", "]", "{", "}", "\"level\"", ":50", "exit", " code ", "1", "refused", "Connection", "time", "d out", "not", " found", "is ", "403", "HTTP ", "(", ")", "orders", "2031-01-05 10:00:00", "INFO", "E0105 10:00:00", "<3>", "permission", " denied", "no such", "_", "-", "failed", "Traceback (most recent call last):", "\u{e9}", "\u{5931}\u{8d25}", "invalid ", "null", "=", "already exists", "table x ", "does", "n't exist", "cannot ", "Segmentation fault", "killed", "\t", "at x(y)", "#0 ",
+    "ERROR",
+    "warn",
+    " ",
+    ": ",
+    "Mapping",
+    "[mapping]",
+    "[",
+    "]",
+    "{",
+    "}",
+    "\"level\"",
+    ":50",
+    "exit",
+    " code ",
+    "1",
+    "refused",
+    "Connection",
+    "time",
+    "d out",
+    "not",
+    " found",
+    "is ",
+    "403",
+    "HTTP ",
+    "(",
+    ")",
+    "orders",
+    "2031-01-05 10:00:00",
+    "INFO",
+    "E0105 10:00:00",
+    "<3>",
+    "permission",
+    " denied",
+    "no such",
+    "_",
+    "-",
+    "failed",
+    "Traceback (most recent call last):",
+    "\u{e9}",
+    "\u{5931}\u{8d25}",
+    "invalid ",
+    "null",
+    "=",
+    "already exists",
+    "table x ",
+    "does",
+    "n't exist",
+    "cannot ",
+    "Segmentation fault",
+    "killed",
+    "\t",
+    "at x(y)",
+    "#0 ",
 ];
 
 proptest! {

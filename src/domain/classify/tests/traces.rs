@@ -5,7 +5,9 @@ use super::*;
 /// The numbers and causes of the error lines.
 fn errors(lines: &[&str]) -> Vec<(usize, Cause)> {
     let judged = judge_all(lines);
-    let error = |(at, line): (usize, &Judgement)| line.cause.filter(|_| line.level == Level::Error).map(|cause| (at + 1, cause));
+    let error = |(at, line): (usize, &Judgement)| {
+        line.cause.filter(|_| line.level == Level::Error).map(|cause| (at + 1, cause))
+    };
     judged.iter().enumerate().filter_map(error).collect()
 }
 
@@ -60,21 +62,60 @@ fn java_names_the_innermost_cause_last() {
 
 #[test]
 fn go_and_rust_panics_are_one_error() {
-    let go = ["panic: runtime error: invalid memory address or nil pointer dereference", "", "goroutine 1 [running]:", "main.main()", "\t/srv/x.go:12 +0x1d", "exit status 2"];
+    let go = [
+        "panic: runtime error: invalid memory address or nil pointer dereference",
+        "",
+        "goroutine 1 [running]:",
+        "main.main()",
+        "\t/srv/x.go:12 +0x1d",
+        "exit status 2",
+    ];
     let found = errors(&go);
     assert_eq!(found[0], (1, Cause::TecProgram));
     assert!(found[1..].iter().all(|(_, cause)| cause.class() == Class::Cascade), "{found:?}");
-    let rust = ["thread 'main' panicked at src/main.rs:2:5:", "called `Result::unwrap()` on an `Err` value: Os { code: 111, kind: ConnectionRefused, message: \"Connection refused\" }", "note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace"];
+    let rust = [
+        "thread 'main' panicked at src/main.rs:2:5:",
+        "called `Result::unwrap()` on an `Err` value: Os { code: 111, kind: ConnectionRefused, message: \"Connection refused\" }",
+        "note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace",
+    ];
     assert_eq!(errors(&rust), [(2, Cause::ExtNetRefused)]);
 }
 
 #[test]
 fn node_php_ruby_and_dotnet_frames_are_detail() {
     for (lines, cause) in [
-        (["TypeError: total is not a function", "    at run (/srv/x.js:3:1)", "    at process.processTicksAndRejections (node:internal/process/task_queues:95:5)"], Cause::TecProgram),
-        (["PHP Fatal error:  Uncaught PDOException: SQLSTATE[HY000] [2002] Connection refused in /srv/x.php:3", "Stack trace:", "#0 /srv/x.php(3): PDO->__construct()"], Cause::ExtNetRefused),
-        (["/srv/x.rb:3:in `run': undefined method `sum' for nil:NilClass (NoMethodError)", "\tfrom /srv/x.rb:9:in `<main>'", "\tfrom /srv/y.rb:1:in `require'"], Cause::TecProgram),
-        (["Unhandled exception. System.IO.FileNotFoundException: Could not find file '/srv/x.csv'.", "   at System.IO.File.Open(String path)", "   at Sales.Run() in /srv/Sales.cs:line 3"], Cause::CfgLocal),
+        (
+            [
+                "TypeError: total is not a function",
+                "    at run (/srv/x.js:3:1)",
+                "    at process.processTicksAndRejections (node:internal/process/task_queues:95:5)",
+            ],
+            Cause::TecProgram,
+        ),
+        (
+            [
+                "PHP Fatal error:  Uncaught PDOException: SQLSTATE[HY000] [2002] Connection refused in /srv/x.php:3",
+                "Stack trace:",
+                "#0 /srv/x.php(3): PDO->__construct()",
+            ],
+            Cause::ExtNetRefused,
+        ),
+        (
+            [
+                "/srv/x.rb:3:in `run': undefined method `sum' for nil:NilClass (NoMethodError)",
+                "\tfrom /srv/x.rb:9:in `<main>'",
+                "\tfrom /srv/y.rb:1:in `require'",
+            ],
+            Cause::TecProgram,
+        ),
+        (
+            [
+                "Unhandled exception. System.IO.FileNotFoundException: Could not find file '/srv/x.csv'.",
+                "   at System.IO.File.Open(String path)",
+                "   at Sales.Run() in /srv/Sales.cs:line 3",
+            ],
+            Cause::CfgLocal,
+        ),
     ] {
         assert_eq!(errors(&lines), [(1, cause)], "{lines:?}");
     }
