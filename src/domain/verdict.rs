@@ -110,14 +110,14 @@ pub fn judge(end: &End, took: Duration, ok_exit: &[i32], said: &Said) -> Verdict
             let first = said.first_error.as_ref();
             let closing = Closing {
                 level: Level::Error,
-                class: Some(first.map_or(cause.class(), |_| Class::Cascade)),
+                class: Some(first.map_or_else(|| cause.class(), |_| Class::Cascade)),
                 cause: Some(first.map_or(cause, |_| consequence)),
                 cascade_of: first.map(|error| error.line),
                 text: format!("ko: {text}"),
             };
             Verdict {
                 outcome: Outcome::Ko,
-                class: Some(first.map_or(cause.class(), |error| error.class)),
+                class: Some(first.map_or_else(|| cause.class(), |error| error.class)),
                 cause: Some(first.map_or(cause, |error| error.cause)),
                 retryable,
                 closing,
@@ -263,121 +263,72 @@ mod tests {
         End::Unanswered { fault: CallFault { cause: Cause::ExtNetReset, retryable: true } }
     }
 
-    #[test]
-    fn each_end_has_its_outcome_class_cause_and_last_line() {
-        use Outcome::{Cancelled, Ko, Ok};
-        let not_started =
-            End::NotStarted { cause: Cause::CfgLocal, why: "program `x` is missing".to_owned() };
-        let timed_out = End::TimedOut { limit: Duration::from_secs(2700) };
-        let map = Some((7, Cause::MapField));
-        let table: [(End, Option<(u64, Cause)>, bool, Outcome, Option<Cause>, &str); 14] = [
-            (End::Exited { status: 0 }, None, false, Ok, None, "ok: exit status 0 after 1.5 s"),
-            (
-                End::Exited { status: 0 },
-                map,
-                false,
-                Ok,
-                None,
-                "ok: exit status 0 after 1.5 s; the first error is line 7",
-            ),
-            (
-                End::Exited { status: 0 },
-                map,
-                true,
-                Ko,
-                Some(Cause::MapField),
-                "ko: exit status 0 after 1.5 s; the program marked an error, see line 7",
-            ),
-            (
-                End::Exited { status: 0 },
-                None,
-                true,
-                Ko,
-                Some(Cause::TecUnclassified),
-                "ko: exit status 0 after 1.5 s; the program marked consequences of an error that it did not name",
-            ),
-            (End::Exited { status: 4 }, None, false, Ok, None, "ok: exit status 4 after 1.5 s"),
-            (
-                End::Exited { status: 3 },
-                None,
-                false,
-                Ko,
-                Some(Cause::TecExit),
-                "ko: exit status 3 after 1.5 s, accepted is 0, 4",
-            ),
-            (
-                End::Exited { status: 3 },
-                map,
-                false,
-                Ko,
-                Some(Cause::MapField),
-                "ko: exit status 3 after 1.5 s, accepted is 0, 4; the first error is line 7",
-            ),
-            (
-                End::Signalled { signal: 11 },
-                None,
-                false,
-                Ko,
-                Some(Cause::TecSignal),
-                "ko: ended by signal 11 (SIGSEGV) after 1.5 s",
-            ),
-            (
-                End::OutOfMemory,
-                None,
-                false,
-                Ko,
-                Some(Cause::TecOom),
-                "ko: ended by the kernel after 1.5 s: the memory ran out",
-            ),
-            (
-                timed_out,
-                None,
-                false,
-                Ko,
-                Some(Cause::TecTimeout),
-                "ko: timed out after 45 min 0 s, ended by Daybook",
-            ),
-            (
-                End::Cancelled,
-                map,
-                true,
-                Cancelled,
-                None,
-                "cancelled: ended by Daybook on request after 1.5 s",
-            ),
-            (
-                End::Interrupted,
-                None,
-                false,
-                Ko,
-                Some(Cause::TecInterrupted),
-                "ko: interrupted: the daemon or the machine stopped while it ran",
-            ),
-            (
-                not_started,
-                None,
-                false,
-                Ko,
-                Some(Cause::CfgLocal),
-                "ko: not started: program `x` is missing",
-            ),
-            (
-                unanswered(),
-                None,
-                false,
-                Ko,
-                Some(Cause::ExtNetReset),
-                "ko: no complete answer after 1.5 s",
-            ),
-        ];
-        for (end, error, marked, outcome, cause, text) in table {
-            let said = said(error, marked);
-            let verdict = judge(&end, Duration::from_millis(1567), &[0, 4], &said);
+    /// An end after 1.567 s with statuses 0 and 4 accepted: `(line, cause)` of its first error, whether one was marked,
+    /// and what is expected.
+    struct Case(End, Option<(u64, Cause)>, bool, Outcome, Option<Cause>, &'static str);
+
+    impl Case {
+        fn check(self) {
+            let Self(end, error, marked, outcome, cause, text) = self;
+            let took = Duration::from_millis(1567);
+            let verdict = judge(&end, took, &[0, 4], &said(error, marked));
             assert_eq!(verdict.outcome, outcome, "{end:?}");
             assert_eq!(verdict.cause, cause, "{end:?}");
             assert_eq!(verdict.class, cause.map(Cause::class), "{end:?}");
             assert_eq!(verdict.closing.text, text);
         }
+    }
+
+    const MAP: Option<(u64, Cause)> = Some((7, Cause::MapField));
+
+    #[test]
+    fn an_exit_status_and_the_marked_lines_decide() {
+        use Outcome::{Ko, Ok};
+        const BAD: End = End::Exited { status: 3 };
+        const GOOD: End = End::Exited { status: 0 };
+        const FOUR: End = End::Exited { status: 4 };
+        let texts = [
+            "ok: exit status 0 after 1.5 s",
+            "ok: exit status 0 after 1.5 s; the first error is line 7",
+            "ko: exit status 0 after 1.5 s; the program marked an error, see line 7",
+            "ko: exit status 0 after 1.5 s; the program marked consequences of an error that it did not name",
+            "ok: exit status 4 after 1.5 s",
+            "ko: exit status 3 after 1.5 s, accepted is 0, 4",
+            "ko: exit status 3 after 1.5 s, accepted is 0, 4; the first error is line 7",
+        ];
+        Case(GOOD, None, false, Ok, None, texts[0]).check();
+        Case(GOOD, MAP, false, Ok, None, texts[1]).check();
+        Case(GOOD, MAP, true, Ko, Some(Cause::MapField), texts[2]).check();
+        Case(GOOD, None, true, Ko, Some(Cause::TecUnclassified), texts[3]).check();
+        Case(FOUR, None, false, Ok, None, texts[4]).check();
+        Case(BAD, None, false, Ko, Some(Cause::TecExit), texts[5]).check();
+        Case(BAD, MAP, false, Ko, Some(Cause::MapField), texts[6]).check();
+    }
+
+    #[test]
+    fn every_other_end_has_its_cause_and_its_words() {
+        use Outcome::{Cancelled, Ko};
+        let missing =
+            End::NotStarted { cause: Cause::CfgLocal, why: "program `x` is missing".to_owned() };
+        let timed_out = End::TimedOut { limit: Duration::from_secs(2700) };
+        let crashed = End::Signalled { signal: 11 };
+        let ko = |end, cause, text| Case(end, None, false, Ko, Some(cause), text).check();
+        ko(missing, Cause::CfgLocal, "ko: not started: program `x` is missing");
+        ko(timed_out, Cause::TecTimeout, "ko: timed out after 45 min 0 s, ended by Daybook");
+        ko(crashed, Cause::TecSignal, "ko: ended by signal 11 (SIGSEGV) after 1.5 s");
+        ko(
+            End::OutOfMemory,
+            Cause::TecOom,
+            "ko: ended by the kernel after 1.5 s: the memory ran out",
+        );
+        ko(
+            End::Interrupted,
+            Cause::TecInterrupted,
+            "ko: interrupted: the daemon or the machine stopped while it ran",
+        );
+        ko(unanswered(), Cause::ExtNetReset, "ko: no complete answer after 1.5 s");
+        let words = "cancelled: ended by Daybook on request after 1.5 s";
+        Case(End::Cancelled, MAP, true, Cancelled, None, words).check();
     }
 
     #[test]

@@ -14,10 +14,11 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, header};
 
 use super::access::{Caller, Peer, Proof};
-use super::parts::{App, MetricsAccess};
+use super::parts::App;
 use super::problem::{Code, Problem};
 use super::routes::{self, Access, Pace};
 use super::{auth, session};
+use crate::config::MetricsAccess;
 use crate::domain::access::Role;
 use crate::domain::event::Actor;
 
@@ -101,7 +102,7 @@ fn finish_headers(headers: &mut HeaderMap, id: &str) {
         (header::CACHE_CONTROL, "no-store"),
         (header::CONTENT_SECURITY_POLICY, "default-src 'self'; frame-ancestors 'none'"),
     ] {
-        headers.entry(name).or_insert(HeaderValue::from_static(value));
+        headers.entry(name).or_insert_with(|| HeaderValue::from_static(value));
     }
 }
 
@@ -174,11 +175,9 @@ fn peer(request: &Request) -> Option<Peer> {
 
 fn metrics_role(app: &App, request: &Request) -> Option<Role> {
     let open = match app.settings.metrics {
-        MetricsAccess::Everybody => true,
-        MetricsAccess::Nobody => false,
-        MetricsAccess::Loopback => {
-            peer(request).is_some_and(|peer| peer.is_here(request.headers()))
-        }
+        MetricsAccess::Open => true,
+        MetricsAccess::Token => false,
+        MetricsAccess::Auto => peer(request).is_some_and(|peer| peer.is_here(request.headers())),
     };
     (!open).then_some(Role::Viewer)
 }

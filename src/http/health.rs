@@ -10,7 +10,6 @@ use utoipa::ToSchema;
 use super::parts::App;
 use super::problem::Problem;
 use super::reads::blocking;
-use crate::ids::Position;
 use crate::telemetry::metrics::CONTENT_TYPE;
 use crate::telemetry::state::{ScheduleTimes, StateFigures};
 
@@ -102,8 +101,6 @@ pub async fn metrics(State(app): State<App>) -> Result<Response, Problem> {
 
 fn figures(app: &App) -> StateFigures {
     let status = app.engine.status();
-    let Position(newest) = *app.log.durable().borrow();
-    let Position(shown) = app.projections.status().position;
     let info = (app.store.info)().unwrap_or_default();
     let (interfaces, schedules) = app.engine.board().read(|state| {
         let interfaces = state.interfaces.iter().map(|(id, row)| (id.clone(), row.red)).collect();
@@ -119,7 +116,7 @@ fn figures(app: &App) -> StateFigures {
         config_ok: status.files.problems.is_empty(),
         running: status.running,
         queued: status.queued,
-        projection_lag: newest.saturating_sub(shown),
+        projection_lag: app.projections.status().lag_events,
         store_bytes: info.journal_bytes + info.lines_bytes + info.index_bytes,
         interfaces,
         schedules,

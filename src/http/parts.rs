@@ -12,7 +12,7 @@ use super::auth::Failures;
 use super::idempotency::Answers;
 use super::session::Sessions;
 use crate::clock::Clock;
-use crate::config::{Checks, Environment};
+use crate::config::{Loaded, MetricsAccess};
 use crate::engine::handle::Handle;
 use crate::ids::Position;
 use crate::jobs::probe::Probe;
@@ -41,10 +41,8 @@ pub struct Parts {
     pub probe: Probe,
     /// What the settings say.
     pub settings: Settings,
-    /// The process's variables, for `check`.
-    pub environment: Environment,
-    /// The judges of values in the files, for `check`.
-    pub checks: Checks,
+    /// Reads the schedules' files, for `check`; wired by `app.rs`. Blocks.
+    pub files: Box<dyn Fn() -> Loaded + Send + Sync>,
     /// What is kept between requests.
     pub memory: Memory,
     /// Cancelled when the daemon stops: endless answers end.
@@ -79,12 +77,10 @@ impl Memory {
 }
 
 /// What the settings say about the API.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     /// The data folder.
     pub data: PathBuf,
-    /// The folder with the schedules' files.
-    pub schedules: PathBuf,
     /// How people reach the console, such as `http://127.0.0.1:7474`; none without a TCP listener.
     pub base_url: Option<String>,
     /// Who may read the metrics without a token.
@@ -93,18 +89,6 @@ pub struct Settings {
     pub version: String,
     /// The revision that it was built from.
     pub revision: String,
-}
-
-/// Who may read the metrics without a token (contract, section 6).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum MetricsAccess {
-    /// Whoever is on this machine.
-    #[default]
-    Loopback,
-    /// Everybody.
-    Everybody,
-    /// Nobody.
-    Nobody,
 }
 
 /// The store's figures and check, wired by `app.rs` to the journal and the line store. Both may block.

@@ -4,6 +4,7 @@
 //! is answered 503. Queries block on files, so they run on the threads for that.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::FromRequestParts;
 use http::request::Parts;
@@ -16,14 +17,22 @@ use super::parts::App;
 use super::problem::{Code, Problem};
 use crate::domain::class::{Class, Level};
 use crate::domain::line::Line;
+use crate::domain::{definition, event};
 use crate::engine::board;
-use crate::ids::{ExecutionId, Position, ScheduleRef};
-use crate::projection::view::{Execution, Page, Slot};
-use crate::projection::{ExecutionFilter, ExpandRequest, QueryError, ResolveError, SlotRange};
+use crate::ids::{ExecutionId, InterfaceId, Position, ScheduleRef, StreamId};
+use crate::instant::Instant;
+use crate::projection::view::{Event, Execution, Page, Slot, Status};
+use crate::projection::{
+    EventFilter, ExecutionFilter, ExpandRequest, Order, QueryError, ResolveError, SlotRange,
+};
+use crate::store::ReadError;
 use crate::store::lines::{FollowState, LineQuery};
 
 /// The header with a command's position; a read that sends it back waits for that position.
 pub const POSITION_HEADER: &str = "x-daybook-position";
+
+/// Slots of one run that are computed for one page at most: a year of minutes is half a million.
+const EXPANDED_MAX: usize = 600_000;
 
 /// The lists, as new as the caller may expect.
 #[derive(Clone)]
@@ -105,33 +114,38 @@ impl Reads {
         let app = Arc::clone(&self.0);
         let Span { from, to, limit, cursor } = span;
         blocking(move || {
-            let expand = |asked: &ExpandRequest<'_>| instants(&app, asked);
-            let range = SlotRange { from, to };
-            app.projections.slots(&schedule, range, (limit, cursor.as_deref()), &expand)
+            let page = (limit, cursor.as_deref());
+            let expand = |request: &ExpandRequest<'_>| expand(&app, request);
+            app.projections.slots(&schedule, SlotRange { from, to }, page, &expand)
         })
         .await?
         .map_err(query_problem)
     }
-}
 
-/// The nominal instants inside a run that was too long to list them, when the definition in force then still is.
-fn instants(app: &App, asked: &ExpandRequest<'_>) -> Option<Vec<crate::instant::Instant>> {
-    let (definition, version) = app.engine.definition(&asked.schedule.interface)?;
-    if version != asked.definition_version {
-        return None;
+    /// Events that fit `filter`.
+    ///
+    /// # Errors
+    /// The cursor is none of ours, or the log or the lists cannot be read.
+    pub async fn events(
+        &self,
+        filter: EventFilter,
+        order: Order,
+        (limit, cursor): (usize, Option<String>),
+    ) -> Result<Page<Event>, Problem> {
+        let app = Arc::clone(&self.0);
+        blocking(move || app.projections.events(&filter, order, (limit, cursor.as_deref())))
+            .await?
+            .map_err(query_problem)
     }
-    let plan = board::plan(definition.schedules.get(&asked.schedule.schedule)?)?;
-    let before = crate::instant::Instant::from_millis(asked.first.millis() - 1);
-    Some(plan.slots_after(before).take_while(|slot| *slot <= asked.last).collect())
 }
 
 /// A part of a ledger: from `from` on, before `to`.
 #[derive(Clone, Debug)]
 pub struct Span {
     /// The first instant.
-    pub from: Option<crate::instant::Instant>,
+    pub from: Option<Instant>,
     /// The instant after the last.
-    pub to: Option<crate::instant::Instant>,
+    pub to: Option<Instant>,
     /// Rows at most.
     pub limit: usize,
     /// Where the former page ended.
@@ -160,9 +174,9 @@ pub async fn resolve(app: &App, text: &str) -> Result<ExecutionId, Problem> {
     let found = blocking(move || reads.0.projections.resolve(&name)).await?;
     found.map_err(|err| match err {
         ResolveError::NotFound { .. } => Problem::not_found(format_args!("execution `{text}`")),
-        ResolveError::Ambiguous { candidates: ids, .. } => {
-            let few: Vec<String> = ids.iter().take(5).map(ToString::to_string).collect();
-            let detail = format!("`{text}` fits {} executions: {}", ids.len(), few.join(", "));
+        ResolveError::Ambiguous { candidates, .. } => {
+            let few: Vec<String> = candidates.iter().take(5).map(ToString::to_string).collect();
+            let detail = format!("`{text}` fits several executions: {}", few.join(", "));
             Problem::new(Code::Ambiguous, detail)
         }
         ResolveError::Rebuilding(rebuilding) => Problem::rebuilding(rebuilding.percent),
@@ -177,8 +191,52 @@ fn query_problem(err: QueryError) -> Problem {
             Problem::invalid_field("?cursor", format!("`{given}` is not a cursor of this list"))
         }
         QueryError::Index { why } => Problem::internal("the lists cannot be read", &why),
-        QueryError::Log(err) => Problem::internal("the log cannot be read", &err.to_string()),
+        QueryError::Log(ReadError::Rebuilding { percent }) => Problem::rebuilding(percent),
+        QueryError::Log(err) => Problem::internal("the log cannot be read", &err),
     }
+}
+
+/// The slots of a run that was too long to be listed in its event, by the plan of that time.
+fn expand(app: &App, request: &ExpandRequest<'_>) -> Option<Vec<Instant>> {
+    let definition = definition_of(app, &request.schedule.interface, request.definition_version)?;
+    let plan = board::plan(definition.schedules.get(&request.schedule.schedule)?)?;
+    let before = request.first - Duration::from_millis(1);
+    let slots = std::iter::successors(plan.next_after(before), |at| plan.next_after(*at));
+    let slots: Vec<Instant> =
+        slots.take_while(|at| *at <= request.last).take(EXPANDED_MAX + 1).collect();
+    (slots.len() <= EXPANDED_MAX).then_some(slots)
+}
+
+/// An interface's definition of some version: the one in force, else from the log.
+fn definition_of(app: &App, id: &InterfaceId, version: u32) -> Option<Arc<definition::Interface>> {
+    if let Some((definition, current)) = app.engine.definition(id)
+        && current == version
+    {
+        return Some(definition);
+    }
+    let stream = StreamId::Interface(id.clone());
+    let mut after = 0;
+    loop {
+        let events = app.log.read_stream(&stream, after, 100).ok()?;
+        after = events.last()?.version;
+        for envelope in events {
+            if let event::Event::InterfaceDefined(defined) = envelope.event
+                && defined.definition_version == version
+            {
+                return serde_json::from_str(&defined.definition).map(Arc::new).ok();
+            }
+        }
+    }
+}
+
+/// One event, straight from the log.
+///
+/// # Errors
+/// There is none at that position, or the log cannot be read.
+pub async fn event(app: &App, position: Position) -> Result<Event, Problem> {
+    let app = Arc::clone(app);
+    let found = blocking(move || app.projections.event(position)).await?.map_err(query_problem)?;
+    found.ok_or_else(|| Problem::not_found(format_args!("an event at {position}")))
 }
 
 /// Runs `work` where blocking is allowed.
@@ -198,7 +256,7 @@ pub fn execution_filter(input: &mut Input) -> ExecutionFilter {
     ExecutionFilter {
         interface: input.parsed("interface"),
         schedule: input.parsed("schedule"),
-        status: input.json("status").unwrap_or_default(),
+        status: input.with("status", statuses).unwrap_or_default(),
         class: input.parsed("class"),
         trigger: input.json("trigger"),
         from: input.instant("from"),
@@ -210,6 +268,18 @@ pub fn execution_filter(input: &mut Input) -> ExecutionFilter {
     }
 }
 
+/// One status, or several with commas between them.
+fn statuses(text: &str) -> Result<Vec<Status>, String> {
+    let known = [Status::Queued, Status::Running, Status::Ok, Status::Ko, Status::Cancelled];
+    let one = |word: &str| {
+        let word = word.trim();
+        known.into_iter().find(|status| status.as_str() == word).ok_or_else(|| {
+            format!("`{word}` is not a status: queued, running, ok, ko or cancelled")
+        })
+    };
+    text.split(',').map(one).collect()
+}
+
 /// The filters of `GET /api/executions`, as the document shows them.
 #[derive(Debug, Deserialize, IntoParams, ToSchema)]
 #[into_params(parameter_in = Query)]
@@ -219,7 +289,7 @@ pub struct ExecutionQuery {
     interface: Option<String>,
     /// Of schedules with this bare id.
     schedule: Option<String>,
-    /// `queued`, `running`, `ok`, `ko` or `cancelled`.
+    /// `queued`, `running`, `ok`, `ko` or `cancelled`; several with commas between them.
     status: Option<String>,
     /// `external`, `configuration`, `mapping`, `technical` or `cascade`.
     class: Option<String>,

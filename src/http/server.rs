@@ -186,7 +186,7 @@ impl Server {
             loops.spawn(connections.accept_all(listener));
         }
         while loops.join_next().await.is_some() {}
-        // The loops have ended, and with them all other owners.
+        // The accept loops are over, so this is the last one.
         let Some(graceful) = Arc::into_inner(graceful) else { return };
         if tokio::time::timeout(grace, graceful.shutdown()).await.is_err() {
             tracing::warn!(grace_s = grace.as_secs(), "requests were still open and are cut off");

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -16,7 +16,7 @@ use super::parts::{App, Memory, Parts, Settings, StoreAccess, StoreInfo, StoreVe
 use super::server::{Bind, Server, SocketMode, TlsFiles};
 use super::{auth, router};
 use crate::clock::{Clock, VirtualClock};
-use crate::config::Environment;
+use crate::config::{Loaded, MetricsAccess};
 use crate::domain::access::Role;
 use crate::domain::class::{Class, Level, Source};
 use crate::domain::definition::{self, Timing};
@@ -30,7 +30,7 @@ use crate::ids::{ExecutionId, InterfaceId, Position, ScheduleRef, StreamId};
 use crate::instant::Instant;
 use crate::jobs::probe::Probe;
 use crate::projection::{Projections, view};
-use crate::store::lines::{LineStore, LinesOptions, NewLine};
+use crate::store::lines::{LineStore, LinesOptions, LogWriter, NewLine};
 use crate::store::memory::MemoryLog;
 use crate::store::{Append, EventLog, Expected, StreamAppend};
 use crate::telemetry::metrics::Metrics;
@@ -69,14 +69,15 @@ pub(super) struct Daemon {
     pub(super) socket: PathBuf,
     pub(super) tokens: BTreeMap<Role, String>,
     pub(super) served: tokio::task::JoinHandle<()>,
+    writers: Mutex<BTreeMap<ExecutionId, LogWriter>>,
 }
 
 impl Daemon {
     pub(super) async fn start() -> Self {
-        Self::with(Settings::default(), None).await
+        Self::with(MetricsAccess::Auto, None).await
     }
 
-    pub(super) async fn with(settings: Settings, tls: Option<TlsFiles>) -> Self {
+    pub(super) async fn with(metrics: MetricsAccess, tls: Option<TlsFiles>) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let board = Arc::new(Board::default());
         let tokens = fill(&board);
@@ -86,11 +87,21 @@ impl Daemon {
         tokio::spawn(engine_task(inbox, Arc::clone(&board), Arc::clone(&log), Arc::clone(&clock)));
         let (lines, _) = LineStore::open(&folder.path().join("lines"), LinesOptions::default())
             .expect("a line store");
-        let settings = Settings { data: folder.path().to_owned(), ..settings };
+        let settings = Settings {
+            data: folder.path().to_owned(),
+            base_url: None,
+            metrics,
+            version: "0.1.0".to_owned(),
+            revision: "test".to_owned(),
+        };
+        let projections =
+            Projections::open(&folder.path().join("index"), Arc::clone(&log)).expect("projections");
+        let stop = CancellationToken::new();
+        let (following, until) = (projections.clone(), stop.clone());
+        tokio::spawn(async move { following.follow(until).await });
         let app = Arc::new(Parts {
             engine,
-            projections: Projections::open(&folder.path().join("index"), Arc::clone(&log))
-                .expect("projections"),
+            projections,
             log,
             lines,
             store: store(),
@@ -98,9 +109,9 @@ impl Daemon {
             clock,
             probe: probe(folder.path()),
             settings,
-            environment: Environment::default(),
+            files: Box::new(Loaded::default),
             memory: Memory::default(),
-            stop: CancellationToken::new(),
+            stop,
         });
         let socket = folder.path().join("daybook.sock");
         let binds = [
@@ -111,7 +122,8 @@ impl Daemon {
         let address = server.addresses()[0];
         let serving = server.serve(router(&app), app.stop.clone(), Duration::from_secs(5));
         let served = tokio::spawn(serving);
-        Self { app, folder, address, socket, tokens, served }
+        let writers = Mutex::default();
+        Self { app, folder, address, socket, tokens, served, writers }
     }
 
     /// A request over TCP with the token of `role`.
@@ -175,12 +187,14 @@ impl Daemon {
         answer.json()["id"].as_str().expect("an id").parse().expect("a UUID")
     }
 
-    /// Writes lines to an execution's log, and closes it.
+    /// Writes lines to an execution's log, waits until they are on disk, and closes it if it has an end.
     pub(super) async fn write(&self, id: ExecutionId, texts: &[&str], end: Option<Outcome>) {
-        let mut writer = self.app.lines.writer(id);
+        let kept = self.writers.lock().expect("unpoisoned").remove(&id);
+        let mut writer = kept.unwrap_or_else(|| self.app.lines.writer(id));
+        let mut last = 0;
         for text in texts {
             let class = text.starts_with("External:").then_some(Class::External);
-            writer.push(NewLine {
+            last = writer.push(NewLine {
                 at: self.app.clock.now(),
                 attempt: 1,
                 source: Source::Stdout,
@@ -193,7 +207,12 @@ impl Daemon {
             });
         }
         writer.cut();
-        let Some(outcome) = end else { return };
+        let Some(outcome) = end else {
+            let mut news = self.app.lines.follow(id);
+            news.wait_for(|state| state.last_line >= last).await.expect("the store lives");
+            self.writers.lock().expect("unpoisoned").insert(id, writer);
+            return;
+        };
         writer.finish().await.expect("written");
         let closed = Closed {
             outcome,

@@ -109,11 +109,6 @@ struct Live {
     stop: Option<Stop>,
 }
 
-#[expect(deprecated, reason = "its successor is unsafe; the handle owns its descriptor, which is what that asks for")]
-fn register(handle: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
-    AsyncFd::with_interest(handle, Interest::READABLE)
-}
-
 impl Live {
     fn start(context: &AttemptContext, prepared: &mut Prepared) -> io::Result<Self> {
         let processes = &context.settings.processes;
@@ -130,10 +125,14 @@ impl Live {
         }
     }
 
+    #[expect(
+        deprecated,
+        reason = "its successor is unsafe, which this crate forbids; an owned descriptor is all that it asks for"
+    )]
     fn watch(child: &mut Child, pid: i32) -> io::Result<(AsyncFd<OwnedFd>, Output)> {
         let pid = Pid::from_raw(pid).ok_or(io::ErrorKind::InvalidInput)?;
         let handle = pidfd_open(pid, PidfdFlags::NONBLOCK)?;
-        let exited = register(handle)?;
+        let exited = AsyncFd::with_interest(handle, Interest::READABLE)?;
         let stdout = child.stdout.take().map(|pipe| Receiver::from_owned_fd(pipe.into()));
         let stderr = child.stderr.take().map(|pipe| Receiver::from_owned_fd(pipe.into()));
         let output =

@@ -65,7 +65,7 @@ impl Redactor {
         self.automaton = AhoCorasick::builder()
             .match_kind(MatchKind::LeftmostLongest)
             .build(&patterns)
-            .or_else(|_too_large| AhoCorasick::new([""]))
+            .or_else(|_too_large| AhoCorasick::new((0..=u8::MAX).map(|byte| [byte])))
             .ok();
         self.patterns = patterns;
     }
@@ -117,17 +117,8 @@ impl Redactor {
             return MASK.to_owned();
         }
         clean.set_fragment(None);
-        if url.query_pairs().any(|(name, _)| names_a_secret(&name)) {
-            let pairs: Vec<String> = url
-                .query()
-                .unwrap_or_default()
-                .split('&')
-                .map(|pair| match pair.split_once('=') {
-                    Some((name, _)) if names_a_secret(name) => format!("{name}={MASK}"),
-                    Some(_) | None => pair.to_owned(),
-                })
-                .collect();
-            clean.set_query(Some(&pairs.join("&")));
+        if let Some(query) = url.query() {
+            clean.set_query(Some(&mask_parameters(query)));
         }
         self.text(clean.as_str()).into_owned()
     }
@@ -140,10 +131,14 @@ impl Redactor {
                 .get_all(name)
                 .iter()
                 .map(|value| {
+                    let value_text = String::from_utf8_lossy(value.as_bytes());
                     if value.is_sensitive() || names_a_secret(name.as_str()) {
                         Cow::Borrowed(MASK)
+                    } else if let Some((place, query)) = value_text.split_once('?') {
+                        // An address, such as that of a redirect.
+                        Cow::Owned(format!("{place}?{}", mask_parameters(query)))
                     } else {
-                        String::from_utf8_lossy(value.as_bytes())
+                        value_text
                     }
                 })
                 .collect();
@@ -167,11 +162,24 @@ pub fn names_a_secret(name: &str) -> bool {
         || part.iter().any(|part| name.contains(part))
 }
 
+/// `a=1&token=2` as `a=1&token=***`.
+fn mask_parameters(query: &str) -> String {
+    let pairs: Vec<String> = query
+        .split('&')
+        .map(|pair| match pair.split_once('=') {
+            Some((name, _)) if names_a_secret(name) => format!("{name}={MASK}"),
+            Some(_) | None => pair.to_owned(),
+        })
+        .collect();
+    pairs.join("&")
+}
+
 fn forms(value: &str) -> Vec<Vec<u8>> {
     let mut encoded = String::new();
     push_percent_encoded(&mut encoded, value);
     let quoted = serde_json::Value::from(value).to_string();
-    let inside = quoted.trim_matches('"').to_owned();
+    let inside = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    let inside = inside.unwrap_or(value).to_owned();
     let mut forms = vec![value.as_bytes().to_vec(), encoded.into_bytes(), inside.into_bytes()];
     if value.contains('\n') {
         let lines = value.lines().map(str::trim).filter(|line| line.len() >= SECRET_MIN_BYTES);

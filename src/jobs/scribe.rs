@@ -202,6 +202,10 @@ impl Scribe {
     }
 
     /// Writes a line of Daybook's own and returns its number. Secrets are replaced in it as well.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "they are a line's columns, each of its own type"
+    )]
     pub fn note(
         &mut self,
         level: Level,
@@ -509,7 +513,10 @@ fn pieces(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = Some(text);
     std::iter::from_fn(move || {
         let text = rest?;
-        let end = text.floor_char_boundary(LINE_MAX_BYTES);
+        let mut end = text.len().min(LINE_MAX_BYTES);
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
         let (piece, more) = text.split_at(end);
         rest = (!more.is_empty()).then_some(more);
         Some(piece)

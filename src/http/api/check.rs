@@ -1,7 +1,6 @@
 //! `POST /api/check`: what the files in the daemon's folder would change, without accepting them.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
@@ -34,10 +33,10 @@ pub struct Problems {
     pub severity: String,
     /// The file.
     pub file: String,
-    /// From 1.
-    pub line: u64,
-    /// From 1.
-    pub column: u64,
+    /// From 1; null when the place is not in a text.
+    pub line: Option<usize>,
+    /// In characters, from 1.
+    pub column: Option<usize>,
     /// What is wrong.
     pub message: String,
     /// How to mend it.
@@ -69,12 +68,11 @@ pub async fn check(
     Fields(input): Fields,
 ) -> Result<Json<Checked>, Problem> {
     input.finish()?;
-    let app = Arc::clone(&app);
     blocking(move || compare(&app)).await.map(Json)
 }
 
 fn compare(parts: &Parts) -> Checked {
-    let loaded = config::load_folder(&parts.settings.schedules, &parts.environment, parts.checks);
+    let loaded = (parts.files)();
     let problems: Vec<Problems> = loaded.problems.iter().map(problem).collect();
     let mut ids: BTreeSet<InterfaceId> = loaded.accepted.keys().cloned().collect();
     let live = parts.engine.interfaces().into_iter().filter(|row| row.state != Living::Removed);
@@ -83,9 +81,7 @@ fn compare(parts: &Parts) -> Checked {
     for id in ids {
         let old = parts.engine.definition(&id);
         let new = loaded.accepted.get(&id).map(|file| &file.interface);
-        let refused = problems
-            .iter()
-            .any(|p| p.severity == "error" && p.file.ends_with(&format!("{id}.toml")));
+        let refused = loaded.unreadable || loaded.refused.contains(id.as_str());
         if new.is_none() && refused {
             // A file that is not accepted keeps its last version; it changes nothing.
             continue;
@@ -110,8 +106,8 @@ fn problem(problem: &config::Problem) -> Problems {
     Problems {
         severity: severity.to_owned(),
         file: problem.file.clone(),
-        line: problem.line.unwrap_or(0) as u64,
-        column: problem.column.unwrap_or(0) as u64,
+        line: problem.line,
+        column: problem.column,
         message: problem.message.clone(),
         hint: problem.hint.clone(),
     }

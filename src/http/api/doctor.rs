@@ -10,9 +10,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::civil;
+use crate::config::MetricsAccess;
 use crate::http::health::unready;
 use crate::http::input::Params;
-use crate::http::parts::{App, MetricsAccess, Parts};
+use crate::http::parts::{App, Parts};
 use crate::http::problem::{Problem, ProblemBody};
 use crate::http::reads::blocking;
 use crate::jobs::probe;
@@ -196,9 +197,9 @@ fn labels(app: &Parts) -> Check {
 
 fn metrics_access(app: &Parts) -> Check {
     let detail = match app.settings.metrics {
-        MetricsAccess::Loopback => "`/metrics` is open to this machine",
-        MetricsAccess::Everybody => "`/metrics` is open to everybody",
-        MetricsAccess::Nobody => "`/metrics` needs a token",
+        MetricsAccess::Auto => "`/metrics` is open to this machine",
+        MetricsAccess::Open => "`/metrics` is open to everybody",
+        MetricsAccess::Token => "`/metrics` needs a token",
     };
     check("metrics access", Finding::Ok, detail, "")
 }

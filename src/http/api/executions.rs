@@ -1,7 +1,6 @@
 //! `/api/executions`: list, show, cancel, notes.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -198,7 +197,7 @@ pub async fn matching(
     filter: crate::projection::ExecutionFilter,
     most: usize,
 ) -> Result<Vec<Execution>, Problem> {
-    let reads = Reads::at(&Arc::clone(app), app.memory.newest_answer()).await?;
+    let reads = Reads::at(app, app.memory.newest_answer()).await?;
     let page = reads.executions(filter, most, None).await?;
     if page.next.is_some() {
         let detail =

@@ -6,7 +6,6 @@
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::fmt::Write;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -257,8 +256,8 @@ impl Follower {
     }
 
     async fn look(&self) -> Option<Status> {
-        let app = Arc::clone(&self.tail.app);
-        let reads = Reads::at(&app, app.memory.newest_answer()).await.ok()?;
+        let app = &self.tail.app;
+        let reads = Reads::at(app, app.memory.newest_answer()).await.ok()?;
         Some(reads.execution(self.tail.id).await.ok()?.status)
     }
 

@@ -1,7 +1,5 @@
 //! `GET /api/store`, `POST /api/store/verify`.
 
-use std::sync::Arc;
-
 use axum::Json;
 use axum::extract::State;
 
@@ -36,7 +34,6 @@ pub async fn verify(
     Fields(input): Fields,
 ) -> Result<Json<StoreVerified>, Problem> {
     input.finish()?;
-    let app = Arc::clone(&app);
     let verified = blocking(move || (app.store.verify)()).await?;
     verified.map(Json).map_err(|err| Problem::internal("the store cannot be checked", &err))
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use http::{Method, StatusCode};
 
+use crate::config::MetricsAccess;
 use crate::domain::access::Role;
-use crate::http::parts::{MetricsAccess, Settings};
 use crate::http::router::documented;
 use crate::http::routes::{Access, ROUTES};
 use crate::http::testing::Daemon;
@@ -196,8 +196,7 @@ async fn the_metrics_are_open_to_this_machine_and_not_through_a_proxy() {
     let passed_on = [("x-forwarded-for", "192.0.2.7")];
     let passed_on = daemon.tcp_with(Method::GET, "/metrics", &passed_on, "").await;
     assert_eq!(passed_on.status, StatusCode::UNAUTHORIZED);
-    let closed = Settings { metrics: MetricsAccess::Nobody, ..Settings::default() };
-    let daemon = Daemon::with(closed, None).await;
+    let daemon = Daemon::with(MetricsAccess::Token, None).await;
     let nobody = daemon.tcp_with(Method::GET, "/metrics", &[], "").await;
     assert_eq!(nobody.status, StatusCode::UNAUTHORIZED);
     let viewer = daemon.tcp(Role::Viewer, Method::GET, "/metrics", "").await;

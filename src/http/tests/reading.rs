@@ -1,7 +1,12 @@
 //! What only reads.
 
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
 use http::{Method, StatusCode};
 
+use crate::domain::class::Level;
+use crate::domain::event::{Outcome, Trigger};
 use crate::http::testing::Daemon;
 
 #[tokio::test]
@@ -75,14 +80,14 @@ async fn events_are_shown_newest_first_or_followed_from_a_position() {
         (items.map(|row| row["position"].as_u64().expect("a number")).collect(), next)
     };
     let (newest, next) = positions(daemon.get("/api/events?limit=2").await);
-    assert_eq!((newest, next.as_str()), (vec![5, 4], "before-4"));
-    let (older, _) = positions(daemon.get("/api/events?limit=2&cursor=before-4").await);
+    assert_eq!(newest, [5, 4]);
+    let (older, _) = positions(daemon.get(&format!("/api/events?limit=2&cursor={next}")).await);
     assert_eq!(older, [3, 2]);
-    assert_eq!(positions(daemon.get("/api/events?after=3").await), (vec![4, 5], String::new()));
+    assert_eq!(positions(daemon.get("/api/events?after=3").await).0, [4, 5]);
     let (of_type, _) = positions(daemon.get("/api/events?type=noted&limit=1").await);
     assert_eq!(of_type, [5]);
     let stream = format!("/api/events?stream=execution/{id}&limit=3");
-    assert_eq!(positions(daemon.get(&stream).await), (vec![5, 4, 3], "before-3".to_owned()));
+    assert_eq!(positions(daemon.get(&stream).await).0, [5, 4, 3]);
     let event = daemon.get("/api/events/1").await.json();
     assert_eq!((event["type"].as_str(), event["version"].as_u64()), (Some("opened"), Some(1)));
     assert!(event["actor"].as_str().is_some_and(|actor| actor.starts_with("local:")));
@@ -106,7 +111,8 @@ async fn a_read_waits_for_the_position_that_it_names() {
 async fn an_execution_is_found_by_a_prefix_of_its_id_and_as_the_latest() {
     let daemon = Daemon::start().await;
     let id = daemon.run().await.to_string();
-    for name in [id.as_str(), &id[..30], "latest"] {
+    let prefix: String = id.chars().take(30).collect();
+    for name in [id.as_str(), prefix.as_str(), "latest"] {
         assert_eq!(daemon.get(&format!("/api/executions/{name}")).await.json()["id"], id.as_str());
     }
     for name in ["latest-ko", "..", "%2e%2e%2fetc", "zz"] {
@@ -192,4 +198,31 @@ async fn requests_are_measured_by_route_and_never_by_path() {
     let line = r#"daybook_http_request_duration_seconds_count{code="200",method="GET",route="/api/executions/{execution}"} 1"#;
     assert!(text.contains(line), "{text}");
     assert!(text.contains(r#"route="unmatched""#) && !text.contains(&id.to_string()));
+}
+
+/// Contract, section 7. Needs `promtool` (package `prometheus`); without it the test proves nothing.
+#[tokio::test]
+async fn promtool_has_nothing_to_say_about_the_metrics() {
+    let daemon = Daemon::start().await;
+    let sales = "fnac/sales".parse().expect("a name");
+    let metrics = &daemon.app.metrics;
+    metrics.define_schedules([(&sales, Trigger::Cron)].into_iter());
+    metrics.slot_started(&sales, Duration::from_millis(2));
+    metrics.execution_finished(&sales, Trigger::Cron, Outcome::Ok, Duration::from_secs(2));
+    metrics.log_lines(&sales.interface, Level::Info, None, 3);
+    metrics.append_took(Duration::from_millis(1));
+    let text = daemon.get("/metrics").await.text();
+    let started = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let Ok(mut promtool) = started else { return };
+    let mut stdin = promtool.stdin.take().expect("a pipe");
+    std::io::Write::write_all(&mut stdin, text.as_bytes()).expect("it reads");
+    drop(stdin);
+    let output = promtool.wait_with_output().expect("it ends");
+    let said = [output.stdout, output.stderr].concat();
+    assert_eq!((output.status.code(), String::from_utf8_lossy(&said).trim()), (Some(0), ""));
 }

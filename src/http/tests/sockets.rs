@@ -7,8 +7,8 @@ use http::{Method, StatusCode};
 use rustls::RootCertStore;
 use tower::ServiceExt;
 
+use crate::config::MetricsAccess;
 use crate::domain::definition::{EnvValue, Http, Job};
-use crate::http::parts::Settings;
 use crate::http::server::{Bind, BindError, Server, SocketMode, TlsFiles};
 use crate::http::testing::Daemon;
 use crate::jobs::probe::State;
@@ -69,7 +69,7 @@ fn certificate(folder: &std::path::Path) -> (TlsFiles, RootCertStore) {
 async fn a_tls_listener_proves_its_name_and_the_cookie_is_secure() {
     let folder = tempfile::tempdir().expect("a folder");
     let (files, roots) = certificate(folder.path());
-    let daemon = Daemon::with(Settings::default(), Some(files)).await;
+    let daemon = Daemon::with(MetricsAccess::Auto, Some(files)).await;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -97,7 +97,7 @@ async fn a_tls_listener_proves_its_name_and_the_cookie_is_secure() {
 async fn interface_test_tells_a_trusted_certificate_from_another() {
     let folder = tempfile::tempdir().expect("a folder");
     let (files, roots) = certificate(folder.path());
-    let daemon = Daemon::with(Settings::default(), Some(files)).await;
+    let daemon = Daemon::with(MetricsAccess::Auto, Some(files)).await;
     let fnac = "fnac".parse().expect("a name");
     let (definition, _) = daemon.app.engine.definition(&fnac).expect("defined");
     let mut definition = (*definition).clone();

@@ -64,15 +64,15 @@ impl Exchange {
     }
 
     /// The answer is what was asked for, or a redirect that is followed.
-    pub(super) fn answered(self, answer: Answer, scribe: &mut Scribe) {
-        let text = self.words(&answer, "no status");
+    pub(super) fn answered(self, answer: &Answer, scribe: &mut Scribe) {
+        let text = self.words(answer, "no status");
         let fields = self.fields(answer, Excerpt::Drop, scribe);
         scribe.note(Level::Info, None, None, &text, Some(fields));
     }
 
     /// The answer is not what was asked for, or there is none.
-    pub(super) fn failed(self, finding: &Finding, answer: Answer, scribe: &mut Scribe) {
-        let text = format!("{}: {}", self.words(&answer, "no answer"), finding.words);
+    pub(super) fn failed(self, finding: &Finding, answer: &Answer, scribe: &mut Scribe) {
+        let text = format!("{}: {}", self.words(answer, "no answer"), finding.words);
         let fields = self.fields(answer, Excerpt::Keep, scribe);
         let cause = finding.cause;
         scribe.note(Level::Error, Some(cause.class()), Some(cause), &text, Some(fields));
@@ -81,7 +81,7 @@ impl Exchange {
     /// Nobody waits for the answer any more.
     pub(super) fn given_up(self, why: &str, scribe: &mut Scribe) {
         let text = format!("{}: {why}", self.words(&Answer::default(), "no answer"));
-        let fields = self.fields(Answer::default(), Excerpt::Drop, scribe);
+        let fields = self.fields(&Answer::default(), Excerpt::Drop, scribe);
         scribe.note(Level::Warning, None, None, &text, Some(fields));
     }
 
@@ -99,7 +99,7 @@ impl Exchange {
         format!("{} {place}: {result} after {}", self.method, spoken(self.start.elapsed()))
     }
 
-    fn fields(&self, answer: Answer, excerpt: Excerpt, scribe: &Scribe) -> Value {
+    fn fields(&self, answer: &Answer, excerpt: Excerpt, scribe: &Scribe) -> Value {
         let secrets = scribe.secrets();
         let duration_ms = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
         let mut fields = Map::new();

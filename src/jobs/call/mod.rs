@@ -25,7 +25,7 @@ use crate::domain::cause::Cause;
 use crate::domain::class::Level;
 use crate::domain::definition::{Http, Schedule};
 use crate::domain::retry;
-use crate::domain::verdict::{CallFault, End};
+use crate::domain::verdict::{CallFault, End, spoken};
 
 /// More redirects than this are a loop.
 const REDIRECTS_MAX: usize = 10;
@@ -87,27 +87,20 @@ struct Call<'a> {
 
 impl Call<'_> {
     fn ran(&self, end: End) -> Ran {
-        let status = match end {
-            End::Answered { status, .. } => Some(i32::from(status)),
-            _ => None,
-        };
+        let status =
+            if let End::Answered { status, .. } = end { Some(i32::from(status)) } else { None };
         Ran { exit_code: status, retry_after: self.retry_after, ..Ran::ended(end) }
     }
 
     /// Daybook gave the call up: the exchange says what it was waiting for.
     fn broken_off(&mut self, end: End, scribe: &mut Scribe) -> Ran {
         if let Some(exchange) = self.under_way.take() {
-            match &end {
-                End::TimedOut { limit } => {
-                    let words =
-                        format!("no answer within {}", crate::domain::verdict::spoken(*limit));
-                    exchange.failed(
-                        &Finding::new(Cause::ExtNetTimeout, words),
-                        Answer::default(),
-                        scribe,
-                    );
-                }
-                _ => exchange.given_up("cancelled before the answer was complete", scribe),
+            if let End::TimedOut { limit } = &end {
+                let words = format!("no answer within {}", spoken(*limit));
+                let finding = Finding::new(Cause::ExtNetTimeout, words);
+                exchange.failed(&finding, &Answer::default(), scribe);
+            } else {
+                exchange.given_up("cancelled before the answer was complete", scribe);
             }
         }
         Ran { repeatable: self.repeatable, ..Ran::ended(end) }
@@ -124,7 +117,7 @@ impl Call<'_> {
             let response = match caller.client().execute(request).await {
                 Ok(response) => response,
                 Err(err) => {
-                    return self.unanswered(&prepared.url, &err, Answer::default(), scribe).await;
+                    return self.unanswered(&prepared.url, &err, &Answer::default(), scribe).await;
                 }
             };
             caller.has_resolved(&prepared.url);
@@ -136,14 +129,15 @@ impl Call<'_> {
             if let Err(err) =
                 read_body(response, self.http.max_body_bytes, &mut answer, scribe).await
             {
-                return self.unanswered(&url, &err, answer, scribe).await;
+                return self.unanswered(&url, &err, &answer, scribe).await;
             }
-            let Some(target) = target else { return self.judge(status, answer, scribe) };
+            let Some(target) = target else { return self.judge(status, &answer, scribe) };
             if let Err(why) = prepared.follow(status, target, scribe.secrets()) {
-                return self.reject(status, Finding::new(Cause::CfgEndpoint, why), answer, scribe);
+                let finding = Finding::new(Cause::CfgEndpoint, why);
+                return self.reject(status, &finding, &answer, scribe);
             }
             if let Some(exchange) = self.under_way.take() {
-                exchange.answered(answer, scribe);
+                exchange.answered(&answer, scribe);
             }
         }
         let why = format!("more than {REDIRECTS_MAX} redirects; check the address");
@@ -160,7 +154,7 @@ impl Call<'_> {
         self.retry_after = value.and_then(|value| retry::retry_after(value, now));
     }
 
-    fn judge(&mut self, status: StatusCode, answer: Answer, scribe: &mut Scribe) -> End {
+    fn judge(&mut self, status: StatusCode, answer: &Answer, scribe: &mut Scribe) -> End {
         let code = status.as_u16();
         let expected = if self.http.expect.is_empty() {
             status.is_success()
@@ -168,8 +162,8 @@ impl Call<'_> {
             self.http.expect.contains(&code)
         };
         if !expected {
-            let finding = fault::of_status(status, &answer, self.templated);
-            return self.reject(status, finding, answer, scribe);
+            let finding = fault::of_status(status, answer, self.templated);
+            return self.reject(status, &finding, answer, scribe);
         }
         if let Some(exchange) = self.under_way.take() {
             exchange.answered(answer, scribe);
@@ -180,15 +174,15 @@ impl Call<'_> {
     fn reject(
         &mut self,
         status: StatusCode,
-        finding: Finding,
-        answer: Answer,
+        finding: &Finding,
+        answer: &Answer,
         scribe: &mut Scribe,
     ) -> End {
         let harmless = self.repeatable || matches!(status.as_u16(), 429 | 503 | 529);
         let retryable = fault::may_pass(finding.cause) && harmless;
         let fault = Some(CallFault { cause: finding.cause, retryable });
         if let Some(exchange) = self.under_way.take() {
-            exchange.failed(&finding, answer, scribe);
+            exchange.failed(finding, answer, scribe);
         }
         End::Answered { status: status.as_u16(), fault }
     }
@@ -197,7 +191,7 @@ impl Call<'_> {
         &mut self,
         url: &Url,
         err: &reqwest::Error,
-        answer: Answer,
+        answer: &Answer,
         scribe: &mut Scribe,
     ) -> End {
         let caller = &self.context.settings.caller;

@@ -1,0 +1,5 @@
+//! Attempts of real commands.
+
+mod commands;
+mod output;
+mod trees;

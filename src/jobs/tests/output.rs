@@ -1,0 +1,75 @@
+use crate::domain::class::{Level, Source};
+use crate::jobs::ScribeNews;
+use crate::jobs::testing::shell;
+
+#[tokio::test]
+async fn every_line_arrives_whole_and_in_order() {
+    let done =
+        shell("seq -f '%06.0f abcdefghijklmnopqrstuvwxyz' 1 60000; printf 'no end'").run().await;
+    let lines = done.texts(Source::Stdout);
+    assert_eq!(lines.len(), 60_001);
+    for (index, line) in lines.iter().take(60_000).enumerate() {
+        assert_eq!(*line, format!("{:06} abcdefghijklmnopqrstuvwxyz", index + 1));
+    }
+    assert_eq!(lines.last(), Some(&"no end"));
+}
+
+#[tokio::test]
+async fn both_streams_are_read_at_once() {
+    let done = shell("seq 1 40000 & seq 1 40000 >&2; wait").run().await;
+    assert_eq!(done.texts(Source::Stdout).len(), 40_000);
+    assert_eq!(done.texts(Source::Stderr).len(), 40_000);
+}
+
+#[tokio::test]
+async fn a_line_beyond_64_kib_is_split_and_marked() {
+    let done = shell("head -c 150000 /dev/zero | tr '\\0' x; echo; echo after").run().await;
+    let sizes: Vec<usize> = done.texts(Source::Stdout).iter().map(|text| text.len()).collect();
+    assert_eq!(sizes, [65_536, 65_536, 18_928, 5]);
+    let marks: Vec<_> = done.lines.iter().map(|line| line.fields.clone()).collect();
+    let continues = Some(serde_json::json!({"continues": 1}));
+    assert_eq!(marks[..4], [None, continues.clone(), continues, None]);
+}
+
+#[tokio::test]
+async fn a_split_tears_no_character_apart() {
+    let done = shell("printf 'x'; for i in $(seq 1 40000); do printf 'é'; done; echo").run().await;
+    let texts = done.texts(Source::Stdout);
+    assert_eq!(texts.len(), 2);
+    assert_eq!(texts.concat().chars().filter(|c| *c == 'é').count(), 40_000);
+}
+
+#[tokio::test]
+async fn bytes_stay_as_they_are_but_for_the_line_end() {
+    let done = shell(r"printf 'a\r\n\n\tb\r50%%\rc\nlatin \351t\351\377\n'").run().await;
+    assert_eq!(done.texts(Source::Stdout), ["a", "", "\tb\r50%\rc", r"latin \xE9t\xE9\xFF"]);
+}
+
+#[tokio::test]
+async fn beyond_max_log_only_error_lines_are_kept_and_the_rest_is_counted() {
+    let mut bench = shell("seq 1 50; echo 'ERROR Mapping: late'; seq 1 10; exit 1");
+    bench.schedule.max_log_bytes = 20;
+    let done = bench.run().await;
+    let kept = done.texts(Source::Stdout);
+    assert_eq!(kept.first(), Some(&"1"));
+    assert_eq!(kept.last(), Some(&"ERROR Mapping: late"));
+    // 1 to 9 are 9 bytes, 10 to 15 are 12; dropped are 16 to 50 and 1 to 10.
+    assert_eq!(kept.len(), 16);
+    assert!(
+        done.news.contains(&ScribeNews::Limited { line: 15, max_bytes: 20 }),
+        "{:?}",
+        done.news
+    );
+    assert!(done.warnings()[0].contains("`max_log`"));
+    assert_eq!(done.warnings()[1], "max_log: 45 lines with 81 bytes were not kept");
+}
+
+#[tokio::test]
+async fn the_first_error_is_told_at_once() {
+    let mut bench = shell("echo fine; echo 'ERROR Mapping: FNAC-77'; sleep 1000");
+    bench.cancel_at_error = true;
+    let done = bench.run().await;
+    let ScribeNews::FirstError(first) = &done.news[0] else { panic!("{:?}", done.news) };
+    assert_eq!(first.line, 2);
+    assert_eq!(done.lines[1].level, Level::Error);
+}

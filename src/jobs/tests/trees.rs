@@ -1,0 +1,90 @@
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::domain::event::Outcome;
+use crate::domain::verdict::End;
+use crate::jobs::procfs::{self, Process};
+use crate::jobs::testing::{processes, shell};
+
+/// Living processes whose command line is `line`.
+fn alive(line: &str) -> Vec<Process> {
+    let shown = format!("`{line}`");
+    let all = procfs::all().into_iter();
+    all.filter(|process| !process.zombie && process.describe().starts_with(&shown)).collect()
+}
+
+/// Contract, section 3: the process tree is every descendant, also after `setsid` and a double fork.
+#[tokio::test]
+async fn descendants_that_left_session_group_and_pipes_are_ended_and_named() {
+    let began = Instant::now();
+    let done = shell(
+        "(setsid sh -c 'sleep 31111 & exec sleep 31112' </dev/null >/dev/null 2>&1 &) ; \
+         (setsid setsid sleep 31113 & ) ; while ! pgrep -x -f 'sleep 31113' >/dev/null; do :; done; \
+         while ! pgrep -x -f 'sleep 31111' >/dev/null; do :; done; echo done",
+    )
+    .run()
+    .await;
+    for line in ["sleep 31111", "sleep 31112", "sleep 31113"] {
+        assert_eq!(alive(line), [], "{line}");
+        assert!(done.warnings()[0].contains(line), "{:?}", done.warnings());
+    }
+    assert!(done.warnings()[0].ends_with("left over, ended by Daybook"));
+    assert_eq!(done.report.outcome, Outcome::Ok);
+    assert!(began.elapsed() < Duration::from_secs(5));
+}
+
+#[tokio::test]
+async fn a_descendant_without_the_marker_is_found_as_well() {
+    let done = shell(
+        "(setsid env -i sleep 31121 </dev/null >/dev/null 2>&1 &) ; \
+         while ! pgrep -x -f 'sleep 31121' >/dev/null; do :; done",
+    )
+    .run()
+    .await;
+    assert_eq!(alive("sleep 31121"), []);
+    assert!(done.warnings()[0].contains("sleep 31121"), "{:?}", done.warnings());
+}
+
+#[tokio::test]
+async fn a_timeout_ends_the_whole_tree_even_if_it_ignores_term() {
+    let mut bench = shell(
+        "trap '' TERM; (setsid sh -c \"trap '' TERM; while :; do sleep 31131; done\" &) ; \
+         sleep 31132 & while :; do sleep 31133; done",
+    );
+    bench.schedule.timeout_ms = Some(500);
+    let done = bench.run().await;
+    assert!(matches!(done.report.end, End::TimedOut { .. }), "{:?}", done.report);
+    assert_eq!(done.report.signal, Some(9));
+    for line in ["sleep 31131", "sleep 31132", "sleep 31133"] {
+        assert_eq!(alive(line), [], "{line}");
+    }
+}
+
+#[tokio::test]
+async fn a_cancelled_command_may_clean_up_within_its_grace() {
+    let mut bench = shell(
+        "trap 'echo cleaning up; exit 0' TERM; echo 'ERROR External: begun'; \
+         while :; do sleep 0.05; done",
+    );
+    bench.cancel_at_error = true;
+    bench.grace = Duration::from_secs(30);
+    let done = bench.run().await;
+    assert_eq!(done.report.end, End::Cancelled);
+    assert_eq!((done.report.outcome, done.report.class), (Outcome::Cancelled, None));
+    assert!(done.lines.iter().any(|line| line.text == "cleaning up"));
+    assert!(done.closing().text.starts_with("cancelled: "), "{}", done.closing().text);
+}
+
+#[tokio::test]
+async fn adopted_processes_that_have_ended_are_collected() {
+    shell("(sh -c 'true' &) ; (setsid true &) ; true").run().await;
+    processes().collect();
+    let own = i32::try_from(std::process::id()).expect("a pid");
+    let left: Vec<Process> = procfs::first_threads_children(own)
+        .into_iter()
+        .filter_map(Process::read)
+        .filter(|process| process.zombie)
+        .collect();
+    assert_eq!(left, []);
+}
