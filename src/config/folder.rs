@@ -74,7 +74,12 @@ pub fn load_folder(dir: &Path, env: &Environment, checks: Checks) -> Loaded {
     let mut loaded = Loaded::default();
     for file in files {
         let refused = file.problems.iter().any(Problem::is_error);
-        loaded.problems.extend(file.problems.iter().cloned());
+        for problem in &file.problems {
+            // What is wrong with a variable of two files is carried by both, and told once.
+            if problem.line.is_some() || !loaded.problems.contains(problem) {
+                loaded.problems.push(problem.clone());
+            }
+        }
         match (file.id, file.interface) {
             (Some(id), Some(interface)) if !refused => {
                 let file = LoadedFile { id: id.clone(), interface, warnings: file.problems };

@@ -88,7 +88,7 @@ fn interface(id: &InterfaceId, fields: &Fields<'_>, checker: &Checker) -> Interf
             .collect(),
         retention: fields.table("retention").map(|table| retention(&table)).unwrap_or_default(),
         notify: fields.url("notify"),
-        env: variables.into_iter().filter_map(|(name, item)| secretable(&name, item)).collect(),
+        env: variables.into_iter().filter_map(|(name, item)| secretable(&name, &item)).collect(),
         limits: fields.table("limits").map(|table| limits(&table)).unwrap_or_default(),
         rules: fields
             .list("rules")
@@ -119,7 +119,7 @@ fn slug(item: &Item<'_>) -> Option<String> {
 }
 
 /// A value of `[env]` or of a header.
-pub(super) fn secretable(name: &str, mut item: Item<'_>) -> Option<(String, EnvValue)> {
+pub(super) fn secretable(name: &str, item: &Item<'_>) -> Option<(String, EnvValue)> {
     if item.value().as_str().is_some() {
         let secret = sounds_secret(name);
         if secret {

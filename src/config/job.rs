@@ -102,7 +102,7 @@ fn shell(item: &Item<'_>) -> Option<Job> {
 }
 
 fn http(fields: &Fields<'_>, params: &BTreeSet<&str>, checker: &Checker) -> Option<Job> {
-    let url = fields.get("url").and_then(|mut item| {
+    let url = fields.get("url").and_then(|item| {
         let text = item.text()?;
         if has_login(&text) {
             item.hide();
@@ -124,16 +124,15 @@ fn http(fields: &Fields<'_>, params: &BTreeSet<&str>, checker: &Checker) -> Opti
     });
     let mut headers = BTreeMap::new();
     for (name, item) in fields.map("headers") {
-        let at = item.clone();
-        if let Some((name, value)) = secretable(&name, item) {
+        if let Some((name, value)) = secretable(&name, &item) {
             if let EnvValue::Text(text) = &value {
-                check_template(&at, text, params, checker);
+                check_template(&item, text, params, checker);
                 if text.chars().any(|c| c.is_control() && c != '\t') {
-                    at.refuse("holds a line end or a control character", None);
+                    item.refuse("holds a line end or a control character", None);
                 }
             }
             if headers.insert(name.to_lowercase(), value).is_some() {
-                at.refuse("stands twice: letters' case does not count in headers", None);
+                item.refuse("stands twice: letters' case does not count in headers", None);
             }
         }
     }

@@ -22,14 +22,12 @@ pub(super) struct Fields<'a> {
 }
 
 /// A value with its key and place.
-#[derive(Clone)]
 pub(super) struct Item<'a> {
     /// Where its name stands, or the value itself when it has none.
     name_at: Range<usize>,
     value: &'a Spanned<DeValue<'a>>,
     kind: &'static Kind,
     path: String,
-    secret: bool,
     report: &'a Report,
 }
 
@@ -164,7 +162,6 @@ impl<'a> Fields<'a> {
             value,
             kind: &key.kind,
             path: self.path_of(name),
-            secret: key.secret,
             report: self.report,
         })
     }
@@ -272,8 +269,7 @@ impl<'a> Item<'a> {
     }
 
     /// Marks the value as one that must not be shown.
-    pub(super) fn hide(&mut self) {
-        self.secret = true;
+    pub(super) fn hide(&self) {
         self.report.hide(self.span());
     }
 
@@ -399,7 +395,7 @@ impl<'a> Item<'a> {
             value,
             kind,
             path: format!("{}[{index}]", self.path),
-            ..self.clone()
+            report: self.report,
         };
         Some(values.iter().enumerate().map(item).collect())
     }
@@ -420,14 +416,7 @@ impl<'a> Item<'a> {
                 self.report.add(error(name.span(), &path, why).hint(hint));
                 continue;
             }
-            let item = Item {
-                name_at: name.span(),
-                value,
-                kind,
-                path,
-                secret: false,
-                report: self.report,
-            };
+            let item = Item { name_at: name.span(), value, kind, path, report: self.report };
             items.insert(text.to_owned(), item);
         }
         items

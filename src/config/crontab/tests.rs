@@ -48,7 +48,54 @@ MAILTO=\"ops@example.org\"
 @reboot\t/opt/warm-up
 @daily cd /srv && ./clean.py
 ";
-    insta::assert_snapshot!(imported(text, Format::User).toml.expect("imported"));
+    let expected = r#"# Imported from /etc/cron.d/site_jobs.
+# commands run with umask 077 and without standard input; cron's umask is usually 022.
+# an exit status other than 0 makes an execution KO; cron ignores it.
+# cron mailed the output to ops@example.org; Daybook keeps it in the log (`notify` tells a person of a KO).
+
+name = "/etc/cron.d/site_jobs"
+timezone = "Europe/Paris"
+
+[env]
+HOME = "/root"
+LOGNAME = "root"
+PATH = "/usr/local/bin:/usr/bin:/bin"
+SHELL = "/bin/sh"
+USER = "root"
+
+# Line 6.
+[schedules.integrate-sales]
+cron = "*/5 * * * *"
+shell = "/opt/fnac/bin/integrate-sales.sh --since yesterday"
+cwd = "/root"
+overlap = "allow"
+catch_up = { mode = "none" }
+
+# Line 7.
+[schedules.report]
+cron = "0 4 1,15 * 1-5"
+shell = "test -x /usr/sbin/report && /usr/sbin/report +%F"
+cwd = "/root"
+overlap = "allow"
+catch_up = { mode = "none" }
+
+# Line 8.
+[schedules.warm-up]
+cron = "@reboot"
+shell = "/opt/warm-up"
+cwd = "/root"
+overlap = "allow"
+catch_up = { mode = "none" }
+
+# Line 9.
+[schedules.clean]
+cron = "@daily"
+shell = "cd /srv && ./clean.py"
+cwd = "/root"
+overlap = "allow"
+catch_up = { mode = "none" }
+"#;
+    assert_eq!(imported(text, Format::User).toml.expect("imported"), expected);
 }
 
 #[test]

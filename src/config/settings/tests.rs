@@ -69,11 +69,20 @@ fn without_any_home_the_data_folder_must_be_named() {
 
 #[test]
 fn all_problems_of_all_layers_are_told_at_once_with_their_place() {
-    let text = "max_conc = 3\nlisten = \"nowhere\"\ngrace = 10\nmetrics = \"opne\"\nping = \"hc/SECRET\"\n";
+    let text = "max_concurent = 3\nlisten = \"nowhere\"\ngrace = 10\nmetrics = \"opne\"\nping = \"hc/SECRET\"\n";
     let env = Environment::from_iter([("HOME", "/h"), ("DAYBOOK_MAX_CONCURRENT", "0")]);
     let flags = Flags::from([("ping_every", "1s".to_owned())]);
     let refused = load(&flags, &env, text).expect_err("bad");
-    insta::assert_snapshot!(shown(&refused));
+    let expected = r#"
+/etc/daybook/daybook.toml:1:1: `max_concurent` is not a key of daybook.toml (did you mean `max_concurrent`?)
+/etc/daybook/daybook.toml:2:10: `listen`: `nowhere` is not an address with a port (write "127.0.0.1:7474", "[::1]:7474" or "0.0.0.0:7474")
+/etc/daybook/daybook.toml:3:9: `grace`: `10` has no unit (write "10s" for seconds, "10m" for minutes, "10h" for hours)
+/etc/daybook/daybook.toml:4:11: `metrics`: `opne` is not `auto`, `open` or `token` (did you mean `open`?)
+/etc/daybook/daybook.toml:5:8: `ping`: does not begin with `https://` or `http://` (an address looks like "https://host.example/path")
+$DAYBOOK_MAX_CONCURRENT: `0` is not a whole number from 1 to 100000
+--ping-every: is less than 12s: monitors refuse more than 5 pings a minute
+"#;
+    assert_eq!(shown(&refused), expected.trim_start());
     assert!(!render_all(&refused, Paint::Plain).contains("SECRET"));
 }
 

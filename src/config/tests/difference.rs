@@ -39,7 +39,20 @@ command = [\"true\"]
 #[test]
 fn changes_are_told_in_the_words_of_the_file() {
     let (old, new) = (accepted(OLD), accepted(NEW));
-    insta::assert_snapshot!(render_changes(&diff(Some(&old), Some(&new))));
+    let expected = r#"
+- env.A = "1"
++ env.B = "2"
+~ env.FNAC_TOKEN: {"credential":"one"} -> {"credential":"two"}
++ limits = {"concurrent":2}
+~ notify: changed (value not shown)
++ schedules.fresh = { every = "1m30s", command = ["true"] }
+- schedules.gone = { manual = true, shell = "b" }
+~ schedules.sales.cron: "0 1 * * *" -> "0 2 * * *"
+~ schedules.sales.ping: changed (value not shown)
++ schedules.sales.retry = {"attempts":3,"delay":"30s","factor":2.0,"max_delay":"10m"}
++ schedules.sales.timeout = "45m"
+"#;
+    assert_eq!(render_changes(&diff(Some(&old), Some(&new))), expected.trim_start());
 }
 
 #[test]

@@ -135,7 +135,7 @@ fn two_schedules_with_one_variable_are_refused() {
     assert!(loaded.accepted.is_empty());
     assert_eq!(
         shown(&loaded),
-        "$DAYBOOK_A_B_C_CRON: stands for more than one schedule: `a-b/c`, `a/b-c`\n"
+        "$DAYBOOK_A_B_C_CRON: stands for more than one schedule: `a/b-c`, `a-b/c`\n"
     );
 }
 
