@@ -50,9 +50,8 @@ pub struct Committer {
 }
 
 impl Committer {
-    /// Follows until the engine ends or an append fails.
-    pub async fn run(self, mut commits: mpsc::UnboundedReceiver<Commit>) {
-        let mut position = Position(0);
+    /// Follows until the engine ends or an append fails; `position` is where the log ended before.
+    pub async fn run(self, mut commits: mpsc::UnboundedReceiver<Commit>, mut position: Position) {
         while let Some(commit) = commits.recv().await {
             match commit.ticket {
                 None => (),

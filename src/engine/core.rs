@@ -14,16 +14,16 @@ use tokio_util::sync::CancellationToken;
 use super::board::Board;
 use super::commit::{After, Commit};
 use super::handle::Asked;
-use super::ports::{Courier, Definitions, Observer, Performer, Reporter};
+use super::ports::{Courier, Definitions, Observer, Performer, Recorded, Reporter};
 use super::queue::SlotQueue;
 use super::ready::Ready;
 use super::state::State;
 use crate::clock::{Clock, Woke};
-use crate::domain::event::{Actor, ClockStepped, Event};
+use crate::domain::event::{Actor, ClockStepped, DaemonStopped, Event};
 use crate::domain::schedule::Schedule;
 use crate::domain::timing::{Plan, PlanCache};
 use crate::engine::ports::News;
-use crate::ids::{ExecutionId, InterfaceId, ScheduleRef, StreamId};
+use crate::ids::{ExecutionId, InterfaceId, Position, ScheduleRef, StreamId};
 use crate::instant::Instant;
 use crate::store::{Append, EventLog, Expected, StreamAppend};
 
@@ -225,10 +225,15 @@ impl Engine {
 
     /// Records `event`: into the draft, into the state, to the observers.
     pub(super) fn record(&mut self, draft: &mut Draft, stream: &StreamId, event: Event) {
-        self.parts
-            .observers
-            .iter()
-            .for_each(|observer| observer.recorded(stream, draft.at, &event));
+        let recorded = Recorded {
+            event: &event,
+            schedule: if let StreamId::Schedule(id) = stream { Some(id) } else { None },
+            opened: match stream {
+                StreamId::Execution(id) => self.state.executions.get(id).map(|execution| &execution.opened),
+                StreamId::Daemon | StreamId::Interface(_) | StreamId::Schedule(_) => None,
+            },
+        };
+        self.parts.observers.iter().for_each(|observer| observer.recorded(recorded));
         let place = draft.streams.iter().position(|append| append.stream == *stream);
         let place = place.unwrap_or_else(|| {
             let expected = match (self.state.version(stream), &event) {
@@ -300,6 +305,31 @@ impl Engine {
         if self.commits.send(Commit { ticket, after }).is_err() {
             tracing::error!("the committer is gone; decisions no longer take effect");
         }
+    }
+
+    /// Calls `then` when everything decided up to now is on disk.
+    pub fn when_settled(&mut self, then: impl FnOnce(Position) + Send + 'static) {
+        let mut draft = Draft::new(self.now(), Actor::Daybook);
+        draft.then(After::Answer(Box::new(then)));
+        self.submit(draft);
+    }
+
+    /// The fold itself, for checkpoints.
+    pub const fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Starts nothing any more; what runs goes on.
+    pub fn drain(&mut self) {
+        self.draining = true;
+        self.parts.board.write(|state| state.health.draining = true);
+    }
+
+    /// Records that the daemon stops in good order.
+    pub fn record_stop(&mut self, reason: &str) {
+        let mut draft = Draft::new(self.now(), Actor::Daybook);
+        self.record(&mut draft, &StreamId::Daemon, DaemonStopped { reason: reason.to_owned() }.into());
+        self.submit(draft);
     }
 
     pub(super) fn reporter(&self, execution: ExecutionId) -> Reporter {

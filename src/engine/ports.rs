@@ -12,8 +12,7 @@ use crate::domain::definition;
 use crate::domain::effect::Effect;
 use crate::domain::event::{Change, DeliveryEnded, Event, Opened};
 use crate::domain::execution::{Command, Conclusion};
-use crate::ids::{ExecutionId, InterfaceId, StreamId};
-use crate::instant::Instant;
+use crate::ids::{ExecutionId, InterfaceId, Position, ScheduleRef, StreamId};
 
 /// A future without a name.
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -57,10 +56,21 @@ pub trait Courier: Send + Sync {
     fn deliver(&self, effect: Effect);
 }
 
+/// An event that was decided, with what it belongs to.
+#[derive(Clone, Copy)]
+pub struct Recorded<'a> {
+    /// The fact.
+    pub event: &'a Event,
+    /// The schedule, for events of a schedule's stream.
+    pub schedule: Option<&'a ScheduleRef>,
+    /// What the execution was opened with, for events of an open execution.
+    pub opened: Option<&'a Opened>,
+}
+
 /// Hears of each event as it is decided (metrics).
 pub trait Observer: Send + Sync {
-    /// `event` of `stream` was decided `at`.
-    fn recorded(&self, stream: &StreamId, at: Instant, event: &Event);
+    /// Something was decided.
+    fn recorded(&self, recorded: Recorded<'_>);
 }
 
 /// What the files say.
@@ -72,6 +82,8 @@ pub struct Files {
     pub refused: BTreeSet<InterfaceId>,
     /// What is wrong, one text for each problem, `fnac.toml:3:8: …`.
     pub problems: Vec<String>,
+    /// Whether the folder itself could not be read: then nothing counts as removed.
+    pub unreadable: bool,
 }
 
 /// Reads the files.
@@ -110,6 +122,19 @@ pub enum News {
     },
     /// Something was read; the engine goes on with it.
     GoOn(Continuation),
+}
+
+/// Lets the engine go on with `next`. False when it has ended.
+pub fn go_on(
+    news: &mpsc::UnboundedSender<News>,
+    next: impl FnOnce(&mut super::core::Engine) + Send + 'static,
+) -> bool {
+    news.send(News::GoOn(Box::new(next))).is_ok()
+}
+
+/// Calls `then` when everything that the engine has decided up to now is on disk. False when it has ended.
+pub fn settled(news: &mpsc::UnboundedSender<News>, then: impl FnOnce(Position) + Send + 'static) -> bool {
+    go_on(news, move |engine| engine.when_settled(then))
 }
 
 /// How a performer reports to the engine.

@@ -1,0 +1,10 @@
+//! Wires the parts together, once: `daybook serve`.
+
+mod serve;
+mod service;
+mod store;
+mod upkeep;
+mod wiring;
+
+pub use serve::{ServeError, serve};
+pub use wiring::checks;

@@ -1,0 +1,117 @@
+//! Opens what is on disk: the log, the checkpoint, the fold, the lines, the index.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::serve::ServeError;
+use crate::engine::state::{STATE_VERSION, State};
+use crate::ids::{Position, StreamId};
+use crate::projection::{LateHeads, Projections};
+use crate::store::checkpoint::{Checkpoint, Checkpoints};
+use crate::store::journal::{Indexed, JournalLog, JournalOptions, Positions};
+use crate::store::lines::{LineStore, LinesOptions};
+use crate::store::{EventLog, codec};
+use crate::telemetry::metrics::Metrics;
+
+/// What is on disk, opened.
+pub(super) struct Stores {
+    pub(super) log: Arc<JournalLog>,
+    pub(super) lines: LineStore,
+    pub(super) projections: Projections,
+    pub(super) checkpoints: Checkpoints,
+    /// The fold of everything up to `position`.
+    pub(super) state: State,
+    pub(super) position: Position,
+}
+
+/// Opens everything below `data` and folds what the checkpoint does not hold.
+pub(super) fn open(data: &Path, metrics: &Arc<Metrics>) -> Result<Stores, ServeError> {
+    let failed = |what: &str, err: &dyn std::error::Error| ServeError::Store(format!("{what}: {}", spoken(err)));
+    let (checkpoints, found) = Checkpoints::open(data).map_err(|err| failed("the checkpoint", &err))?;
+    for ignored in &found.ignored {
+        tracing::warn!(file = %ignored.path.display(), why = %ignored.what, "a checkpoint is of no use");
+    }
+    let heads = Arc::new(LateHeads::default());
+    let counted = Arc::clone(metrics);
+    let options = JournalOptions {
+        cold: heads.clone(),
+        from: found.newest.as_ref().map(|checkpoint| checkpoint.log.clone()),
+        on_commit: Some(Arc::new(move |commit| counted.append_took(commit.took))),
+        ..JournalOptions::new(data.join("journal"))
+    };
+    let (log, recovery) = JournalLog::open(options).map_err(ServeError::from_log)?;
+    if let Some(torn) = &recovery.torn {
+        tracing::warn!(segment = %torn.segment.display(), offset = torn.offset, bytes = torn.bytes,
+            "an unfinished write was cut off the log; it had never been acknowledged");
+    }
+    let log = Arc::new(log);
+    let (lines, recovered) =
+        LineStore::open(&data.join("lines"), LinesOptions::default()).map_err(|err| failed("the lines", &err))?;
+    for damage in &recovered.damage {
+        tracing::error!(place = %damage.place, what = %damage.what, "stored lines are damaged");
+    }
+    let (state, folded) = restore(found.newest);
+    let (state, position) = fold(&log, state, folded)?;
+    let shared: Arc<dyn EventLog> = log.clone();
+    let projections =
+        Projections::open(&data.join("index"), shared).map_err(|err| failed("the index", &err))?;
+    heads.attach(&projections);
+    log.attach_positions(Arc::new(IndexedPositions(projections.clone())));
+    Ok(Stores { log, lines, projections, checkpoints, state, position })
+}
+
+/// The error and its causes in one line.
+fn spoken(err: &dyn std::error::Error) -> String {
+    let mut words = err.to_string();
+    let mut source = err.source();
+    while let Some(cause) = source {
+        words.push_str(": ");
+        words.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    words
+}
+
+/// The state that a checkpoint holds, if this program wrote its form.
+fn restore(checkpoint: Option<Checkpoint>) -> (State, Position) {
+    let Some(checkpoint) = checkpoint.filter(|checkpoint| checkpoint.state_version == STATE_VERSION) else {
+        return (State::default(), Position(0));
+    };
+    match codec::unpack(&checkpoint.state) {
+        Ok(state) => (state, checkpoint.position),
+        Err(why) => {
+            tracing::warn!(%why, "the checkpoint's state cannot be read; the whole log is folded");
+            (State::default(), Position(0))
+        }
+    }
+}
+
+fn fold(log: &JournalLog, mut state: State, from: Position) -> Result<(State, Position), ServeError> {
+    let mut position = from;
+    let mut scan = log.scan(from.plus(1));
+    loop {
+        match scan.next_envelope() {
+            Ok(Some(envelope)) => {
+                state.replay(&envelope);
+                position = envelope.position;
+            }
+            Ok(None) => break,
+            Err(err) => return Err(ServeError::Store(format!("the log: {err}"))),
+        }
+    }
+    // Deliveries that arose in the past stand in the outbox.
+    state.fresh.clear();
+    Ok((state, position))
+}
+
+/// Tells the log where a stream's events stand.
+struct IndexedPositions(Projections);
+
+impl Positions for IndexedPositions {
+    fn positions(&self, stream: &StreamId, after_version: u64, limit: usize) -> Option<Indexed> {
+        // Read before the rows: what is folded meanwhile is then read twice instead of never.
+        let until = *self.0.applied().borrow();
+        let positions = self.0.positions(stream, after_version, limit).ok()?;
+        Some(Indexed { positions, until })
+    }
+}

@@ -1,0 +1,103 @@
+//! The daemon's own upkeep, on tokio-cron-scheduler in UTC. Schedules of users never run on it (decision 5): every pass
+//! here is idempotent, and losing one is harmless.
+
+use std::sync::Arc;
+
+use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
+
+use crate::engine::ports::{News, settled};
+use crate::engine::state::STATE_VERSION;
+use crate::ids::Position;
+use crate::projection::Projections;
+use crate::store::EventLog;
+use crate::store::checkpoint::{Checkpoint, Checkpoints};
+use crate::store::codec;
+use crate::store::journal::JournalLog;
+
+/// Every ten seconds: a checkpoint, when enough has happened since the last one.
+const CHECKPOINT: &str = "*/10 * * * * *";
+
+/// Every five seconds: the log lets go of finished executions that the index holds.
+const FORGET: &str = "*/5 * * * * *";
+
+/// Events between two checkpoints at least; a start folds about so many.
+const EVENTS_BETWEEN: u64 = 20_000;
+
+/// What the passes work with.
+#[derive(Clone)]
+pub(super) struct Upkeep {
+    pub(super) log: Arc<JournalLog>,
+    pub(super) projections: Projections,
+    pub(super) checkpoints: Arc<Mutex<(Checkpoints, Position)>>,
+    pub(super) news: mpsc::UnboundedSender<News>,
+}
+
+impl Upkeep {
+    /// Starts the passes.
+    ///
+    /// # Errors
+    /// The scheduler does not start.
+    pub(super) async fn start(&self) -> Result<JobScheduler, JobSchedulerError> {
+        let scheduler = JobScheduler::new().await?;
+        let upkeep = self.clone();
+        let checkpoint = Job::new_async(CHECKPOINT, move |_, _| {
+            let upkeep = upkeep.clone();
+            Box::pin(async move { upkeep.checkpoint(EVENTS_BETWEEN).await })
+        })?;
+        scheduler.add(checkpoint).await?;
+        let upkeep = self.clone();
+        let forget = Job::new_async(FORGET, move |_, _| {
+            let upkeep = upkeep.clone();
+            Box::pin(async move { upkeep.forget() })
+        })?;
+        scheduler.add(forget).await?;
+        scheduler.start().await?;
+        Ok(scheduler)
+    }
+
+    fn forget(&self) {
+        let status = self.projections.status();
+        if status.rebuilding.is_none() {
+            self.log.forget(status.position);
+        }
+    }
+
+    /// Writes a checkpoint if at least `events` were recorded since the last one.
+    pub(super) async fn checkpoint(&self, events: u64) {
+        let mut checkpoints = self.checkpoints.lock().await;
+        let newest = *self.log.durable().borrow();
+        if newest.0 < checkpoints.1.0 + events {
+            return;
+        }
+        match self.write(&mut checkpoints.0).await {
+            Ok(position) => checkpoints.1 = position,
+            Err(why) => tracing::warn!(%why, "no checkpoint was written; the next start reads more of the log"),
+        }
+    }
+
+    async fn write(&self, checkpoints: &mut Checkpoints) -> Result<Position, String> {
+        let (reply, answer) = oneshot::channel();
+        let asked = crate::engine::ports::go_on(&self.news, move |engine| {
+            let mut packed = Vec::new();
+            let packed = codec::pack(engine.state(), &mut packed).map(|()| packed);
+            engine.when_settled(move |position| drop(reply.send((packed, position))));
+        });
+        if !asked {
+            return Err("the engine has ended".to_owned());
+        }
+        let (state, position) = answer.await.map_err(|_closed| "the engine has ended".to_owned())?;
+        let log = self.log.state().await.map_err(|err| err.to_string())?;
+        let checkpoint = Checkpoint { position, state_version: STATE_VERSION, state: state?, log };
+        checkpoints.write(&checkpoint).map_err(|err| err.to_string())?;
+        Ok(position)
+    }
+
+    /// Whether the engine has put everything on disk that it decided.
+    pub(super) async fn settle(&self) {
+        let (reply, answer) = oneshot::channel();
+        if settled(&self.news, move |_| drop(reply.send(()))) && answer.await.is_err() {
+            tracing::debug!("the engine ended before it settled");
+        }
+    }
+}
