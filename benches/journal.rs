@@ -14,7 +14,7 @@ use std::time::Duration;
 use daybook::domain::event::{Actor, Noted};
 use daybook::ids::{ExecutionId, Position, StreamId};
 use daybook::instant::Instant;
-use daybook::store::journal::{Commit, JournalLog, JournalOptions};
+use daybook::store::journal::{Commit, JournalLog, JournalOptions, OnCommit};
 use daybook::store::{Append, EventLog, Expected, StreamAppend};
 use tokio::time::Instant as Moment;
 
@@ -67,9 +67,10 @@ async fn appended(dir: &Path) -> Result<(Round, Vec<Commit>), Box<dyn std::error
     let commits = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&commits);
     let mut options = JournalOptions::new(dir);
-    options.on_commit = Some(Arc::new(move |commit| {
+    let on_commit: OnCommit = Arc::new(move |commit: Commit| {
         seen.lock().unwrap_or_else(PoisonError::into_inner).push(commit);
-    }));
+    });
+    options.on_commit = Some(on_commit);
     let log = Arc::new(JournalLog::open(options)?.0);
     let began = Moment::now();
     let producers: Vec<_> =
@@ -142,7 +143,7 @@ fn reading(dir: &Path) -> Result<(), Box<dyn std::error::Error>> {
     let began = Moment::now();
     let mut scan = log.scan(Position(1));
     let mut count = 0;
-    while scan.next()?.is_some() {
+    while scan.next_raw()?.is_some() {
         count += 1;
     }
     println!("raw scan         {:>10.0} events/s", rate(count, began.elapsed()));

@@ -409,7 +409,7 @@ impl<'a> Fields<'a> {
     }
 
     fn interface(&mut self) -> Result<InterfaceId, CodecError> {
-        InterfaceId::new(self.name()?).map_err(no_stream)
+        InterfaceId::new(self.name()?).map_err(|err| no_stream(&err))
     }
 
     fn stream(&mut self) -> Result<StreamId, CodecError> {
@@ -418,7 +418,7 @@ impl<'a> Fields<'a> {
             INTERFACE => self.interface().map(StreamId::Interface),
             SCHEDULE => {
                 let interface = self.interface()?;
-                let schedule = ScheduleId::new(self.name()?).map_err(no_stream)?;
+                let schedule = ScheduleId::new(self.name()?).map_err(|err| no_stream(&err))?;
                 Ok(StreamId::Schedule(ScheduleRef { interface, schedule }))
             }
             EXECUTION => self
@@ -443,6 +443,6 @@ impl<'a> Fields<'a> {
     }
 }
 
-fn no_stream(err: crate::ids::NameError) -> CodecError {
+fn no_stream(err: &crate::ids::NameError) -> CodecError {
     CodecError::Field { field: "stream", found: err.to_string() }
 }

@@ -45,7 +45,7 @@ macro_rules! versions {
     )*};
 }
 
-/// Declares the dispatch by code: `<code> <Event> = <newest version> …;` with the versions as in [`versions`].
+/// Declares the dispatch by code: `<code> <Event> = <newest version> …;` with the versions as in `versions!`.
 macro_rules! stored_events {
     ($($code:literal $event:ident = $newest:literal $(, $older:literal => $frozen:ty)*;)*) => {
         versions! { $(event::$event = $newest $(, $older => $frozen)*;)* }

@@ -397,7 +397,7 @@ impl EventLog for JournalLog {
         }
         let mut scan = self.short_scan(from, limit);
         while found.len() < limit {
-            let Some(raw) = scan.next()? else { break };
+            let Some(raw) = scan.next_raw()? else { break };
             if raw.position > until {
                 break;
             }

@@ -1,6 +1,6 @@
 //! The event log in segment files: the truth on disk.
 //!
-//! A folder holds segments `<first position, 20 digits>.seg`, whose bytes [`format`] describes, and a lock file. One
+//! A folder holds segments `<first position, 20 digits>.seg`, whose bytes `format.rs` describes, and a lock file. One
 //! thread writes: it takes what is queued, writes it at once, calls `fdatasync` once, and only then acknowledges. A
 //! failed write or sync acknowledges nothing and closes the log for good, since nobody can tell what is on disk after
 //! it; the next start finds out.

@@ -183,7 +183,7 @@ fn check_anchor(segments: &[Arc<Segment>], anchor: &Anchor) -> Result<(), String
         .ok_or_else(|| format!("there is no segment {}", anchor.segment))?;
     let header = segment::read_header(&segment.path)
         .map_err(|err| err.to_string())?
-        .map_err(|_| format!("`{}` has no readable header", segment.path.display()))?;
+        .map_err(|no| format!("`{}` has no readable header: {no:?}", segment.path.display()))?;
     let Some(frame) = anchor.frame else {
         let fits = header.first == anchor.position.0 + 1 && header.previous == anchor.chain;
         return if fits { Ok(()) } else { Err("another segment stands there".to_owned()) };

@@ -86,13 +86,11 @@ impl Scan {
         }
     }
 
-    /// The next event; none after the last one.
+    /// The next event as it is stored; none after the last one. It borrows the reader's buffer.
     ///
     /// # Errors
     /// [`ReadError::Damaged`] and [`ReadError::Io`]. Do not go on after an error.
-    // Not an `Iterator`: the event borrows the reader's buffer.
-    #[expect(clippy::should_implement_trait, reason = "the item borrows from the reader")]
-    pub fn next(&mut self) -> Result<Option<RawEvent<'_>>, ReadError> {
+    pub fn next_raw(&mut self) -> Result<Option<RawEvent<'_>>, ReadError> {
         if self.next > self.until {
             return Ok(None);
         }
@@ -114,9 +112,9 @@ impl Scan {
     /// The next event, decoded.
     ///
     /// # Errors
-    /// As [`Self::next`]; also [`ReadError::Damaged`] when it cannot be decoded.
+    /// As [`Self::next_raw`]; also [`ReadError::Damaged`] when it cannot be decoded.
     pub fn next_envelope(&mut self) -> Result<Option<Envelope>, ReadError> {
-        let Some(raw) = self.next()? else { return Ok(None) };
+        let Some(raw) = self.next_raw()? else { return Ok(None) };
         let (position, decoded) = (raw.position, raw.decode());
         decoded.map(Some).map_err(|err| self.damaged(&format!("event {position}: {err}")))
     }

@@ -461,7 +461,7 @@ async fn reading_may_begin_anywhere_in_a_long_segment() {
         }
         let mut scan = log.scan(Position(2_000));
         let mut count = 0;
-        while let Some(raw) = scan.next().unwrap() {
+        while let Some(raw) = scan.next_raw().unwrap() {
             assert_eq!(raw.header().unwrap().version, raw.position.0);
             count += 1;
         }
