@@ -8,12 +8,17 @@ use std::time::Duration;
 use crate::civil::Zone;
 use crate::config::{self, Checks, Environment, Fault, Loaded};
 use crate::domain::definition::{self, Dst, Timing};
-use crate::domain::event::{Change, Event};
+use crate::domain::event::{Change, Event, Trigger};
 use crate::domain::template::{self, Name};
 use crate::domain::timing::Plan;
+use crate::engine::board::Board;
 use crate::engine::ports::{Definitions, Files, Observer, Recorded};
-use crate::ids::InterfaceId;
+use crate::http::StoreVerified;
+use crate::http::auth::hex;
+use crate::ids::{InterfaceId, ScheduleRef};
 use crate::instant::Instant;
+use crate::store::journal::VerifyReport;
+use crate::store::lines::LinesReport;
 use crate::telemetry::metrics::Metrics;
 
 /// Slots that are looked at to find a pattern's busiest minute.
@@ -148,4 +153,43 @@ fn count_lines(metrics: &Metrics, interface: &InterfaceId, closed: &crate::domai
         }
     }
     metrics.log_lines(interface, Level::Info, None, others);
+}
+
+/// Tells the metrics which schedules there are, each with the trigger of its own slots.
+pub(super) fn define(metrics: &Metrics, board: &Board) {
+    let schedules: Vec<(ScheduleRef, Trigger)> = board.read(|state| {
+        let named = state.schedules.iter().filter_map(|(id, row)| {
+            let schedule = row.definition.schedules.get(&id.schedule)?;
+            Some((id.clone(), trigger(&schedule.timing)))
+        });
+        named.collect()
+    });
+    metrics.define_schedules(schedules.iter().map(|(id, trigger)| (id, *trigger)));
+}
+
+const fn trigger(timing: &Timing) -> Trigger {
+    match timing {
+        Timing::Cron(_) => Trigger::Cron,
+        Timing::Every { .. } => Trigger::Every,
+        Timing::At(_) => Trigger::At,
+        Timing::Manual => Trigger::Manual,
+        Timing::Reboot => Trigger::Reboot,
+    }
+}
+
+/// Both reports of a check in one.
+pub(super) fn verified(log: &VerifyReport, lines: &LinesReport) -> StoreVerified {
+    let mut problems: Vec<String> = Vec::new();
+    if let Some(difference) = &log.difference {
+        problems.push(format!("{}: {} (after position {})", difference.place, difference.what, difference.after));
+    }
+    problems.extend(lines.damage.iter().map(|damage| format!("{}: {}", damage.place, damage.what)));
+    StoreVerified {
+        ok: problems.is_empty(),
+        events: log.events,
+        chunks: lines.chunks,
+        pruned: 0,
+        head: hex(&log.head),
+        problems,
+    }
 }

@@ -37,6 +37,11 @@ impl Environment {
         self.filled(name).map(PathBuf::from)
     }
 
+    /// All variables, for the commands' basic ones and for `from_env`.
+    pub fn all(&self) -> BTreeMap<String, String> {
+        self.variables.clone()
+    }
+
     /// The names that begin with `prefix`, in order.
     pub fn names<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = &'a str> {
         self.variables.keys().map(String::as_str).filter(move |name| name.starts_with(prefix))

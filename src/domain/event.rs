@@ -196,13 +196,6 @@ macro_rules! events {
         $(impl From<$variant> for Event {
             fn from(payload: $variant) -> Self { Self::$variant(payload) }
         })*
-
-        /// Calls `$with!` with the list of `(variant, code)`, for the codec.
-        #[macro_export]
-        #[doc(hidden)]
-        macro_rules! for_each_event {
-            ($with:ident) => { $with! { $($variant = $code;)* } };
-        }
     };
 }
 

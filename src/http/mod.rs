@@ -25,6 +25,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use parts::{Parts, Settings};
+pub use api::tokens::login_url;
+pub use parts::{App, Memory, Parts, Settings, StoreAccess, StoreInfo, StoreVerified};
 pub use router::router;
 pub use server::{Bind, Server};

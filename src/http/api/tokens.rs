@@ -172,6 +172,20 @@ pub async fn login_link(
     Fields(input): Fields,
 ) -> Result<Response, Problem> {
     input.finish()?;
+    let (recorded, body) = make_link(&app, caller.actor).await?;
+    Ok(done(&app, StatusCode::CREATED, &recorded, body))
+}
+
+/// A fresh login link for whoever stands at the terminal when the daemon starts.
+///
+/// # Errors
+/// It could not be made or recorded, in words.
+pub async fn login_url(app: &App) -> Result<String, String> {
+    let (_, link) = make_link(app, Actor::Daybook).await.map_err(|err| err.detail().to_owned())?;
+    Ok(link.url.unwrap_or(link.path))
+}
+
+async fn make_link(app: &App, actor: Actor) -> Result<(Done<()>, LoginLink), Problem> {
     let link = app
         .memory
         .sessions
@@ -179,7 +193,7 @@ pub async fn login_link(
         .map_err(|err| Problem::internal("no link could be made", &err))?;
     let expires = app.clock.now() + LINK_LIFE;
     let login = LoginLinkCreated { id: link.id.clone(), expires };
-    let recorded = app.engine.record_login(caller.actor, login).await?;
+    let recorded = app.engine.record_login(actor, login).await?;
     let url = app.settings.base_url.as_ref();
     let body = LoginLink {
         id: link.id,
@@ -187,7 +201,7 @@ pub async fn login_link(
         path: link.path,
         expires_at: expires,
     };
-    Ok(done(&app, StatusCode::CREATED, &recorded, body))
+    Ok((recorded, body))
 }
 
 /// Uses a login link up: sets the session's cookie and goes on to the console.
