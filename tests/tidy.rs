@@ -67,11 +67,11 @@ impl Source {
 
     /// What the program itself is made of.
     fn program(&self) -> impl Iterator<Item = &Row> {
-        self.lines.iter().filter(|row| !self.is_test && !row.is_test)
+        self.lines.iter().filter(move |row| !self.is_test && !row.is_test)
     }
 
     fn tests(&self) -> impl Iterator<Item = &Row> {
-        self.lines.iter().filter(|row| self.is_test || row.is_test)
+        self.lines.iter().filter(move |row| self.is_test || row.is_test)
     }
 
     fn finding(&self, row: &Row, rule: &str) -> String {
