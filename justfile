@@ -1,0 +1,23 @@
+# What CI runs.
+check:
+    scripts/test
+
+# Format, clippy and the library's own tests.
+quick:
+    scripts/test --quick
+
+# The daemon on the shipped schedules, with its data in ./data.
+run *ARGS:
+    cargo run --release -- serve --data data {{ARGS}}
+
+# Benches of journal, lines and projections.
+bench *ARGS:
+    cargo bench {{ARGS}}
+
+# Licences, bans, sources, and known vulnerabilities (these need the network).
+deny:
+    cargo deny check
+
+# The Debian package, in target/debian.
+deb:
+    cargo deb --profile dist
