@@ -53,9 +53,9 @@ impl Filters {
     /// # Errors
     /// A time is none.
     pub fn onto(self, address: Address, times: &Times) -> Outcome<Address> {
-        let schedule = self.schedule.as_deref().map(bare);
+        let (owner, schedule) = self.schedule.as_deref().map(parts).unwrap_or_default();
         Ok(address
-            .with_some("interface", self.interface)
+            .with_some("interface", self.interface.as_deref().or(owner))
             .with_some("schedule", schedule)
             .with_some("status", self.status)
             .with_some("class", self.class)
@@ -69,9 +69,12 @@ impl Filters {
     }
 }
 
-/// The bare id of a schedule that is given by its full name.
-fn bare(name: &str) -> &str {
-    name.rsplit_once('/').map_or(name, |(_, bare)| bare)
+/// Interface and bare id of a schedule, which may be given by its full name.
+fn parts(name: &str) -> (Option<&str>, Option<&str>) {
+    match name.rsplit_once('/') {
+        Some((interface, bare)) => (Some(interface), Some(bare)),
+        None => (None, Some(name)),
+    }
 }
 
 /// Reads `status=ko&interface=x` as the daemon's `query` object. Unknown names are the daemon's to refuse.
@@ -165,7 +168,7 @@ mod tests {
         let address = filters.onto(Address::of(&["api", "executions"]), &times()).expect("fine");
         assert_eq!(
             address.as_str(),
-            "/api/executions?schedule=sales&status=ko&from=2026-11-21T00%3A00%3A00.000Z&min_ms=5"
+            "/api/executions?interface=fnac&schedule=sales&status=ko&from=2026-11-21T00%3A00%3A00.000Z&min_ms=5"
         );
     }
 }
