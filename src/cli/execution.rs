@@ -22,6 +22,9 @@ pub enum Verb {
     /// Show one: what went wrong, whose move it is, what was tried since
     Show(Name),
     /// Print its log
+    ///
+    /// Into a pipe, the whole log is its text, one row for each line. At a terminal, and when a filter leaves lines out,
+    /// the line's number, time, level and class stand before it; `--plain` leaves them out. With `--json`: JSON Lines.
     Log(Box<Log>),
     /// Run again: a new execution with the current definition and the original's slot and parameters
     Rerun(Rerun),

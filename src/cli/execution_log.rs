@@ -19,10 +19,7 @@ const AGAIN_MAX: u32 = 30;
 /// Between two tries.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// Print an execution's log
-///
-/// Into a pipe, the whole log is its text, one row for each line. At a terminal, and when a filter leaves lines out, the
-/// line's number, time, level and class stand before it; `--plain` leaves them out. With `--json`: JSON Lines.
+/// Which lines of which execution.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Log {
     /// Id, unique prefix, `latest` or `latest-ko`
@@ -264,7 +261,7 @@ impl Events {
                 continue;
             }
             let text = String::from_utf8_lossy(line);
-            let (field, value) = text.split_once(':').unwrap_or((&text, ""));
+            let (field, value) = text.split_once(':').unwrap_or((&*text, ""));
             let value = value.strip_prefix(' ').unwrap_or(value);
             match field {
                 "event" => value.clone_into(&mut self.open.name),
