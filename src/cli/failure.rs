@@ -105,11 +105,14 @@ impl Failure {
             return problem.clone();
         }
         let code = self.exit.as_str();
+        let sentences: Vec<&str> =
+            std::iter::once(&self.message).chain(&self.causes).map(String::as_str).collect();
+        let detail = sentences.join(": ");
         json!({
             "type": format!("urn:daybook:problem:{code}"),
             "title": self.message,
             "status": null,
-            "detail": [std::slice::from_ref(&self.message), self.causes.as_slice()].concat().join(": "),
+            "detail": detail,
             "code": code,
             "action": self.hint,
         })

@@ -31,7 +31,7 @@ pub struct ServeOptions {
     /// Between TERM and KILL when a command is ended [default: 10s]
     #[arg(long, value_name = "DURATION")]
     pub grace: Option<String>,
-    /// How often the daemon pings its own monitor (its address is a setting without a flag that shows in `ps`) [default: 1m]
+    /// How often the daemon pings its own monitor [default: 1m]
     #[arg(long, value_name = "DURATION")]
     pub ping_every: Option<String>,
     /// What the daemon logs about itself: error, warn, info, debug, trace, or directives [default: info]
