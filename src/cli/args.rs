@@ -136,7 +136,8 @@ mod tests {
 
     #[test]
     fn json_and_data_are_accepted_after_any_verb() {
-        for verb in ["status", "execution list", "schedule show a/b", "store verify", "event tail"] {
+        for verb in ["status", "execution list", "schedule show a/b", "store verify", "event tail"]
+        {
             let arguments = parsed(&format!("daybook {verb} --json --data /d")).expect(verb);
             assert!(arguments.global.json, "{verb}");
             assert_eq!(arguments.global.data, Some(PathBuf::from("/d")), "{verb}");

@@ -55,7 +55,9 @@ impl Check {
 
 fn refused(problems: &[Problem], context: &mut Context<'_>) -> Outcome {
     if context.out.json {
-        context.out.document(&json!({"ok": false, "interfaces": 0, "schedules": 0, "problems": problems}))?;
+        context.out.document(
+            &json!({"ok": false, "interfaces": 0, "schedules": 0, "problems": problems}),
+        )?;
     } else {
         render(problems, context)?;
     }

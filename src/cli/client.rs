@@ -179,7 +179,7 @@ impl Client {
     fn request(&self, ask: &Ask<'_>, endpoint: &Endpoint) -> Outcome<Request<Full<Bytes>>> {
         let base = match endpoint {
             Endpoint::Socket(_) => "",
-            Endpoint::Host { base, .. } => base,
+            Endpoint::Host { base, .. } => base.as_str(),
         };
         let mut builder = Request::builder()
             .method(ask.method.clone())
@@ -238,9 +238,8 @@ fn nobody(absent: &[Absent]) -> Failure {
         Failure::new(Exit::Denied, "the daemon's socket is not open to this user")
             .hint("become a member of the group `daybook`, or use `--server URL` with a token")
     } else {
-        Failure::new(Exit::Unreachable, "no daemon answers").hint(
-            "start it with `daybook serve`, or name it with `--data DIR` or `--server URL`",
-        )
+        Failure::new(Exit::Unreachable, "no daemon answers")
+            .hint("start it with `daybook serve`, or name it with `--data DIR` or `--server URL`")
     };
     absent.iter().fold(failure, |failure, place| failure.reason(&place.line))
 }

@@ -60,7 +60,8 @@ impl Endpoint {
         if let Some(path) = text.strip_prefix("unix:") {
             return Ok(Self::Socket(PathBuf::from(path.trim_start_matches("//"))));
         }
-        let uri: http::Uri = text.parse().map_err(|err| wrong("it cannot be read").because(&err))?;
+        let uri =
+            text.parse::<http::Uri>().map_err(|err| wrong("it cannot be read").because(&err))?;
         let tls = match uri.scheme_str() {
             Some("https") => true,
             Some("http") => false,
@@ -134,9 +135,7 @@ fn user_data(environment: &Environment) -> Option<(PathBuf, &'static str)> {
     let state = environment.filled("STATE_DIRECTORY").and_then(|list| list.split(':').next());
     state
         .map(|folder| (PathBuf::from(folder), "$STATE_DIRECTORY"))
-        .or_else(|| {
-            Some((environment.path("XDG_STATE_HOME")?.join("daybook"), "$XDG_STATE_HOME"))
-        })
+        .or_else(|| Some((environment.path("XDG_STATE_HOME")?.join("daybook"), "$XDG_STATE_HOME")))
         .or_else(|| {
             Some((environment.path("HOME")?.join(".local/state/daybook"), "the user's data folder"))
         })

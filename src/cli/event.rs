@@ -96,7 +96,11 @@ pub async fn run(verb: Verb, context: &mut Context<'_>) -> Outcome {
         Verb::Show(Show { position }) => {
             let address = Address::of(&["api", "events", &position.to_string()]);
             let value = context.get(&address).await?;
-            if context.out.json { Ok(context.out.document(&value)?) } else { shown(&value, context) }
+            if context.out.json {
+                Ok(context.out.document(&value)?)
+            } else {
+                shown(&value, context)
+            }
         }
     }
 }

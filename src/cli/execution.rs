@@ -93,8 +93,8 @@ pub async fn run(verb: Verb, context: &mut Context<'_>) -> Outcome {
     match verb {
         Verb::List(asked) => list(asked, context).await,
         Verb::Show(Name { id }) => execution_show::run(&id, context).await,
-        Verb::Log(log) => execution_log::run(*log, context).await,
-        Verb::Rerun(asked) => rerun::run(asked, context).await,
+        Verb::Log(log) => execution_log::run(&log, context).await,
+        Verb::Rerun(asked) => rerun::run(&asked, context).await,
         Verb::Cancel(asked) => cancel(&asked, context).await,
         Verb::Note(asked) => note(asked, context).await,
     }
@@ -102,8 +102,7 @@ pub async fn run(verb: Verb, context: &mut Context<'_>) -> Outcome {
 
 async fn list(asked: List, context: &mut Context<'_>) -> Outcome {
     let address = asked.filters.onto(Address::of(&["api", "executions"]), &context.times)?;
-    let address =
-        address.with("limit", asked.limit.to_string()).with_some("cursor", asked.cursor);
+    let address = address.with("limit", asked.limit.to_string()).with_some("cursor", asked.cursor);
     let value = context.get(&address).await?;
     if context.out.json {
         return Ok(context.out.document(&value)?);
@@ -159,8 +158,9 @@ async fn note(asked: Note, context: &mut Context<'_>) -> Outcome {
     let Note { words, ack, reference, text } = asked;
     let (ids, text) = ids_and_text(words, text)?;
     if text.is_none() && reference.is_none() && !ack {
-        return Err(Failure::usage("there is nothing to write")
-            .hint("give a TEXT, --ref TICKET or --ack"));
+        return Err(
+            Failure::usage("there is nothing to write").hint("give a TEXT, --ref TICKET or --ack")
+        );
     }
     let body = json!({"text": text, "reference": reference, "acknowledged": ack});
     let mut answers = Vec::new();
@@ -222,7 +222,8 @@ mod tests {
 
     #[test]
     fn the_last_word_is_the_text_unless_it_is_an_id() {
-        let (ids, text) = split(&["latest-ko", "0193522b-6a00", "called the provider"]).expect("fine");
+        let (ids, text) =
+            split(&["latest-ko", "0193522b-6a00", "called the provider"]).expect("fine");
         assert_eq!(ids, ["latest-ko", "0193522b-6a00"]);
         assert_eq!(text.as_deref(), Some("called the provider"));
         assert_eq!(split(&["0193"]).expect("fine").1, None);

@@ -97,7 +97,7 @@ impl Log {
 ///
 /// # Errors
 /// The daemon cannot be reached, or knows no such execution.
-pub async fn run(log: Log, context: &mut Context<'_>) -> Outcome {
+pub async fn run(log: &Log, context: &mut Context<'_>) -> Outcome {
     let form = log.form(&context.out);
     if log.follow {
         return follow(&log.address(), form, context).await;
@@ -252,6 +252,8 @@ struct Events {
 impl Events {
     fn read(&mut self, bytes: &[u8]) -> Vec<Event> {
         let mut ended = Vec::new();
+        // The line end of the last line begins no empty one.
+        let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
         for line in bytes.split(|byte| *byte == b'\n') {
             let line = line.strip_suffix(b"\r").unwrap_or(line);
             if line.is_empty() {
@@ -318,7 +320,7 @@ mod tests {
     #[test]
     fn events_are_read_whole_also_in_parts() {
         let mut events = Events::default();
-        assert_eq!(events.read(b": keep alive\n\nevent: line\nid: 7\n"), []);
+        assert!(events.read(b": keep alive\n\nevent: line\nid: 7\n").is_empty());
         let read = events.read(b"data: {\"line\":7}\n\nevent: end\ndata: {}\n\n");
         assert_eq!(
             read,

@@ -120,9 +120,16 @@ fn facts(execution: &Execution) -> Vec<(&'static str, String)> {
         ("params", Some(brief(&params.join(" "), 200)).filter(|text| !text.is_empty())),
         ("tickets", Some(execution.references.join(", ")).filter(|text| !text.is_empty())),
         ("definition", Some(format!("version {}", execution.definition_version))),
-        ("anomaly", execution.anomaly.as_ref().map(|anomaly| {
-            format!("took longer than {}, seen {}", duration(anomaly.after_ms), moment(anomaly.at))
-        })),
+        (
+            "anomaly",
+            execution.anomaly.as_ref().map(|anomaly| {
+                format!(
+                    "took longer than {}, seen {}",
+                    duration(anomaly.after_ms),
+                    moment(anomaly.at)
+                )
+            }),
+        ),
     ];
     all.into_iter().filter_map(|(name, fact)| Some((name, fact?))).collect()
 }
@@ -154,10 +161,14 @@ fn next_step(execution: &Execution, context: &mut Context<'_>) -> Outcome {
     let id = execution.id;
     let message = match execution.status {
         Status::Ko if execution.solved_by.is_none() => {
-            format!("errors: daybook execution log {id} --errors\nagain:  daybook execution rerun {id} --wait")
+            format!(
+                "errors: daybook execution log {id} --errors\nagain:  daybook execution rerun {id} --wait"
+            )
         }
         Status::Ko | Status::Ok | Status::Cancelled => format!("log: daybook execution log {id}"),
-        Status::Queued | Status::Running => format!("follow it: daybook execution log {id} --follow"),
+        Status::Queued | Status::Running => {
+            format!("follow it: daybook execution log {id} --follow")
+        }
     };
     Ok(context.out.message(message)?)
 }

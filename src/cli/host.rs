@@ -36,7 +36,8 @@ fn find(users: &str, fits: impl Fn(&str, u32) -> bool) -> Option<User> {
 mod tests {
     use super::*;
 
-    const USERS: &str = "root:x:0:0:root:/root:/bin/bash\nbroken\ndaybook:x:990:990::/var/lib/daybook:/bin/false\n";
+    const USERS: &str =
+        "root:x:0:0:root:/root:/bin/bash\nbroken\ndaybook:x:990:990::/var/lib/daybook:/bin/false\n";
 
     #[test]
     fn a_user_is_found_by_name_and_by_number() {

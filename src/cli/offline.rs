@@ -36,7 +36,8 @@ impl Idle {
             return Err(absent.reason("and there is no event log in the data folder"));
         };
         let path = data.join(JOURNAL).join("lock");
-        let opened = File::options().read(true).write(true).create(true).truncate(false).open(&path);
+        let opened =
+            File::options().read(true).write(true).create(true).truncate(false).open(&path);
         let cannot = |err: &std::io::Error| {
             let exit = match err.kind() {
                 std::io::ErrorKind::PermissionDenied => Exit::Denied,
@@ -48,7 +49,8 @@ impl Idle {
         match lock.try_lock() {
             Ok(()) => Ok(Self { data, _lock: lock }),
             Err(TryLockError::WouldBlock) => {
-                let message = format!("a daemon works on `{}`, and does not answer", data.display());
+                let message =
+                    format!("a daemon works on `{}`, and does not answer", data.display());
                 Err(Failure::new(Exit::Conflict, message)
                     .hint("look at its log; it may be starting or stopping"))
             }
@@ -104,8 +106,8 @@ pub fn verify(context: &Context<'_>, absent: Failure) -> Outcome<Value> {
         let unreadable = |err: &dyn std::error::Error| {
             Failure::new(Exit::Failed, "the lines cannot be read").because(err)
         };
-        let (store, _recovery) = LineStore::open(&lines, LinesOptions::default())
-            .map_err(|err| unreadable(&err))?;
+        let (store, _recovery) =
+            LineStore::open(&lines, LinesOptions::default()).map_err(|err| unreadable(&err))?;
         let checked = store.verify().map_err(|err| unreadable(&err))?;
         chunks = checked.chunks;
         problems.extend(checked.damage.iter().map(|d| format!("{}: {}", d.place, d.what)));

@@ -21,11 +21,7 @@ pub async fn run(context: &mut Context<'_>) -> Outcome {
     } else {
         shown(&reloaded, context)?;
     }
-    if reloaded.problems.is_empty() {
-        Ok(())
-    } else {
-        Err(Failure::silent(Exit::Configuration))
-    }
+    if reloaded.problems.is_empty() { Ok(()) } else { Err(Failure::silent(Exit::Configuration)) }
 }
 
 fn shown(reloaded: &Reloaded, context: &mut Context<'_>) -> Outcome {

@@ -326,7 +326,11 @@ pub fn bytes(count: u64) -> String {
         tenths /= 1024;
         unit = next;
     }
-    if unit == "B" { format!("{count} B") } else { format!("{}.{} {unit}", tenths / 10, tenths % 10) }
+    if unit == "B" {
+        format!("{count} B")
+    } else {
+        format!("{}.{} {unit}", tenths / 10, tenths % 10)
+    }
 }
 
 #[cfg(test)]
@@ -335,7 +339,11 @@ mod tests {
 
     fn table() -> Rows {
         let mut rows = Rows::new(&["STATUS", "SCHEDULE", "FIRST ERROR"]);
-        rows.add(vec![Cell::toned(Tone::Bad, "ko"), Cell::from("fnac/sales"), Cell::from("x ".repeat(60))]);
+        rows.add(vec![
+            Cell::toned(Tone::Bad, "ko"),
+            Cell::from("fnac/sales"),
+            Cell::from("x ".repeat(60)),
+        ]);
         rows.add(vec![Cell::toned(Tone::Good, "ok"), Cell::from("fnac/refunds"), Cell::from("-")]);
         rows
     }

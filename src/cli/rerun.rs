@@ -40,7 +40,7 @@ pub struct Rerun {
 ///
 /// # Errors
 /// The daemon cannot be reached or refuses; nothing fits the query (4); one ended KO (5); waiting took too long (6).
-pub async fn run(asked: Rerun, context: &mut Context<'_>) -> Outcome {
+pub async fn run(asked: &Rerun, context: &mut Context<'_>) -> Outcome {
     let mut body = json!({"dry_run": asked.dry_run, "force": asked.force});
     match &asked.query {
         Some(query) => body["query"] = super::filters::query(query, &context.times)?,
@@ -88,11 +88,7 @@ pub async fn run(asked: Rerun, context: &mut Context<'_>) -> Outcome {
 }
 
 /// The new execution; read again when the answer came before the lists knew it.
-async fn started(
-    item: &RerunItem,
-    id: &str,
-    context: &mut Context<'_>,
-) -> Outcome<Option<Seen>> {
+async fn started(item: &RerunItem, id: &str, context: &mut Context<'_>) -> Outcome<Option<Seen>> {
     if !context.out.json || item.execution.is_some() {
         return Ok(None);
     }
@@ -108,8 +104,7 @@ async fn ended(
 ) -> Outcome<Vec<Option<Seen>>> {
     let mut seen = Vec::new();
     for id in items.iter().filter_map(|item| item.id) {
-        let left =
-            deadline.map(|at| at.saturating_duration_since(tokio::time::Instant::now()));
+        let left = deadline.map(|at| at.saturating_duration_since(tokio::time::Instant::now()));
         let one = wait::until_over(&id.to_string(), left, context).await?;
         if !context.out.json {
             wait::shown(&one, context)?;

@@ -71,11 +71,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>, wiring: Wiring) -> u8 {
 }
 
 /// Runs a command line; gives its exit code.
-pub fn run(
-    args: impl IntoIterator<Item = OsString>,
-    world: World<'_>,
-    wiring: Wiring,
-) -> u8 {
+pub fn run(args: impl IntoIterator<Item = OsString>, world: World<'_>, wiring: Wiring) -> u8 {
     let args: Vec<OsString> = args.into_iter().collect();
     let messages = Palette::choose(world.err_terminal, &world.environment);
     let arguments = match args::parse(args.iter().cloned()) {
@@ -147,11 +143,7 @@ fn perform(command: Command, input: &mut dyn BufRead, context: &mut Context<'_>)
     })
 }
 
-async fn dispatch(
-    command: Command,
-    input: &mut dyn BufRead,
-    context: &mut Context<'_>,
-) -> Outcome {
+async fn dispatch(command: Command, input: &mut dyn BufRead, context: &mut Context<'_>) -> Outcome {
     match command {
         // Handled before there is a context; it has its own runtime.
         Command::Serve(_) => Ok(()),

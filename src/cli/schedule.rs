@@ -153,12 +153,12 @@ fn param(text: &str) -> Result<(String, String), String> {
 /// The daemon cannot be reached, or refuses.
 pub async fn run(verb: Verb, context: &mut Context<'_>) -> Outcome {
     match verb {
-        Verb::List(List { interface }) => list(interface, context).await,
+        Verb::List(List { interface }) => list(interface.as_ref(), context).await,
         Verb::Show(Name { name }) => {
             let value = context.get(&address(&name, None)).await?;
             shown(&value, context)
         }
-        Verb::Next(next) => ahead(next, context).await,
+        Verb::Next(next) => ahead(&next, context).await,
         Verb::Slots(slots) => ledger(slots, context).await,
         Verb::Explain(explain) => explained(&explain, context),
         Verb::Run(order) => start(order, context).await,
@@ -182,8 +182,8 @@ fn address(name: &ScheduleRef, verb: Option<&str>) -> Address {
     Address::of(&segments)
 }
 
-async fn list(interface: Option<InterfaceId>, context: &mut Context<'_>) -> Outcome {
-    let interface = interface.as_ref().map(InterfaceId::as_str);
+async fn list(interface: Option<&InterfaceId>, context: &mut Context<'_>) -> Outcome {
+    let interface = interface.map(InterfaceId::as_str);
     let address = Address::of(&["api", "schedules"]).with_some("interface", interface);
     let value = context.all(&address).await?;
     if context.out.json {
@@ -248,7 +248,7 @@ fn local(zone: &str, at: crate::instant::Instant) -> String {
     Zone::load(zone).map_or_else(|_unknown| at.to_string(), |zone| zone.show(at))
 }
 
-async fn ahead(next: Next, context: &mut Context<'_>) -> Outcome {
+async fn ahead(next: &Next, context: &mut Context<'_>) -> Outcome {
     let read = |text: &String| context.times.read("--after", text, Towards::Past);
     let after = next.after.as_ref().map(read).transpose()?;
     let asked = address(&next.name, Some("next"))
@@ -355,7 +355,9 @@ async fn start(order: Run, context: &mut Context<'_>) -> Outcome {
             return Ok(context.out.document(&value)?);
         }
         context.out.line(format!("{id}  {}  {}", execution.status.as_str(), order.name))?;
-        return Ok(context.out.message(format!("follow it: daybook execution log {id} --follow"))?);
+        return Ok(context
+            .out
+            .message(format!("follow it: daybook execution log {id} --follow"))?);
     }
     context.out.message(format!("started {id}, waiting for its end"))?;
     let ended = wait::until_over(&id, order.timeout, context).await?;

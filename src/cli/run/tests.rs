@@ -33,12 +33,8 @@ fn say(line: &[&str], variables: &[(&str, &str)], input: &str) -> Said {
 
 fn wiring() -> Wiring {
     let timing = |_: &Timing, _: &str, _: Dst| Ok(Vec::new());
-    let checks = Checks {
-        zone: |_| Ok(()),
-        timing,
-        template: |_, _| Ok(()),
-        per_minute: |_, _, _| 1.0,
-    };
+    let checks =
+        Checks { zone: |_| Ok(()), timing, template: |_, _| Ok(()), per_minute: |_, _, _| 1.0 };
     let serve = |options: ServeOptions, _: Environment| {
         u8::from(options.data.is_some_and(|data| data.ends_with("here"))) * 42
     };
@@ -53,8 +49,16 @@ fn serve_is_handed_to_the_daemon_with_the_global_data_folder() {
 #[test]
 fn a_pattern_is_explained_without_a_daemon() {
     let line = [
-        "schedule", "explain", "30 2 * * *", "--zone", "Europe/Paris", "--after",
-        "2026-03-28T12:00:00Z", "-n", "2", "--json",
+        "schedule",
+        "explain",
+        "30 2 * * *",
+        "--zone",
+        "Europe/Paris",
+        "--after",
+        "2026-03-28T12:00:00Z",
+        "-n",
+        "2",
+        "--json",
     ];
     let said = say(&line, &[], "");
     assert_eq!((said.code, said.err.as_str()), (0, ""));
