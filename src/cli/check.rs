@@ -1,0 +1,137 @@
+//! `daybook check`.
+
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use super::client::{Address, shaped};
+use super::context::Context;
+use super::exit::Exit;
+use super::failure::{Failure, Outcome};
+use super::render::clean;
+use crate::config::{self, Flags, Loaded, Problem, Settings};
+use crate::domain::event::Change;
+use crate::http::api::check::{Changed, Checked};
+
+/// Which files.
+#[derive(Debug, clap::Args)]
+pub struct Check {
+    /// The folder of the interfaces' files [default: as the daemon's]
+    #[arg(value_name = "DIR", conflicts_with = "diff")]
+    pub folder: Option<PathBuf>,
+    /// Ask the daemon what its files would change; nothing is accepted
+    #[arg(long)]
+    pub diff: bool,
+}
+
+impl Check {
+    /// Does it.
+    ///
+    /// # Errors
+    /// A file is wrong (78), or the daemon that was to be asked cannot be reached.
+    pub async fn run(self, context: &mut Context<'_>) -> Outcome {
+        if self.diff { difference(context).await } else { self.alone(context) }
+    }
+
+    fn alone(self, context: &mut Context<'_>) -> Outcome {
+        let folder = match self.folder {
+            Some(folder) => folder,
+            None => {
+                let mut flags = Flags::new();
+                if let Some(data) = &context.data {
+                    flags.insert("data", data.display().to_string());
+                }
+                match Settings::load(&flags, &context.environment) {
+                    Ok(settings) => settings.schedules.value,
+                    Err(problems) => return refused(&problems, context),
+                }
+            }
+        };
+        let loaded = config::load_folder(&folder, &context.environment, context.checks);
+        report(&loaded, context)?;
+        if loaded.has_errors() { Err(Failure::silent(Exit::Configuration)) } else { Ok(()) }
+    }
+}
+
+fn refused(problems: &[Problem], context: &mut Context<'_>) -> Outcome {
+    if context.out.json {
+        context.out.document(
+            &json!({"ok": false, "interfaces": 0, "schedules": 0, "problems": problems}),
+        )?;
+    } else {
+        render(problems, context)?;
+    }
+    Err(Failure::silent(Exit::Configuration))
+}
+
+fn report(loaded: &Loaded, context: &mut Context<'_>) -> Outcome {
+    let interfaces = loaded.accepted.len();
+    let schedules: usize =
+        loaded.accepted.values().map(|file| file.interface.schedules.len()).sum();
+    if context.out.json {
+        let document = json!({
+            "ok": !loaded.has_errors(),
+            "interfaces": interfaces,
+            "schedules": schedules,
+            "problems": loaded.problems,
+        });
+        return Ok(context.out.document(&document)?);
+    }
+    render(&loaded.problems, context)?;
+    let refused = match loaded.refused.len() {
+        0 => String::new(),
+        count => format!(", {count} refused"),
+    };
+    Ok(context.out.line(format!("{interfaces} interfaces, {schedules} schedules{refused}"))?)
+}
+
+/// Problems with the line of the file and a caret, all of them.
+fn render(problems: &[Problem], context: &mut Context<'_>) -> Outcome {
+    if problems.is_empty() {
+        return Ok(());
+    }
+    let shown = config::render_all(problems, context.out.messages.of_problems());
+    Ok(context.out.message(shown)?)
+}
+
+async fn difference(context: &mut Context<'_>) -> Outcome {
+    let value: Value = context.post(&Address::of(&["api", "check"]), &json!({})).await?;
+    let checked: Checked = shaped(&value)?;
+    if context.out.json {
+        context.out.document(&value)?;
+    } else {
+        changes(&checked, context)?;
+    }
+    if checked.ok { Ok(()) } else { Err(Failure::silent(Exit::Configuration)) }
+}
+
+fn changes(checked: &Checked, context: &mut Context<'_>) -> Outcome {
+    for problem in &checked.problems {
+        let place = match (problem.line, problem.column) {
+            (0, _) => problem.file.clone(),
+            (line, column) => format!("{}:{line}:{column}", problem.file),
+        };
+        let message = format!("{}: {place}: {}", problem.severity, clean(&problem.message));
+        context.out.message(message)?;
+        if let Some(hint) = &problem.hint {
+            context.out.message(format!("  hint: {}", clean(hint)))?;
+        }
+    }
+    for group in checked.changes.chunk_by(|one, other| one.interface == other.interface) {
+        let rows: Vec<Change> = group.iter().map(change).collect();
+        if let Some(first) = group.first() {
+            context.out.line(format!("{}:", first.interface))?;
+        }
+        for row in config::render_changes(&rows).lines() {
+            context.out.line(format!("  {}", clean(row)))?;
+        }
+    }
+    if checked.changes.is_empty() {
+        context.out.message("the files say what is in force")?;
+    }
+    Ok(())
+}
+
+fn change(changed: &Changed) -> Change {
+    Change { path: changed.path.clone(), from: changed.from.clone(), to: changed.to.clone() }
+}

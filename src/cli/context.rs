@@ -1,0 +1,145 @@
+//! What every command works with.
+
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use super::args::Global;
+use super::client::{Address, Client, Parts};
+use super::endpoint::{Named, candidates};
+use super::exit::Exit;
+use super::failure::{Failure, Outcome};
+use super::output::Output;
+use super::render;
+use super::times::Times;
+use crate::config::{Checks, Environment};
+use crate::instant::Instant;
+
+/// The way out, the way to the daemon, and what is known about the caller.
+pub struct Context<'a> {
+    /// Where results go.
+    pub out: Output<'a>,
+    /// Now and here.
+    pub times: Times,
+    /// The caller's variables.
+    pub environment: Environment,
+    /// The judges of values in the files.
+    pub checks: Checks,
+    /// `--data`.
+    pub data: Option<PathBuf>,
+    /// Whether a daemon far away was asked for.
+    pub remote: bool,
+    client: Outcome<Client>,
+}
+
+/// What a context is made of.
+pub struct Parcel<'a> {
+    /// Where results go.
+    pub out: Output<'a>,
+    /// Now and here.
+    pub times: Times,
+    /// The caller's variables.
+    pub environment: Environment,
+    /// The judges of values in the files.
+    pub checks: Checks,
+}
+
+impl<'a> Context<'a> {
+    /// A context for the global flags. Nothing is connected yet.
+    pub fn new(parcel: Parcel<'a>, global: Global) -> Self {
+        let Parcel { out, times, environment, checks } = parcel;
+        let client = client(&global, &environment);
+        let remote = global.server.is_some()
+            || (global.data.is_none() && environment.filled("DAYBOOK_SERVER").is_some());
+        Self { out, times, environment, checks, data: global.data, remote, client }
+    }
+
+    fn client(&mut self) -> Outcome<&mut Client> {
+        self.client.as_mut().map_err(|failure| failure.clone())
+    }
+
+    /// Reads what is at `address`.
+    ///
+    /// # Errors
+    /// The daemon cannot be reached, or answers with a problem.
+    pub async fn get(&mut self, address: &Address) -> Outcome<Value> {
+        self.client()?.get(address.as_str()).await
+    }
+
+    /// Sends `body` to `address`.
+    ///
+    /// # Errors
+    /// The daemon cannot be reached, or answers with a problem.
+    pub async fn post(&mut self, address: &Address, body: &Value) -> Outcome<Value> {
+        self.client()?.post(address.as_str(), body).await
+    }
+
+    /// Deletes what is at `address`.
+    ///
+    /// # Errors
+    /// The daemon cannot be reached, or answers with a problem.
+    pub async fn delete(&mut self, address: &Address) -> Outcome {
+        self.client()?.delete(address.as_str()).await
+    }
+
+    /// Reads `address` as JSON Lines.
+    ///
+    /// # Errors
+    /// The daemon cannot be reached, or answers with a problem.
+    pub async fn lines(&mut self, address: &Address) -> Outcome<Parts> {
+        self.client()?.lines(address.as_str()).await
+    }
+
+    /// Follows `address` from the event after `last`.
+    ///
+    /// # Errors
+    /// The daemon cannot be reached, or answers with a problem.
+    pub async fn follow(&mut self, address: &Address, last: Option<u64>) -> Outcome<Parts> {
+        self.client()?.follow(address.as_str(), last).await
+    }
+
+    /// All pages of a list that is never long, as one.
+    ///
+    /// # Errors
+    /// The daemon cannot be reached, or answers with a problem.
+    pub async fn all(&mut self, address: &Address) -> Outcome<Value> {
+        let mut items: Vec<Value> = Vec::new();
+        let mut cursor: Option<String> = None;
+        loop {
+            let page = address.clone().with("limit", "1000").with_some("cursor", cursor.as_deref());
+            let mut page = self.get(&page).await?;
+            if let Some(Value::Array(more)) = page.get_mut("items").map(Value::take) {
+                items.extend(more);
+            }
+            cursor = page.get("next").and_then(Value::as_str).map(str::to_owned);
+            if cursor.is_none() {
+                return Ok(serde_json::json!({"items": items, "next": null}));
+            }
+        }
+    }
+
+    /// An instant for a table: from now for a person, whole for a program.
+    pub fn when(&self, at: Option<Instant>) -> String {
+        match at {
+            None => "-".to_owned(),
+            Some(at) if self.out.terminal => render::relative(at, self.times.now),
+            Some(at) => render::moment(at),
+        }
+    }
+}
+
+fn client(global: &Global, environment: &Environment) -> Outcome<Client> {
+    let named = Named { server: global.server.as_deref(), data: global.data.as_deref() };
+    let places = candidates(named, environment)?;
+    let token = match &global.token_file {
+        Some(path) => {
+            let text = std::fs::read_to_string(path).map_err(|err| {
+                let what = format!("`{}` cannot be read", path.display());
+                Failure::new(Exit::Usage, what).because(&err)
+            })?;
+            Some(text.trim().to_owned())
+        }
+        None => environment.filled("DAYBOOK_TOKEN").map(str::to_owned),
+    };
+    Ok(Client::new(places, token))
+}

@@ -1,0 +1,43 @@
+//! `daybook doctor`.
+
+use super::client::{Address, shaped};
+use super::context::Context;
+use super::exit::Exit;
+use super::failure::{Failure, Outcome};
+use super::render::{Cell, Rows, Tone, clean};
+use crate::http::api::doctor::{Doctor, Finding};
+
+/// Shows all checks, and how to mend what they found.
+///
+/// # Errors
+/// The daemon cannot be reached, or a check failed (1).
+pub async fn run(context: &mut Context<'_>) -> Outcome {
+    let value = context.get(&Address::of(&["api", "doctor"])).await?;
+    let doctor: Doctor = shaped(&value)?;
+    if context.out.json {
+        context.out.document(&value)?;
+    } else {
+        shown(&doctor, context)?;
+    }
+    if doctor.ok { Ok(()) } else { Err(Failure::silent(Exit::Failed)) }
+}
+
+fn shown(doctor: &Doctor, context: &mut Context<'_>) -> Outcome {
+    let mut rows = Rows::new(&["", "CHECK", "FOUND"]);
+    for check in &doctor.checks {
+        let (tone, word) = match check.state {
+            Finding::Ok => (Tone::Good, "ok"),
+            Finding::Warn => (Tone::Odd, "warn"),
+            Finding::Fail => (Tone::Bad, "fail"),
+        };
+        let name = Cell::from(&check.name);
+        rows.add(vec![Cell::toned(tone, word), name, Cell::from(&check.detail)]);
+    }
+    context.out.table(rows)?;
+    for check in &doctor.checks {
+        if let Some(fix) = &check.fix {
+            context.out.line(format!("{}: {}", clean(&check.name), clean(fix)))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,192 @@
+//! Where the daemon may be. Source: contract, section 5.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use super::failure::{Failure, Outcome};
+use crate::config::Environment;
+
+/// The packaged service's socket.
+const SYSTEM_SOCKET: &str = "/run/daybook/daybook.sock";
+/// The socket's name in a data folder.
+const SOCKET: &str = "daybook.sock";
+
+/// A place where the daemon may answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// A Unix socket.
+    Socket(PathBuf),
+    /// A host.
+    Host {
+        /// Its name or address, without brackets.
+        name: String,
+        /// Its port.
+        port: u16,
+        /// Whether the connection is encrypted.
+        tls: bool,
+        /// What stands before `/api` behind a proxy; empty or `/…` without a slash at its end.
+        base: String,
+    },
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Socket(path) => write!(f, "{}", path.display()),
+            Self::Host { tls, base, .. } => {
+                let scheme = if *tls { "https" } else { "http" };
+                write!(f, "{scheme}://{}{base}", self.authority())
+            }
+        }
+    }
+}
+
+impl Endpoint {
+    /// The `Host` header.
+    pub fn authority(&self) -> String {
+        match self {
+            Self::Socket(_) => "localhost".to_owned(),
+            Self::Host { name, port, .. } if name.contains(':') => format!("[{name}]:{port}"),
+            Self::Host { name, port, .. } => format!("{name}:{port}"),
+        }
+    }
+
+    /// Reads `http://host:port`, `https://host` or `unix:PATH`.
+    fn parse(text: &str) -> Outcome<Self> {
+        let wrong = |why: &str| {
+            Failure::usage(format!("`{text}` is not the address of a daemon: {why}"))
+                .hint("write `https://daybook.example`, `http://127.0.0.1:7474` or `unix:/run/daybook/daybook.sock`")
+        };
+        if let Some(path) = text.strip_prefix("unix:") {
+            return Ok(Self::Socket(PathBuf::from(path.trim_start_matches("//"))));
+        }
+        let uri =
+            text.parse::<http::Uri>().map_err(|err| wrong("it cannot be read").because(&err))?;
+        let tls = match uri.scheme_str() {
+            Some("https") => true,
+            Some("http") => false,
+            Some(_) | None => return Err(wrong("it begins with neither http:// nor https://")),
+        };
+        let authority = uri.authority().ok_or_else(|| wrong("it names no host"))?;
+        if authority.as_str().contains('@') {
+            return Err(wrong("it holds a user name; a token goes into --token-file"));
+        }
+        let name = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+        let port = authority.port_u16().unwrap_or(if tls { 443 } else { 80 });
+        let base = uri.path().trim_end_matches('/').to_owned();
+        Ok(Self::Host { name, port, tls, base })
+    }
+}
+
+/// A place to try, and who named it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// The place.
+    pub endpoint: Endpoint,
+    /// `--server`, `$DAYBOOK_DATA`, and so on.
+    pub named_by: &'static str,
+}
+
+/// What the command line says about the daemon's place.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Named<'a> {
+    /// `--server`.
+    pub server: Option<&'a str>,
+    /// `--data`.
+    pub data: Option<&'a Path>,
+}
+
+/// The places to try, in order. A place that somebody named is the only one: another daemon must not answer in its stead.
+///
+/// # Errors
+/// `--server` or its variable is no address.
+pub fn candidates(named: Named<'_>, environment: &Environment) -> Outcome<Vec<Candidate>> {
+    let one = |endpoint, named_by| Ok(vec![Candidate { endpoint, named_by }]);
+    if let Some(server) = named.server {
+        return one(Endpoint::parse(server)?, "--server");
+    }
+    if let Some(data) = named.data {
+        return one(Endpoint::Socket(data.join(SOCKET)), "--data");
+    }
+    if let Some(server) = environment.filled("DAYBOOK_SERVER") {
+        return one(Endpoint::parse(server)?, "$DAYBOOK_SERVER");
+    }
+    if let Some(data) = environment.path("DAYBOOK_DATA") {
+        return one(Endpoint::Socket(data.join(SOCKET)), "$DAYBOOK_DATA");
+    }
+    let service = Endpoint::Socket(PathBuf::from(SYSTEM_SOCKET));
+    let mut places = vec![Candidate { endpoint: service, named_by: "the service's socket" }];
+    if let Some((folder, named_by)) = user_data(environment) {
+        places.push(Candidate { endpoint: Endpoint::Socket(folder.join(SOCKET)), named_by });
+    }
+    Ok(places)
+}
+
+/// The data folder that somebody named, or the user's own; none when there is no home.
+pub fn data_folder(named: Option<&Path>, environment: &Environment) -> Option<PathBuf> {
+    named
+        .map(Path::to_path_buf)
+        .or_else(|| environment.path("DAYBOOK_DATA"))
+        .or_else(|| user_data(environment).map(|(folder, _)| folder))
+}
+
+/// `$STATE_DIRECTORY` may name several folders, of which the first is ours.
+fn user_data(environment: &Environment) -> Option<(PathBuf, &'static str)> {
+    let state = environment.filled("STATE_DIRECTORY").and_then(|list| list.split(':').next());
+    state
+        .map(|folder| (PathBuf::from(folder), "$STATE_DIRECTORY"))
+        .or_else(|| Some((environment.path("XDG_STATE_HOME")?.join("daybook"), "$XDG_STATE_HOME")))
+        .or_else(|| {
+            Some((environment.path("HOME")?.join(".local/state/daybook"), "the user's data folder"))
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn places(named: Named<'_>, variables: &[(&str, &str)]) -> Vec<String> {
+        let environment: Environment =
+            variables.iter().map(|(name, value)| (*name, *value)).collect();
+        let found = candidates(named, &environment).expect("addresses");
+        found.into_iter().map(|place| place.endpoint.to_string()).collect()
+    }
+
+    #[test]
+    fn without_a_word_the_service_is_tried_and_then_the_users_own() {
+        assert_eq!(
+            places(Named::default(), &[("HOME", "/home/a")]),
+            ["/run/daybook/daybook.sock", "/home/a/.local/state/daybook/daybook.sock"]
+        );
+        assert_eq!(
+            places(Named::default(), &[("HOME", "/home/a"), ("XDG_STATE_HOME", "/s")]),
+            ["/run/daybook/daybook.sock", "/s/daybook/daybook.sock"]
+        );
+        assert_eq!(
+            places(Named::default(), &[("STATE_DIRECTORY", "/var/lib/daybook:/x")]),
+            ["/run/daybook/daybook.sock", "/var/lib/daybook/daybook.sock"]
+        );
+    }
+
+    #[test]
+    fn a_place_that_somebody_named_is_the_only_one() {
+        let variables = [("DAYBOOK_SERVER", "https://far.example/"), ("DAYBOOK_DATA", "/d")];
+        assert_eq!(places(Named::default(), &variables), ["https://far.example:443"]);
+        let data = Named { data: Some(Path::new("/mine")), ..Named::default() };
+        assert_eq!(places(data, &variables), ["/mine/daybook.sock"]);
+        let both = Named { server: Some("unix:/a.sock"), ..data };
+        assert_eq!(places(both, &variables), ["/a.sock"]);
+        assert_eq!(places(Named::default(), &[("DAYBOOK_DATA", "/d")]), ["/d/daybook.sock"]);
+    }
+
+    #[test]
+    fn an_address_has_a_scheme_a_host_and_perhaps_a_port_and_a_path() {
+        let host = |text: &str| Endpoint::parse(text).expect("an address").to_string();
+        assert_eq!(host("http://127.0.0.1:7474"), "http://127.0.0.1:7474");
+        assert_eq!(host("https://[::1]:7474/daybook/"), "https://[::1]:7474/daybook");
+        for wrong in ["127.0.0.1:7474", "ftp://a", "https://me:secret@a", "daybook"] {
+            let failure = Endpoint::parse(wrong).expect_err(wrong);
+            assert_eq!(failure.exit().code(), 2);
+        }
+    }
+}

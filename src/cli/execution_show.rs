@@ -1,0 +1,189 @@
+//! `daybook execution show`: what went wrong, whose move it is, how to go on.
+
+use super::client::{Address, shaped};
+use super::context::Context;
+use super::failure::Outcome;
+use super::render::{Tone, brief, clean, duration, moment};
+use crate::domain::cause::Cause;
+use crate::projection::view::{Execution, FirstError, Status};
+use crate::runbooks;
+
+/// Re-runs that are looked up to show how they ended.
+const CHAIN_MAX: usize = 20;
+
+/// Shows it.
+///
+/// # Errors
+/// The daemon cannot be reached, or knows no such execution.
+pub async fn run(id: &str, context: &mut Context<'_>) -> Outcome {
+    let value = context.get(&Address::of(&["api", "executions", id])).await?;
+    if context.out.json {
+        return Ok(context.out.document(&value)?);
+    }
+    let execution: Execution = shaped(&value)?;
+    banner(&execution, context)?;
+    if let Some(error) = &execution.first_error {
+        first_error(error, context)?;
+    }
+    context.out.line("")?;
+    for (name, fact) in facts(&execution) {
+        context.out.line(format!("  {name:<13} {}", clean(&fact)))?;
+    }
+    chain(&execution, context).await?;
+    next_step(&execution, context)
+}
+
+/// Status, name and id on one line; what solved it on the next.
+fn banner(execution: &Execution, context: &mut Context<'_>) -> Outcome {
+    let tone = Tone::of_status(execution.status);
+    let word = execution.status.as_str().to_uppercase();
+    let status = context.out.palette.paint(tone, &word).into_owned();
+    let name = format!("{}/{}", execution.interface, execution.schedule);
+    context.out.line(format!("{status}  {name}  {}", execution.id))?;
+    let settled = match (&execution.solved_by, &execution.superseded_by, &execution.acknowledged) {
+        (Some(by), _, _) => Some(format!("solved by {by}")),
+        (None, Some(by), _) => Some(format!("a later slot ended ok: {by}")),
+        (None, None, Some(seen)) => {
+            let note = seen.note.as_deref().map(|note| format!(": {note}")).unwrap_or_default();
+            Some(format!("acknowledged by {}{note}", seen.actor))
+        }
+        (None, None, None) => None,
+    };
+    match settled {
+        Some(settled) => {
+            let line = clean(&settled).into_owned();
+            Ok(context.out.line(context.out.palette.paint(Tone::Good, &line))?)
+        }
+        None => Ok(()),
+    }
+}
+
+fn first_error(error: &FirstError, context: &mut Context<'_>) -> Outcome {
+    let palette = context.out.palette;
+    let prefix = format!("{}:", error.class.title());
+    let text = clean(error.text.strip_prefix(&prefix).unwrap_or(&error.text).trim()).into_owned();
+    let line = format!("{prefix} {text}");
+    context.out.line("")?;
+    context.out.line(palette.paint(Tone::Bad, &line))?;
+    let place = format!("line {}, {}: {}", error.line, error.cause, error.cause.meaning());
+    context.out.line(palette.paint(Tone::Faint, &place))?;
+    context.out.line("")?;
+    context.out.line(palette.paint(Tone::Strong, &error.action))?;
+    for line in gist(error.cause) {
+        context.out.line(line)?;
+    }
+    Ok(())
+}
+
+/// The part of a runbook page that an operator needs first: what to do, and whether it may be run again.
+pub fn gist(cause: Cause) -> Vec<String> {
+    let mut gist = Vec::new();
+    let mut inside = false;
+    for line in runbooks::page(cause).lines() {
+        if let Some(heading) = line.strip_prefix("## ") {
+            inside = heading.trim() == "What to do";
+        } else if inside && !line.trim().is_empty() && !line.starts_with("**Whom") {
+            gist.push(line.replace("**", ""));
+        }
+    }
+    gist.push(format!("More: daybook explain {cause}"));
+    gist
+}
+
+fn facts(execution: &Execution) -> Vec<(&'static str, String)> {
+    let at = |at: Option<crate::instant::Instant>| at.map(moment);
+    let errors = &execution.errors;
+    let counts: Vec<String> = [
+        ("external", errors.external),
+        ("configuration", errors.configuration),
+        ("mapping", errors.mapping),
+        ("technical", errors.technical),
+        ("cascade", errors.cascade),
+    ]
+    .into_iter()
+    .filter(|(_, count)| *count > 0)
+    .map(|(class, count)| format!("{count} {class}"))
+    .collect();
+    let params: Vec<String> =
+        execution.params.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let all = [
+        ("slot", at(execution.slot)),
+        ("trigger", Some(execution.trigger.as_str().to_owned())),
+        ("opened", at(Some(execution.created_at))),
+        ("started", at(execution.started_at)),
+        ("ended", at(execution.ended_at)),
+        ("took", execution.duration_ms.map(duration)),
+        ("attempts", Some(execution.attempts.to_string())),
+        ("exit code", execution.exit_code.map(|code| code.to_string())),
+        ("lines", Some(execution.lines.to_string())),
+        ("errors", Some(counts.join(", ")).filter(|text| !text.is_empty())),
+        ("params", Some(brief(&params.join(" "), 200)).filter(|text| !text.is_empty())),
+        ("tickets", Some(execution.references.join(", ")).filter(|text| !text.is_empty())),
+        ("definition", Some(format!("version {}", execution.definition_version))),
+        (
+            "anomaly",
+            execution.anomaly.as_ref().map(|anomaly| {
+                format!(
+                    "took longer than {}, seen {}",
+                    duration(anomaly.after_ms),
+                    moment(anomaly.at)
+                )
+            }),
+        ),
+    ];
+    all.into_iter().filter_map(|(name, fact)| Some((name, fact?))).collect()
+}
+
+/// The first of the chain, what it is a re-run of, and how its re-runs ended.
+async fn chain(execution: &Execution, context: &mut Context<'_>) -> Outcome {
+    if let Some(parent) = execution.rerun_of {
+        context.out.line(format!("  {:<13} {parent}", "re-run of"))?;
+        if execution.root != parent {
+            context.out.line(format!("  {:<13} {}", "first", execution.root))?;
+        }
+    }
+    let skipped = execution.reruns.len().saturating_sub(CHAIN_MAX);
+    if skipped > 0 {
+        context.out.line(format!("  {:<13} {skipped} earlier ones", "re-runs"))?;
+    }
+    for id in execution.reruns.iter().skip(skipped) {
+        let value = context.get(&Address::of(&["api", "executions", &id.to_string()])).await?;
+        let rerun: Execution = shaped(&value)?;
+        let tone = Tone::of_status(rerun.status);
+        let status = context.out.palette.paint(tone, rerun.status.as_str()).into_owned();
+        let opened = context.when(Some(rerun.created_at));
+        context.out.line(format!("  {:<13} {id}  {status}  {opened}", "re-run"))?;
+    }
+    Ok(())
+}
+
+fn next_step(execution: &Execution, context: &mut Context<'_>) -> Outcome {
+    let id = execution.id;
+    let message = match execution.status {
+        Status::Ko if execution.solved_by.is_none() => {
+            format!(
+                "errors: daybook execution log {id} --errors\nagain:  daybook execution rerun {id} --wait"
+            )
+        }
+        Status::Ko | Status::Ok | Status::Cancelled => format!("log: daybook execution log {id}"),
+        Status::Queued | Status::Running => {
+            format!("follow it: daybook execution log {id} --follow")
+        }
+    };
+    Ok(context.out.message(message)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// S3-9.
+    #[test]
+    fn the_gist_of_every_page_says_whether_it_may_be_run_again() {
+        for &cause in Cause::ALL {
+            let gist = gist(cause);
+            assert!(gist.len() >= 2, "{cause}: {gist:?}");
+            assert!(gist.iter().any(|line| line.starts_with("May I run it again?")), "{cause}");
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! `daybook interface`.
+
+use serde_json::{Value, json};
+
+use super::client::{Address, shaped};
+use super::context::Context;
+use super::exit::Exit;
+use super::failure::{Failure, Outcome};
+use super::render::{Cell, Rows, Tone, brief, clean};
+use super::times::Towards;
+use crate::ids::InterfaceId;
+use crate::jobs::probe::{Report, State as Found};
+use crate::projection::view::{Interface, Page, State};
+
+/// What can be done with interfaces.
+#[derive(Debug, clap::Subcommand)]
+pub enum Verb {
+    /// List all interfaces
+    List,
+    /// Show one interface
+    Show(Name),
+    /// Look whether its jobs could run: programs, credentials, hosts; runs nothing, pings nothing
+    ///
+    /// Exit code 1 when something is missing.
+    Test(Name),
+    /// Pause all its schedules: their slots are skipped until it is resumed
+    Pause(Pause),
+    /// End its pause; slots go on from that instant
+    Resume(Name),
+}
+
+/// One interface.
+#[derive(Debug, clap::Args)]
+pub struct Name {
+    /// The interface's id: the stem of its file
+    #[arg(value_name = "INTERFACE")]
+    pub id: InterfaceId,
+}
+
+/// A pause.
+#[derive(Debug, clap::Args)]
+pub struct Pause {
+    /// The interface's id: the stem of its file
+    #[arg(value_name = "INTERFACE")]
+    pub id: InterfaceId,
+    /// Why and until when
+    #[command(flatten)]
+    pub terms: Terms,
+}
+
+/// Why something is paused, and until when.
+#[derive(Debug, clap::Args)]
+pub struct Terms {
+    /// Why, for whoever finds it paused
+    #[arg(long, visible_alias = "reason", value_name = "TEXT")]
+    pub note: Option<String>,
+    /// When it resumes by itself: a time, or how long (`2h`)
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+}
+
+impl Terms {
+    /// The body of the request.
+    ///
+    /// # Errors
+    /// `--until` is no time.
+    pub fn body(&self, context: &Context<'_>) -> Outcome<Value> {
+        let read = |text: &String| context.times.read("--until", text, Towards::Future);
+        let until = self.until.as_ref().map(read).transpose()?;
+        Ok(json!({"note": self.note, "until": until}))
+    }
+}
+
+/// Does it.
+///
+/// # Errors
+/// The daemon cannot be reached, or refuses.
+pub async fn run(verb: Verb, context: &mut Context<'_>) -> Outcome {
+    match verb {
+        Verb::List => list(context).await,
+        Verb::Show(Name { id }) => {
+            let value = context.get(&address(&id, None)).await?;
+            shown(&value, context)
+        }
+        Verb::Test(Name { id }) => test(&id, context).await,
+        Verb::Pause(Pause { id, terms }) => {
+            let body = terms.body(context)?;
+            let value = context.post(&address(&id, Some("pause")), &body).await?;
+            shown(&value, context)?;
+            Ok(context.out.message(format!("paused; `daybook interface resume {id}` ends it"))?)
+        }
+        Verb::Resume(Name { id }) => {
+            let value = context.post(&address(&id, Some("resume")), &json!({})).await?;
+            shown(&value, context)?;
+            Ok(context.out.message("resumed; slots go on from now")?)
+        }
+    }
+}
+
+fn address(id: &InterfaceId, verb: Option<&str>) -> Address {
+    let mut segments = vec!["api", "interfaces", id.as_str()];
+    segments.extend(verb);
+    Address::of(&segments)
+}
+
+async fn list(context: &mut Context<'_>) -> Outcome {
+    let value = context.all(&Address::of(&["api", "interfaces"])).await?;
+    if context.out.json {
+        return Ok(context.out.document(&value)?);
+    }
+    let page: Page<Interface> = shaped(&value)?;
+    table(&page.items, context)
+}
+
+/// Writes interfaces as a table.
+///
+/// # Errors
+/// Nothing can be written.
+pub fn table(interfaces: &[Interface], context: &mut Context<'_>) -> Outcome {
+    let mut rows = Rows::new(&["INTERFACE", "STATE", "LAST OK", "SCHEDULES", "OWNER"]);
+    for row in interfaces {
+        let (tone, state) = state_of(row);
+        rows.add(vec![
+            Cell::toned(if row.red { Tone::Bad } else { Tone::Plain }, row.id.as_str()),
+            Cell::toned(tone, state),
+            Cell::from(context.when(row.last_ok_at)),
+            Cell::from(row.schedules.len().to_string()),
+            Cell::from(brief(row.owner.as_deref().unwrap_or("-"), 20)),
+        ]);
+    }
+    Ok(context.out.table(rows)?)
+}
+
+fn state_of(row: &Interface) -> (Tone, &'static str) {
+    match (row.state, row.red) {
+        (State::Active, true) => (Tone::Bad, "red"),
+        (State::Paused, true) => (Tone::Bad, "red, paused"),
+        (state, _) => (Tone::of_state(state), state_name(state)),
+    }
+}
+
+/// The name of a state.
+pub const fn state_name(state: State) -> &'static str {
+    match state {
+        State::Active => "active",
+        State::Paused => "paused",
+        State::Disabled => "disabled",
+        State::Removed => "removed",
+    }
+}
+
+fn shown(value: &Value, context: &mut Context<'_>) -> Outcome {
+    if context.out.json {
+        return Ok(context.out.document(value)?);
+    }
+    let row: Interface = shaped(value)?;
+    let (tone, state) = state_of(&row);
+    let state = context.out.palette.paint(tone, state).into_owned();
+    context.out.line(format!("{}  {state}", row.id))?;
+    let schedules: Vec<&str> = row.schedules.iter().map(crate::ids::ScheduleId::as_str).collect();
+    let facts = [
+        ("name", row.name.clone()),
+        ("type", row.kind.clone().unwrap_or_else(|| "-".to_owned())),
+        ("timezone", row.timezone.clone()),
+        ("owner", row.owner.clone().unwrap_or_else(|| "-".to_owned())),
+        ("schedules", schedules.join(", ")),
+        ("last ok", context.when(row.last_ok_at)),
+        ("version", row.definition_version.to_string()),
+    ];
+    for (name, fact) in facts {
+        context.out.line(format!("  {name:<10} {}", clean(&fact)))?;
+    }
+    Ok(())
+}
+
+async fn test(id: &InterfaceId, context: &mut Context<'_>) -> Outcome {
+    let value = context.post(&address(id, Some("test")), &json!({})).await?;
+    let report: Report = shaped(&value)?;
+    if context.out.json {
+        context.out.document(&value)?;
+    } else {
+        let mut rows = Rows::new(&["STATE", "WHAT", "NAME", "FOUND"]);
+        for finding in &report.findings {
+            let (tone, word) = match finding.state {
+                Found::Ok => (Tone::Good, "ok"),
+                Found::Failed => (Tone::Bad, "failed"),
+                Found::Unknown => (Tone::Odd, "unknown"),
+            };
+            rows.add(vec![
+                Cell::toned(tone, word),
+                Cell::from(&finding.what),
+                Cell::from(&finding.name),
+                Cell::from(&finding.detail),
+            ]);
+        }
+        context.out.table(rows)?;
+    }
+    if report.ok { Ok(()) } else { Err(Failure::silent(Exit::Failed)) }
+}

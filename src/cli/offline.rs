@@ -1,0 +1,139 @@
+//! The store without a daemon: what is on disk, read while nobody writes.
+
+use std::fs::{self, File, TryLockError};
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::context::Context;
+use super::endpoint::data_folder;
+use super::exit::Exit;
+use super::failure::{Failure, Outcome};
+use crate::http::auth::hex;
+use crate::http::parts::{StoreInfo, StoreVerified};
+use crate::ids::Position;
+use crate::store::journal::{JournalLog, VerifyReport};
+use crate::store::lines::{LineStore, LinesOptions};
+
+/// The event log's folder in a data folder.
+pub const JOURNAL: &str = "journal";
+/// The lines' folder in a data folder.
+pub const LINES: &str = "lines";
+/// The index's folder in a data folder.
+pub const INDEX: &str = "index";
+
+/// A data folder that no daemon uses, and none can while this lives.
+struct Idle {
+    data: PathBuf,
+    _lock: File,
+}
+
+impl Idle {
+    /// Takes the lock that a daemon would take.
+    fn take(context: &Context<'_>, absent: Failure) -> Outcome<Self> {
+        let folder = data_folder(context.data.as_deref(), &context.environment);
+        let Some(data) = folder.filter(|data| data.join(JOURNAL).is_dir()) else {
+            return Err(absent.reason("and there is no event log in the data folder"));
+        };
+        let path = data.join(JOURNAL).join("lock");
+        let opened =
+            File::options().read(true).write(true).create(true).truncate(false).open(&path);
+        let cannot = |err: &std::io::Error| {
+            let exit = match err.kind() {
+                std::io::ErrorKind::PermissionDenied => Exit::Denied,
+                _ => Exit::Failed,
+            };
+            Failure::new(exit, format!("`{}` cannot be used", data.display())).because(err)
+        };
+        let lock = opened.map_err(|err| cannot(&err))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { data, _lock: lock }),
+            Err(TryLockError::WouldBlock) => {
+                let message =
+                    format!("a daemon works on `{}`, and does not answer", data.display());
+                Err(Failure::new(Exit::Conflict, message)
+                    .hint("look at its log; it may be starting or stopping"))
+            }
+            Err(TryLockError::Error(err)) => Err(cannot(&err)),
+        }
+    }
+
+    fn journal(&self) -> Outcome<VerifyReport> {
+        JournalLog::verify(&self.data.join(JOURNAL)).map_err(|err| {
+            let failure = Failure::new(Exit::Failed, "the event log cannot be read").because(&err);
+            match err.hint() {
+                Some(hint) => failure.hint(hint),
+                None => failure,
+            }
+        })
+    }
+}
+
+/// What `store info` shows. The head comes from reading the whole log.
+///
+/// # Errors
+/// There is no data folder, or a daemon works on it.
+pub fn info(context: &Context<'_>, absent: Failure) -> Outcome<Value> {
+    let idle = Idle::take(context, absent)?;
+    let report = idle.journal()?;
+    as_value(&StoreInfo {
+        data: idle.data.display().to_string(),
+        position: report.position,
+        head: hex(&report.head),
+        journal_bytes: size_of(&idle.data.join(JOURNAL)),
+        lines_bytes: size_of(&idle.data.join(LINES)),
+        index_bytes: size_of(&idle.data.join(INDEX)),
+        // The index follows the log; how far it got is the daemon's to tell.
+        indexed: Position::default(),
+        rebuilding: None,
+    })
+}
+
+/// What `store verify` shows.
+///
+/// # Errors
+/// There is no data folder, a daemon works on it, or it cannot be read.
+pub fn verify(context: &Context<'_>, absent: Failure) -> Outcome<Value> {
+    let idle = Idle::take(context, absent)?;
+    let report = idle.journal()?;
+    let mut problems: Vec<String> = Vec::new();
+    if let Some(difference) = &report.difference {
+        problems.push(format!("{}: {}", difference.place, difference.what));
+    }
+    let lines = idle.data.join(LINES);
+    let mut chunks = 0;
+    if lines.is_dir() {
+        let unreadable = |err: &dyn std::error::Error| {
+            Failure::new(Exit::Failed, "the lines cannot be read").because(err)
+        };
+        let (store, _recovery) =
+            LineStore::open(&lines, LinesOptions::default()).map_err(|err| unreadable(&err))?;
+        let checked = store.verify().map_err(|err| unreadable(&err))?;
+        chunks = checked.chunks;
+        problems.extend(checked.damage.iter().map(|d| format!("{}: {}", d.place, d.what)));
+    }
+    as_value(&StoreVerified {
+        ok: problems.is_empty(),
+        events: report.events,
+        chunks,
+        pruned: 0,
+        head: hex(&report.head),
+        problems,
+    })
+}
+
+fn as_value<T: serde::Serialize>(shape: &T) -> Outcome<Value> {
+    serde_json::to_value(shape)
+        .map_err(|err| Failure::new(Exit::Failed, "the answer cannot be written").because(&err))
+}
+
+/// Bytes of all files below a folder; what cannot be read counts as nothing.
+fn size_of(folder: &Path) -> u64 {
+    let Ok(entries) = fs::read_dir(folder) else { return 0 };
+    let size = |entry: fs::DirEntry| match entry.metadata() {
+        Ok(metadata) if metadata.is_dir() => size_of(&entry.path()),
+        Ok(metadata) => metadata.len(),
+        Err(_gone) => 0,
+    };
+    entries.filter_map(Result::ok).map(size).sum()
+}

@@ -1,0 +1,177 @@
+//! `daybook execution rerun`.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::args;
+use super::client::{Address, shaped};
+use super::context::Context;
+use super::exit::Exit;
+use super::failure::{Failure, Outcome};
+use super::wait::{self, Seen};
+use crate::http::api::rerun::{RerunItem, Reruns};
+use crate::projection::view::Execution;
+
+/// Run executions again, each as a new one with the current definition and the original's slot and parameters
+#[derive(Debug, clap::Args)]
+pub struct Rerun {
+    /// Ids, unique prefixes, `latest` or `latest-ko`
+    #[arg(value_name = "ID", required_unless_present = "query", conflicts_with = "query")]
+    pub ids: Vec<String>,
+    /// All that fit these filters, such as `status=ko&interface=fnac`
+    #[arg(long, value_name = "QUERY")]
+    pub query: Option<String>,
+    /// Print what would run, and stop
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Do not ask limits, locks and overlap
+    #[arg(long)]
+    pub force: bool,
+    /// Wait for their end: exit code 0 when all are ok, 5 when one is KO
+    #[arg(long)]
+    pub wait: bool,
+    /// Wait so long at most, then exit code 6
+    #[arg(long, value_name = "DURATION", requires = "wait", value_parser = args::duration)]
+    pub timeout: Option<Duration>,
+}
+
+/// Does it.
+///
+/// # Errors
+/// The daemon cannot be reached or refuses; nothing fits the query (4); one ended KO (5); waiting took too long (6).
+pub async fn run(asked: &Rerun, context: &mut Context<'_>) -> Outcome {
+    let mut body = json!({"dry_run": asked.dry_run, "force": asked.force});
+    match &asked.query {
+        Some(query) => body["query"] = super::filters::query(query, &context.times)?,
+        None => body["ids"] = json!(asked.ids),
+    }
+    let value = context.post(&Address::of(&["api", "executions", "rerun"]), &body).await?;
+    let reruns: Reruns = shaped(&value)?;
+    if reruns.items.is_empty() {
+        return Err(Failure::new(Exit::NothingMatched, "no execution fits")
+            .hint("look with `daybook execution list` and the same filters"));
+    }
+    if reruns.dry_run {
+        return preview(&reruns.items, &value, context);
+    }
+    let single = asked.query.is_none() && asked.ids.len() == 1;
+    let deadline = asked.timeout.map(|timeout| tokio::time::Instant::now() + timeout);
+    let mut seen = Vec::new();
+    for item in &reruns.items {
+        let Some(id) = item.id else { continue };
+        let id = id.to_string();
+        if !context.out.json {
+            context.out.line(format!("{id}  re-run of {}", item.of))?;
+        }
+        seen.push(if asked.wait { None } else { started(item, &id, context).await? });
+    }
+    refusals(&reruns.items, context)?;
+    context.out.flush()?;
+    if asked.wait {
+        seen = ended(&reruns.items, deadline, context).await?;
+    }
+    if context.out.json {
+        let document = document(single, &value, &seen);
+        context.out.document(&document)?;
+    } else if let (false, [item]) = (asked.wait, reruns.items.as_slice())
+        && let Some(id) = item.id
+    {
+        context.out.message(format!("follow it: daybook execution log {id} --follow"))?;
+    }
+    let executions: Vec<Execution> =
+        seen.into_iter().flatten().map(|seen| seen.execution).collect();
+    if asked.wait {
+        wait::verdict(&executions)?;
+    }
+    refused(&reruns.items)
+}
+
+/// The new execution; read again when the answer came before the lists knew it.
+async fn started(item: &RerunItem, id: &str, context: &mut Context<'_>) -> Outcome<Option<Seen>> {
+    if !context.out.json || item.execution.is_some() {
+        return Ok(None);
+    }
+    let value = context.get(&Address::of(&["api", "executions", id])).await?;
+    let execution = shaped(&value)?;
+    Ok(Some(Seen { value, execution }))
+}
+
+async fn ended(
+    items: &[RerunItem],
+    deadline: Option<tokio::time::Instant>,
+    context: &mut Context<'_>,
+) -> Outcome<Vec<Option<Seen>>> {
+    let mut seen = Vec::new();
+    for id in items.iter().filter_map(|item| item.id) {
+        let left = deadline.map(|at| at.saturating_duration_since(tokio::time::Instant::now()));
+        let one = wait::until_over(&id.to_string(), left, context).await?;
+        if !context.out.json {
+            wait::shown(&one, context)?;
+        }
+        seen.push(Some(one));
+    }
+    Ok(seen)
+}
+
+/// The new execution when one was asked for; else one item for each, with what is known by now.
+fn document(single: bool, answer: &Value, seen: &[Option<Seen>]) -> Value {
+    let mut answer = answer.clone();
+    let mut seen = seen.iter();
+    if let Some(items) = answer.get_mut("items").and_then(Value::as_array_mut) {
+        for item in items.iter_mut().filter(|item| !item["id"].is_null()) {
+            if let Some(Some(newer)) = seen.next() {
+                item["execution"] = newer.value.clone();
+            }
+        }
+        if let (true, [item]) = (single, items.as_slice())
+            && !item["execution"].is_null()
+        {
+            return item["execution"].clone();
+        }
+    }
+    answer
+}
+
+fn preview(items: &[RerunItem], value: &Value, context: &mut Context<'_>) -> Outcome {
+    if context.out.json {
+        return Ok(context.out.document(value)?);
+    }
+    for item in items {
+        match &item.problem {
+            None => context.out.line(format!("would run again: {}", item.of))?,
+            Some(problem) => context.out.line(format!("would not: {}", problem.detail))?,
+        }
+    }
+    Ok(())
+}
+
+/// Tells on stderr which could not be run again.
+fn refusals(items: &[RerunItem], context: &mut Context<'_>) -> Outcome {
+    for item in items {
+        if let Some(problem) = &item.problem {
+            context.out.message(format!("{} was not run again: {}", item.of, problem.detail))?;
+        }
+    }
+    Ok(())
+}
+
+/// The exit code of the first refusal, if there is one.
+fn refused(items: &[RerunItem]) -> Outcome {
+    match items.iter().find_map(|item| item.problem.as_ref()) {
+        Some(problem) => Err(Failure::silent(Exit::of_problem(problem.status, &problem.code))),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_execution_asked_for_is_one_execution_printed() {
+        let answer = json!({"dry_run": false, "items": [{"of": "a", "id": "b", "execution": {"id": "b"}, "problem": null}]});
+        assert_eq!(document(true, &answer, &[None]), json!({"id": "b"}));
+        assert_eq!(document(false, &answer, &[None]), answer);
+    }
+}

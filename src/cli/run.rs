@@ -1,0 +1,186 @@
+//! From the process's arguments to its exit code.
+
+use std::ffi::OsString;
+use std::io::{self, BufRead, BufWriter, IsTerminal, Write};
+
+use serde_json::json;
+
+use super::args::{self, Arguments, Command};
+use super::context::{Context, Parcel};
+use super::exit::Exit;
+use super::failure::{Failure, Outcome};
+use super::output::{Look, Output};
+use super::render::Palette;
+use super::serve::ServeOptions;
+use super::times::{Times, host_zone};
+use super::{
+    classify, console, doctor, event, execution, interface, manual, reload, schedule, status,
+    store, token,
+};
+use crate::clock::{Clock, SystemClock};
+use crate::config::{Checks, Environment, json_schema};
+use crate::domain::classify::Classifier;
+
+/// Columns of a terminal that does not tell how many it has.
+const COLUMNS: u16 = 80;
+
+/// What the command line is handed by the program that it belongs to.
+#[derive(Clone, Copy)]
+pub struct Wiring {
+    /// Runs the daemon; gives the exit code.
+    pub serve: fn(ServeOptions, Environment) -> u8,
+    /// The judges of values in the files.
+    pub checks: Checks,
+}
+
+/// What surrounds the process.
+pub struct World<'a> {
+    /// Its variables.
+    pub environment: Environment,
+    /// The clock.
+    pub clock: &'a dyn Clock,
+    /// Its input.
+    pub input: &'a mut dyn BufRead,
+    /// Where data goes.
+    pub out: &'a mut dyn Write,
+    /// Where messages go.
+    pub err: &'a mut dyn Write,
+    /// Whether a person reads the data.
+    pub out_terminal: bool,
+    /// Whether a person reads the messages.
+    pub err_terminal: bool,
+}
+
+/// Runs a command line in this process; gives its exit code.
+pub fn main(args: impl IntoIterator<Item = OsString>, wiring: Wiring) -> u8 {
+    let (stdout, stderr) = (io::stdout(), io::stderr());
+    let (out_terminal, err_terminal) = (stdout.is_terminal(), stderr.is_terminal());
+    // Standard output is written by the line by default, which costs a system call for each line of a log.
+    let mut out = BufWriter::with_capacity(64 * 1024, stdout);
+    let clock = SystemClock::new();
+    let world = World {
+        environment: Environment::from_process(),
+        clock: &clock,
+        input: &mut io::stdin().lock(),
+        out: &mut out,
+        err: &mut stderr.lock(),
+        out_terminal,
+        err_terminal,
+    };
+    run(args, world, wiring)
+}
+
+/// Runs a command line; gives its exit code.
+pub fn run(args: impl IntoIterator<Item = OsString>, world: World<'_>, wiring: Wiring) -> u8 {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let messages = Palette::choose(world.err_terminal, &world.environment);
+    let arguments = match args::parse(args.iter().cloned()) {
+        Ok(arguments) => arguments,
+        Err(err) => return refused(&err, args.iter().any(|arg| arg == "--json"), world),
+    };
+    let Arguments { global, command } = arguments;
+    if let Command::Serve(options) = command {
+        let options = ServeOptions { data: global.data, ..*options };
+        return (wiring.serve)(options, world.environment);
+    }
+    let columns = world.environment.filled("COLUMNS").and_then(|text| text.parse().ok());
+    let json = global.json;
+    let look = Look {
+        json,
+        palette: Palette::choose(world.out_terminal, &world.environment),
+        messages,
+        terminal: world.out_terminal,
+        width: columns.unwrap_or(COLUMNS),
+    };
+    let times = Times { now: world.clock.now(), zone: host_zone(&world.environment) };
+    let World { environment, input, out, err, .. } = world;
+    let out = Output::new(out, err, look);
+    let parcel = Parcel { out, times, environment, checks: wiring.checks };
+    let mut context = Context::new(parcel, global);
+    let outcome = perform(command, input, &mut context);
+    let flushed = context.out.flush().map_err(Failure::from);
+    match outcome.and(flushed) {
+        Ok(()) => Exit::Ok.code(),
+        Err(failure) => {
+            // Where even the error cannot be written, the exit code still tells.
+            drop(failure.show(context.out.errors(), json, messages));
+            failure.exit().code()
+        }
+    }
+}
+
+/// Shows help where it was asked for, and what is wrong with a command line.
+fn refused(err: &clap::Error, json: bool, world: World<'_>) -> u8 {
+    let code = u8::try_from(err.exit_code()).unwrap_or(Exit::Usage.code());
+    let wrong = err.use_stderr();
+    let styled = err.render();
+    let (to, terminal) =
+        if wrong { (world.err, world.err_terminal) } else { (world.out, world.out_terminal) };
+    let colours = Palette::choose(terminal, &world.environment) == Palette::coloured();
+    let text = if colours { styled.ansi().to_string() } else { styled.to_string() };
+    let written = if wrong && json {
+        let detail = styled.to_string();
+        let first = detail.lines().next().unwrap_or_default().trim_start_matches("error: ");
+        writeln!(to, "{}", Failure::usage(first).document())
+    } else {
+        to.write_all(text.as_bytes())
+    };
+    // A closed pipe under `--help | head` is no failure.
+    drop(written.and_then(|()| to.flush()));
+    code
+}
+
+/// Runs a command on a runtime of its own, until it is done or interrupted.
+fn perform(command: Command, input: &mut dyn BufRead, context: &mut Context<'_>) -> Outcome {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime
+        .map_err(|err| Failure::new(Exit::Failed, "the program cannot run here").because(&err))?;
+    runtime.block_on(async {
+        tokio::select! {
+            outcome = Box::pin(dispatch(command, input, context)) => outcome,
+            _interrupt = tokio::signal::ctrl_c() => Err(Failure::silent(Exit::Interrupted)),
+        }
+    })
+}
+
+async fn dispatch(command: Command, input: &mut dyn BufRead, context: &mut Context<'_>) -> Outcome {
+    match command {
+        // Handled before there is a context; it has its own runtime.
+        Command::Serve(_) => Ok(()),
+        Command::Check(check) => check.run(context).await,
+        Command::Status => status::run(context).await,
+        Command::Interface(verb) => interface::run(verb, context).await,
+        Command::Schedule(verb) => schedule::run(verb, context).await,
+        Command::Execution(verb) => execution::run(verb, context).await,
+        Command::Event(verb) => event::run(verb, context).await,
+        Command::Store(verb) => store::run(verb, context).await,
+        Command::Token(verb) => token::run(verb, context).await,
+        Command::Import(verb) => verb.run(context),
+        Command::Classify => judge(input, context),
+        Command::Explain(explain) => explain.run(context),
+        Command::Schema => context.out.document(&json_schema()).map_err(Failure::from),
+        Command::Console => console::run(context).await,
+        Command::Doctor => doctor::run(context).await,
+        Command::Reload => reload::run(context).await,
+        Command::Completions(shell) => shell.run(context),
+        Command::Man(man) => man.run(context),
+        Command::Version => manual::version(context),
+    }
+}
+
+fn judge(input: &mut dyn BufRead, context: &mut Context<'_>) -> Outcome {
+    let classifier = Classifier::new(&[])
+        .map_err(|err| Failure::new(Exit::Failed, "the built-in rules are wrong").because(&err))?;
+    classify::run(input, context.out.data(), &classifier).map_err(|err| match err {
+        classify::ClassifyError::Io(err) => Failure::from(err),
+        classify::ClassifyError::Input { .. } => Failure::usage(err.to_string()),
+    })
+}
+
+/// What this program is.
+pub fn version_document() -> serde_json::Value {
+    json!({"version": env!("CARGO_PKG_VERSION"), "revision": option_env!("DAYBOOK_REVISION")})
+}
+
+#[cfg(test)]
+mod tests;

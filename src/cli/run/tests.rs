@@ -1,0 +1,144 @@
+//! Whole command lines that need no daemon.
+
+use std::io::Cursor;
+
+use serde_json::Value;
+
+use super::*;
+use crate::domain::definition::{Dst, Timing};
+
+struct Said {
+    code: u8,
+    out: String,
+    err: String,
+}
+
+fn say(line: &[&str], variables: &[(&str, &str)], input: &str) -> Said {
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let clock = SystemClock::new();
+    let world = World {
+        environment: variables.iter().map(|(name, value)| (*name, *value)).collect(),
+        clock: &clock,
+        input: &mut Cursor::new(input.as_bytes()),
+        out: &mut out,
+        err: &mut err,
+        out_terminal: false,
+        err_terminal: false,
+    };
+    let args = std::iter::once("daybook").chain(line.iter().copied()).map(OsString::from);
+    let code = run(args, world, wiring());
+    let text = |bytes| String::from_utf8(bytes).expect("text");
+    Said { code, out: text(out), err: text(err) }
+}
+
+fn wiring() -> Wiring {
+    let timing = |_: &Timing, _: &str, _: Dst| Ok(Vec::new());
+    let checks =
+        Checks { zone: |_| Ok(()), timing, template: |_, _| Ok(()), per_minute: |_, _, _| 1.0 };
+    let serve = |options: ServeOptions, _: Environment| {
+        u8::from(options.data.is_some_and(|data| data.ends_with("here"))) * 42
+    };
+    Wiring { serve, checks }
+}
+
+#[test]
+fn serve_is_handed_to_the_daemon_with_the_global_data_folder() {
+    assert_eq!(say(&["serve", "--data", "/here"], &[], "").code, 42);
+}
+
+#[test]
+fn a_pattern_is_explained_without_a_daemon() {
+    let line = [
+        "schedule",
+        "explain",
+        "30 2 * * *",
+        "--zone",
+        "Europe/Paris",
+        "--after",
+        "2026-03-28T12:00:00Z",
+        "-n",
+        "2",
+        "--json",
+    ];
+    let said = say(&line, &[], "");
+    assert_eq!((said.code, said.err.as_str()), (0, ""));
+    let answer: Value = serde_json::from_str(&said.out).expect("one document");
+    assert_eq!(answer["next"][0], "2026-03-29T03:00:00+02:00");
+}
+
+#[test]
+fn a_wrong_pattern_is_a_problem_on_stderr() {
+    let said = say(&["schedule", "explain", "* * *", "--json"], &[], "");
+    assert_eq!((said.code, said.out.as_str()), (2, ""));
+    let problem: Value = serde_json::from_str(&said.err).expect("a problem");
+    assert_eq!(problem["code"], "usage");
+}
+
+#[test]
+fn a_daemon_that_is_not_there_ends_with_8_and_names_the_place() {
+    let said = say(&["status", "--data", "/nowhere"], &[], "");
+    assert_eq!((said.code, said.out.as_str()), (8, ""));
+    assert!(said.err.starts_with("error: no daemon answers\n"), "{}", said.err);
+    assert!(said.err.contains("/nowhere/daybook.sock (--data)"), "{}", said.err);
+}
+
+#[test]
+fn a_cause_has_a_page_and_a_misspelt_one_a_suggestion() {
+    let said = say(&["explain", "ext-dns"], &[], "");
+    assert_eq!(said.code, 0);
+    assert!(said.out.starts_with("# EXT-DNS:"), "{}", said.out);
+    let wrong = say(&["explain", "EXT-DSN"], &[], "");
+    assert_eq!(wrong.code, 3);
+    assert!(wrong.err.contains("did you mean `EXT-DNS`?"), "{}", wrong.err);
+}
+
+#[test]
+fn lines_are_judged_from_standard_input() {
+    let said = say(&["classify"], &[], "{\"id\":1,\"line\":\"all well\"}\n");
+    assert_eq!(said.code, 0);
+    assert_eq!(said.out, "{\"cause\":null,\"class\":\"none\",\"id\":1}\n");
+    assert_eq!(say(&["classify"], &[], "nonsense\n").code, 2);
+}
+
+#[test]
+fn files_with_an_error_end_with_78_and_all_problems() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("fnac.toml"), "zone = 1\nnmae = \"x\"\n").expect("written");
+    let path = folder.path().to_str().expect("text");
+    let said = say(&["check", path, "--json"], &[], "");
+    assert_eq!(said.code, 78);
+    let answer: Value = serde_json::from_str(&said.out).expect("one document");
+    assert_eq!(answer["ok"], false);
+    assert_eq!(answer["problems"].as_array().map(Vec::len), Some(2), "{answer}");
+    assert!(say(&["check", path], &[], "").err.contains("fnac.toml:2:1"));
+}
+
+#[test]
+fn help_goes_to_stdout_and_wrong_usage_to_stderr() {
+    let help = say(&["--help"], &[], "");
+    assert_eq!((help.code, help.err.as_str()), (0, ""));
+    assert!(help.out.contains("78  configuration error"), "{}", help.out);
+    let wrong = say(&["statsu"], &[], "");
+    assert_eq!((wrong.code, wrong.out.as_str()), (2, ""));
+    assert!(wrong.err.contains("status"), "{}", wrong.err);
+}
+
+#[test]
+fn the_manual_and_the_completions_come_without_a_daemon() {
+    assert!(say(&["man"], &[], "").out.contains("daybook"));
+    assert!(say(&["completions", "bash"], &[], "").out.contains("_daybook"));
+    let schema = say(&["schema"], &[], "");
+    assert!(serde_json::from_str::<Value>(&schema.out).is_ok());
+}
+
+#[test]
+fn the_store_is_checked_without_a_daemon_where_there_is_one_to_check() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().to_str().expect("text");
+    assert_eq!(say(&["store", "verify", "--data", data], &[], "").code, 8);
+    std::fs::create_dir(folder.path().join("journal")).expect("made");
+    let said = say(&["store", "verify", "--data", data, "--json"], &[], "");
+    assert_eq!(said.code, 0, "{}", said.err);
+    let answer: Value = serde_json::from_str(&said.out).expect("one document");
+    assert_eq!((answer["ok"].clone(), answer["events"].clone()), (true.into(), 0.into()));
+}

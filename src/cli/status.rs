@@ -1,0 +1,80 @@
+//! `daybook status`: the daemon on one screen.
+
+use super::client::{Address, shaped};
+use super::context::Context;
+use super::failure::Outcome;
+use super::interface;
+use super::render::{Cell, Rows, Tone, clean, short_id};
+use crate::http::api::status::Status;
+
+/// Shows it.
+///
+/// # Errors
+/// The daemon cannot be reached.
+pub async fn run(context: &mut Context<'_>) -> Outcome {
+    let value = context.get(&Address::of(&["api", "status"])).await?;
+    if context.out.json {
+        return Ok(context.out.document(&value)?);
+    }
+    let status: Status = shaped(&value)?;
+    headline(&status, context)?;
+    interface::table(&status.interfaces, context)?;
+    if !status.open.is_empty() {
+        heading("Running", context)?;
+        let mut rows = Rows::new(&["STATUS", "EXECUTION", "SCHEDULE", "SINCE"]);
+        for row in &status.open {
+            rows.add(vec![
+                Cell::toned(Tone::of_status(row.status), row.status.as_str()),
+                Cell::from(short_id(&row.execution.to_string())),
+                Cell::from(format!("{}/{}", row.interface, row.schedule)),
+                Cell::from(context.when(Some(row.since))),
+            ]);
+        }
+        context.out.table(rows)?;
+    }
+    if !status.next.is_empty() {
+        heading("Next", context)?;
+        let mut rows = Rows::new(&["WHEN", "SCHEDULE"]);
+        for slot in &status.next {
+            rows.add(vec![
+                Cell::from(context.when(Some(slot.at))),
+                Cell::from(format!("{}/{}", slot.interface, slot.schedule)),
+            ]);
+        }
+        context.out.table(rows)?;
+    }
+    Ok(())
+}
+
+fn headline(status: &Status, context: &mut Context<'_>) -> Outcome {
+    let palette = context.out.palette;
+    let ready = if status.ready {
+        palette.paint(Tone::Good, "ready")
+    } else {
+        palette.paint(Tone::Bad, "not ready")
+    };
+    let red = match status.red.len() {
+        0 => "no red interface".into(),
+        count => palette.paint(Tone::Bad, &format!("{count} red")).into_owned(),
+    };
+    let started = context.when(Some(status.started_at));
+    let line = format!(
+        "daybook {} {ready}, started {started}: {} running, {} queued, {red}",
+        status.version, status.running, status.queued
+    );
+    context.out.line(line)?;
+    for reason in &status.reasons {
+        let line = format!("{}: {}", reason.code, clean(&reason.detail));
+        context.out.line(palette.paint(Tone::Bad, &line))?;
+    }
+    for problem in &status.problems {
+        context.out.line(palette.paint(Tone::Bad, &clean(problem)))?;
+    }
+    heading("Interfaces", context)
+}
+
+fn heading(text: &str, context: &mut Context<'_>) -> Outcome {
+    let painted = context.out.palette.paint(Tone::Strong, text);
+    context.out.line("")?;
+    Ok(context.out.line(painted)?)
+}

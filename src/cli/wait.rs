@@ -1,0 +1,93 @@
+//! `--wait`: until an execution is over, and what its end means for the exit code.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::client::{Address, shaped};
+use super::context::Context;
+use super::exit::Exit;
+use super::failure::{Failure, Outcome};
+use super::render::{Tone, clean, duration};
+use crate::projection::view::{Execution, Status};
+
+/// The first pause between two looks; most commands are short.
+const FIRST: Duration = Duration::from_millis(50);
+/// The longest pause between two looks.
+const LONGEST: Duration = Duration::from_secs(1);
+
+/// An execution as the daemon sent it, and in its shape.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// As it was sent.
+    pub value: Value,
+    /// In its shape.
+    pub execution: Execution,
+}
+
+/// Waits until the execution is over.
+///
+/// # Errors
+/// It takes longer than `timeout` (6), or the daemon cannot be reached.
+pub async fn until_over(
+    id: &str,
+    timeout: Option<Duration>,
+    context: &mut Context<'_>,
+) -> Outcome<Seen> {
+    let end = timeout.map(|timeout| tokio::time::Instant::now() + timeout);
+    let address = Address::of(&["api", "executions", id]);
+    let mut pause = FIRST;
+    loop {
+        let value = context.get(&address).await?;
+        let execution: Execution = shaped(&value)?;
+        if execution.status.is_final() {
+            return Ok(Seen { value, execution });
+        }
+        let now = tokio::time::Instant::now();
+        let left = end.map_or(pause, |end| end.saturating_duration_since(now));
+        if left.is_zero() {
+            let status = execution.status.as_str();
+            return Err(Failure::new(Exit::TimedOut, format!("execution {id} is still {status}"))
+                .hint(format!("look again: daybook execution show {id}")));
+        }
+        tokio::time::sleep(pause.min(left)).await;
+        pause = (pause * 2).min(LONGEST);
+    }
+}
+
+/// Prints how an execution ended.
+///
+/// # Errors
+/// Nothing can be written.
+pub fn shown(seen: &Seen, context: &mut Context<'_>) -> Outcome {
+    if context.out.json {
+        return Ok(context.out.document(&seen.value)?);
+    }
+    let execution = &seen.execution;
+    let palette = context.out.palette;
+    let status = palette.paint(Tone::of_status(execution.status), execution.status.as_str());
+    let took = execution.duration_ms.map_or_else(String::new, |ms| format!("  {}", duration(ms)));
+    let name = format!("{}/{}", execution.interface, execution.schedule);
+    context.out.line(format!("{}  {status}  {name}{took}", execution.id))?;
+    if let Some(error) = &execution.first_error {
+        let text = format!("  line {}: {}", error.line, clean(&error.text));
+        context.out.line(palette.paint(Tone::Bad, &text))?;
+        context.out.line(format!("  {}", error.action))?;
+    }
+    Ok(())
+}
+
+/// The exit code of all of them together: KO before cancelled before ok.
+///
+/// # Errors
+/// One did not end ok.
+pub fn verdict(executions: &[Execution]) -> Outcome {
+    let any = |status: Status| executions.iter().any(|execution| execution.status == status);
+    if any(Status::Ko) {
+        return Err(Failure::silent(Exit::Ko));
+    }
+    if any(Status::Cancelled) {
+        return Err(Failure::silent(Exit::Failed));
+    }
+    Ok(())
+}
