@@ -1,3 +1,10 @@
 //! The `daybook` program.
 
-fn main() {}
+use std::process::ExitCode;
+
+use daybook::{app, cli};
+
+fn main() -> ExitCode {
+    let wiring = cli::Wiring { serve: app::serve_command, checks: app::checks() };
+    ExitCode::from(cli::main(std::env::args_os(), wiring))
+}

@@ -6,5 +6,5 @@ mod store;
 mod upkeep;
 mod wiring;
 
-pub use serve::{ServeError, serve};
+pub use serve::{ServeError, serve, serve_command};
 pub use wiring::checks;

@@ -1,9 +1,9 @@
 //! The daemon from its start to its end.
 
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use super::store::{self, Stores};
 use super::upkeep::Upkeep;
 use super::wiring::{Counting, Folder, files};
 use crate::civil::zone_data;
+use crate::cli::ServeOptions;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Environment, Loaded, LogFormat, Paint, Problem, Settings};
 use crate::domain::access::Role;
@@ -65,12 +66,12 @@ pub enum ServeError {
 
 impl ServeError {
     /// The process's exit code (contract, section 5).
-    pub fn exit_code(&self) -> ExitCode {
-        ExitCode::from(match self {
+    pub fn exit_code(&self) -> u8 {
+        match self {
             Self::Configuration(_) => 78,
             Self::Locked(_) => 7,
             Self::Store(_) | Self::Machine(_) => 1,
-        })
+        }
     }
 
     pub(super) fn from_log(err: OpenError) -> Self {
@@ -90,6 +91,18 @@ impl From<BindError> for ServeError {
             BindError::InUse { .. } => Self::Locked(err.to_string()),
             BindError::Insecure { .. } | BindError::Tls { .. } => Self::Configuration(err.to_string()),
             BindError::InTheWay { .. } | BindError::Listen { .. } => Self::Machine(err.to_string()),
+        }
+    }
+}
+
+/// `daybook serve`: runs the daemon, says why it ended, gives the exit code.
+pub fn serve_command(options: ServeOptions, environment: Environment) -> u8 {
+    match serve(&options.flags(), environment) {
+        Ok(()) => 0,
+        Err(err) => {
+            // Nothing is left to tell when even standard error is closed.
+            drop(writeln!(std::io::stderr(), "error: {err}"));
+            err.exit_code()
         }
     }
 }
