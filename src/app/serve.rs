@@ -89,7 +89,9 @@ impl From<BindError> for ServeError {
     fn from(err: BindError) -> Self {
         match err {
             BindError::InUse { .. } => Self::Locked(err.to_string()),
-            BindError::Insecure { .. } | BindError::Tls { .. } => Self::Configuration(err.to_string()),
+            BindError::Insecure { .. } | BindError::Tls { .. } => {
+                Self::Configuration(err.to_string())
+            }
             BindError::InTheWay { .. } | BindError::Listen { .. } => Self::Machine(err.to_string()),
         }
     }
@@ -113,7 +115,8 @@ pub fn serve_command(options: ServeOptions, environment: Environment) -> u8 {
 /// [`ServeError`].
 pub fn serve(flags: &config::Flags, environment: Environment) -> Result<(), ServeError> {
     let paint = Paint::choose(std::io::IsTerminal::is_terminal(&std::io::stderr()), &environment);
-    let refuse = |problems: &[Problem]| ServeError::Configuration(config::render_all(problems, paint));
+    let refuse =
+        |problems: &[Problem]| ServeError::Configuration(config::render_all(problems, paint));
     let settings = Settings::load(flags, &environment).map_err(|problems| refuse(&problems))?;
     let _log = logging::init(&log_settings(&settings, &environment))
         .map_err(|err| ServeError::Configuration(err.to_string()))?;
@@ -122,7 +125,10 @@ pub fn serve(flags: &config::Flags, environment: Environment) -> Result<(), Serv
     if loaded.has_errors() {
         return Err(refuse(&loaded.problems));
     }
-    loaded.problems.iter().for_each(|problem| tracing::warn!(%problem, "a file is accepted with a warning"));
+    loaded
+        .problems
+        .iter()
+        .for_each(|problem| tracing::warn!(%problem, "a file is accepted with a warning"));
     // Commands inherit it: what they write is nobody else's business.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     make_private(&settings.data.value)?;
@@ -153,7 +159,10 @@ fn log_settings(settings: &Settings, environment: &Environment) -> LogSettings {
 fn make_private(data: &Path) -> Result<(), ServeError> {
     let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(data);
     made.map_err(|err| {
-        ServeError::Machine(format!("the data folder `{}`: {err}\nhint: name another one with --data", data.display()))
+        ServeError::Machine(format!(
+            "the data folder `{}`: {err}\nhint: name another one with --data",
+            data.display()
+        ))
     })
 }
 
@@ -195,7 +204,8 @@ impl Daemon {
             Arc::new(builtin),
             Box::new(jitter),
         ));
-        let client = notify::client().map_err(|err| ServeError::machine("the HTTP client", &err))?;
+        let client =
+            notify::client().map_err(|err| ServeError::machine("the HTTP client", &err))?;
         let courier: Arc<dyn Courier> = Arc::new(OutboxCourier::new(CourierParts {
             client: client.clone(),
             clock: Arc::clone(&clock),
@@ -206,8 +216,12 @@ impl Daemon {
         }));
         let (commits, committed) = mpsc::unbounded_channel();
         let (failed, failure) = watch::channel(None);
-        let committer =
-            Committer { performer: Arc::clone(&performer), courier: Arc::clone(&courier), board: Arc::clone(&board), failed };
+        let committer = Committer {
+            performer: Arc::clone(&performer),
+            courier: Arc::clone(&courier),
+            board: Arc::clone(&board),
+            failed,
+        };
         tokio::spawn(committer.run(committed, stores.position));
         let parts = Parts {
             log: stores.log.clone(),
@@ -228,7 +242,8 @@ impl Daemon {
         let follow = stores.projections.clone();
         let stop_following = stop.child_token();
         tokio::spawn(async move { follow.follow(stop_following).await });
-        let mut engine = Engine::new(parts, std::mem::take(&mut stores.state), commits, news.clone());
+        let mut engine =
+            Engine::new(parts, std::mem::take(&mut stores.state), commits, news.clone());
         engine.start(files(loaded)).await;
         let deciding = tokio::spawn(engine.run(requests, heard));
         let schedules = board.read(|state| state.schedules.len());
@@ -239,21 +254,32 @@ impl Daemon {
             news: news.clone(),
         };
         upkeep.settle().await;
-        let mut scheduler =
-            upkeep.start().await.map_err(|err| ServeError::machine("the upkeep's scheduler", &err))?;
+        let mut scheduler = upkeep
+            .start()
+            .await
+            .map_err(|err| ServeError::machine("the upkeep's scheduler", &err))?;
         self.define_metrics(&metrics, &board);
         self.admin_token(&handle).await?;
-        let app = Arc::new(self.http_parts(&stores.log, stores.lines.clone(), stores.projections.clone(), HttpShared {
-            handle: handle.clone(),
-            metrics: Arc::clone(&metrics),
-            clock: Arc::clone(&clock),
-            stop: stop.clone(),
-        }));
+        let app = Arc::new(self.http_parts(
+            &stores.log,
+            stores.lines.clone(),
+            stores.projections.clone(),
+            HttpShared {
+                handle: handle.clone(),
+                metrics: Arc::clone(&metrics),
+                clock: Arc::clone(&clock),
+                stop: stop.clone(),
+            },
+        ));
         let addresses = server.addresses();
         let serving = tokio::spawn(server.serve(http::router(&app), stop.clone(), HTTP_GRACE));
         self.greet(&app, &addresses).await;
         self.watch_files(&handle, &metrics, &board);
-        tokio::spawn(service::report(handle.clone(), Arc::clone(&clock), AppendPath { news: news.clone() }));
+        tokio::spawn(service::report(
+            handle.clone(),
+            Arc::clone(&clock),
+            AppendPath { news: news.clone() },
+        ));
         self.keep_alive(client, &clock, &board, &metrics);
         service::ready(schedules);
         let mut running = Running { handle, upkeep, stop, failed: failure };
@@ -275,7 +301,11 @@ impl Daemon {
     fn binds(&self) -> Vec<Bind> {
         let settings = &self.settings;
         // A runtime folder is the service's: its group may use the command line.
-        let mode = if self.environment.filled("RUNTIME_DIRECTORY").is_some() { SocketMode::Group } else { SocketMode::User };
+        let mode = if self.environment.filled("RUNTIME_DIRECTORY").is_some() {
+            SocketMode::Group
+        } else {
+            SocketMode::User
+        };
         let tls = settings.tls_cert.value.clone().zip(settings.tls_key.value.clone());
         vec![
             Bind::Unix { path: settings.socket.value.clone(), mode },
@@ -361,10 +391,13 @@ impl Daemon {
         }
         let new = http::auth::new_token("admin", Role::Admin)
             .map_err(|err| ServeError::machine("the admin token", &err))?;
-        let refuse = |err: std::io::Error| ServeError::Machine(format!("`{}`: {err}", path.display()));
+        let refuse =
+            |err: std::io::Error| ServeError::Machine(format!("`{}`: {err}", path.display()));
         let mut options = fs::OpenOptions::new();
-        let mut file = options.write(true).create_new(true).mode(0o600).open(&path).map_err(refuse)?;
-        std::io::Write::write_all(&mut file, format!("{}\n", new.text).as_bytes()).map_err(refuse)?;
+        let mut file =
+            options.write(true).create_new(true).mode(0o600).open(&path).map_err(refuse)?;
+        std::io::Write::write_all(&mut file, format!("{}\n", new.text).as_bytes())
+            .map_err(refuse)?;
         let created = handle.create_token(Actor::Daybook, new.record).await;
         created.map_err(|err| ServeError::machine("the admin token", &err)).map(drop)
     }
@@ -409,8 +442,12 @@ impl Daemon {
                     _ = hangup.recv() => (),
                 }
                 match handle.reload(Actor::Daybook).await {
-                    Ok(done) => tracing::info!(accepted = done.value.accepted.len(), removed = done.value.removed.len(),
-                        problems = done.value.problems.len(), "the files were read again"),
+                    Ok(done) => tracing::info!(
+                        accepted = done.value.accepted.len(),
+                        removed = done.value.removed.len(),
+                        problems = done.value.problems.len(),
+                        "the files were read again"
+                    ),
                     Err(err) => tracing::warn!(error = %err, "the files were not read again"),
                 }
                 super::wiring::define(&metrics, &board);
@@ -418,8 +455,16 @@ impl Daemon {
         });
     }
 
-    fn keep_alive(&self, client: reqwest::Client, clock: &Arc<dyn Clock>, board: &Arc<Board>, metrics: &Arc<Metrics>) {
-        let Some(url) = self.settings.ping.value.as_deref().and_then(|url| url.parse().ok()) else { return };
+    fn keep_alive(
+        &self,
+        client: reqwest::Client,
+        clock: &Arc<dyn Clock>,
+        board: &Arc<Board>,
+        metrics: &Arc<Metrics>,
+    ) {
+        let Some(url) = self.settings.ping.value.as_deref().and_then(|url| url.parse().ok()) else {
+            return;
+        };
         let metrics = Arc::clone(metrics);
         tokio::spawn(notify::keep_pinging(Alive {
             client,
@@ -525,5 +570,6 @@ fn jitter() -> f64 {
 
 /// The kernel's boot id; empty where there is none.
 fn boot_id() -> String {
-    fs::read_to_string("/proc/sys/kernel/random/boot_id").map_or_else(|_| String::new(), |id| id.trim().to_owned())
+    fs::read_to_string("/proc/sys/kernel/random/boot_id")
+        .map_or_else(|_| String::new(), |id| id.trim().to_owned())
 }

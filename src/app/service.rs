@@ -51,7 +51,8 @@ fn line(board: &Board, running: u64, queued: u64) -> String {
         let red = state.interfaces.values().filter(|row| row.red).count();
         (state.schedules.len(), red)
     });
-    let queued = if queued > 0 { format!(", {queued} {}", Status::Queued.as_str()) } else { String::new() };
+    let queued =
+        if queued > 0 { format!(", {queued} {}", Status::Queued.as_str()) } else { String::new() };
     let red = if red > 0 { format!(", {red} interfaces red") } else { String::new() };
     format!("{schedules} schedules, {running} running{queued}{red}")
 }

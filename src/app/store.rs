@@ -26,8 +26,11 @@ pub(super) struct Stores {
 
 /// Opens everything below `data` and folds what the checkpoint does not hold.
 pub(super) fn open(data: &Path, metrics: &Arc<Metrics>) -> Result<Stores, ServeError> {
-    let failed = |what: &str, err: &dyn std::error::Error| ServeError::Store(format!("{what}: {}", spoken(err)));
-    let (checkpoints, found) = Checkpoints::open(data).map_err(|err| failed("the checkpoint", &err))?;
+    let failed = |what: &str, err: &dyn std::error::Error| {
+        ServeError::Store(format!("{what}: {}", spoken(err)))
+    };
+    let (checkpoints, found) =
+        Checkpoints::open(data).map_err(|err| failed("the checkpoint", &err))?;
     for ignored in &found.ignored {
         tracing::warn!(file = %ignored.path.display(), why = %ignored.what, "a checkpoint is of no use");
     }
@@ -45,8 +48,8 @@ pub(super) fn open(data: &Path, metrics: &Arc<Metrics>) -> Result<Stores, ServeE
             "an unfinished write was cut off the log; it had never been acknowledged");
     }
     let log = Arc::new(log);
-    let (lines, recovered) =
-        LineStore::open(&data.join("lines"), LinesOptions::default()).map_err(|err| failed("the lines", &err))?;
+    let (lines, recovered) = LineStore::open(&data.join("lines"), LinesOptions::default())
+        .map_err(|err| failed("the lines", &err))?;
     for damage in &recovered.damage {
         tracing::error!(place = %damage.place, what = %damage.what, "stored lines are damaged");
     }
@@ -74,7 +77,9 @@ fn spoken(err: &dyn std::error::Error) -> String {
 
 /// The state that a checkpoint holds, if this program wrote its form.
 fn restore(checkpoint: Option<Checkpoint>) -> (State, Position) {
-    let Some(checkpoint) = checkpoint.filter(|checkpoint| checkpoint.state_version == STATE_VERSION) else {
+    let Some(checkpoint) =
+        checkpoint.filter(|checkpoint| checkpoint.state_version == STATE_VERSION)
+    else {
         return (State::default(), Position(0));
     };
     match codec::unpack(&checkpoint.state) {
@@ -86,7 +91,11 @@ fn restore(checkpoint: Option<Checkpoint>) -> (State, Position) {
     }
 }
 
-fn fold(log: &JournalLog, mut state: State, from: Position) -> Result<(State, Position), ServeError> {
+fn fold(
+    log: &JournalLog,
+    mut state: State,
+    from: Position,
+) -> Result<(State, Position), ServeError> {
     let mut position = from;
     let mut scan = log.scan(from.plus(1));
     loop {

@@ -72,7 +72,9 @@ impl Upkeep {
         }
         match self.write(&mut checkpoints.0).await {
             Ok(position) => checkpoints.1 = position,
-            Err(why) => tracing::warn!(%why, "no checkpoint was written; the next start reads more of the log"),
+            Err(why) => {
+                tracing::warn!(%why, "no checkpoint was written; the next start reads more of the log")
+            }
         }
     }
 
@@ -86,7 +88,8 @@ impl Upkeep {
         if !asked {
             return Err("the engine has ended".to_owned());
         }
-        let (state, position) = answer.await.map_err(|_closed| "the engine has ended".to_owned())?;
+        let (state, position) =
+            answer.await.map_err(|_closed| "the engine has ended".to_owned())?;
         let log = self.log.state().await.map_err(|err| err.to_string())?;
         let checkpoint = Checkpoint { position, state_version: STATE_VERSION, state: state?, log };
         checkpoints.write(&checkpoint).map_err(|err| err.to_string())?;

@@ -59,7 +59,9 @@ fn template(text: &str, params: &BTreeSet<&str>) -> Result<(), Fault> {
         if let Name::Param(param) = &name
             && !params.contains(param.as_str())
         {
-            let why = format!("`param.{param}` is not declared; add `params.{param} = {{}}` to the schedule");
+            let why = format!(
+                "`param.{param}` is not declared; add `params.{param} = {{}}` to the schedule"
+            );
             return Err(Fault { why, at: Some(offset..offset + 2) });
         }
     }
@@ -81,7 +83,12 @@ impl Folder {
 
 /// What the engine takes over of what was read.
 pub(super) fn files(loaded: Loaded) -> Files {
-    let problems = loaded.problems.iter().filter(|problem| problem.is_error()).map(ToString::to_string).collect();
+    let problems = loaded
+        .problems
+        .iter()
+        .filter(|problem| problem.is_error())
+        .map(ToString::to_string)
+        .collect();
     let refused = loaded.refused.iter().filter_map(|stem| InterfaceId::new(stem).ok()).collect();
     let accepted = loaded.accepted.into_iter().map(|(id, file)| (id, file.interface)).collect();
     Files { accepted, refused, problems, unreadable: loaded.unreadable }
@@ -100,7 +107,11 @@ impl Definitions for Folder {
         files(loaded)
     }
 
-    fn changes(&self, old: Option<&definition::Interface>, new: Option<&definition::Interface>) -> Vec<Change> {
+    fn changes(
+        &self,
+        old: Option<&definition::Interface>,
+        new: Option<&definition::Interface>,
+    ) -> Vec<Change> {
         config::diff(old, new)
     }
 }
@@ -181,7 +192,10 @@ const fn trigger(timing: &Timing) -> Trigger {
 pub(super) fn verified(log: &VerifyReport, lines: &LinesReport) -> StoreVerified {
     let mut problems: Vec<String> = Vec::new();
     if let Some(difference) = &log.difference {
-        problems.push(format!("{}: {} (after position {})", difference.place, difference.what, difference.after));
+        problems.push(format!(
+            "{}: {} (after position {})",
+            difference.place, difference.what, difference.after
+        ));
     }
     problems.extend(lines.damage.iter().map(|damage| format!("{}: {}", damage.place, damage.what)));
     StoreVerified {

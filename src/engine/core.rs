@@ -229,7 +229,9 @@ impl Engine {
             event: &event,
             schedule: if let StreamId::Schedule(id) = stream { Some(id) } else { None },
             opened: match stream {
-                StreamId::Execution(id) => self.state.executions.get(id).map(|execution| &execution.opened),
+                StreamId::Execution(id) => {
+                    self.state.executions.get(id).map(|execution| &execution.opened)
+                }
                 StreamId::Daemon | StreamId::Interface(_) | StreamId::Schedule(_) => None,
             },
         };
@@ -328,7 +330,11 @@ impl Engine {
     /// Records that the daemon stops in good order.
     pub fn record_stop(&mut self, reason: &str) {
         let mut draft = Draft::new(self.now(), Actor::Daybook);
-        self.record(&mut draft, &StreamId::Daemon, DaemonStopped { reason: reason.to_owned() }.into());
+        self.record(
+            &mut draft,
+            &StreamId::Daemon,
+            DaemonStopped { reason: reason.to_owned() }.into(),
+        );
         self.submit(draft);
     }
 

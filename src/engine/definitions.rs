@@ -30,7 +30,9 @@ impl Engine {
                 applied.accepted.push(id.clone());
             }
         }
-        let gone = |id: &&InterfaceId| !files.unreadable && !files.accepted.contains_key(id) && !files.refused.contains(id);
+        let gone = |id: &&InterfaceId| {
+            !files.unreadable && !files.accepted.contains_key(id) && !files.refused.contains(id)
+        };
         let known = self.state.interfaces.iter().filter(|(_, interface)| !interface.removed);
         applied.removed = known.map(|(id, _)| id).filter(gone).cloned().collect();
         for id in &applied.removed {

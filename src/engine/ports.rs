@@ -133,7 +133,10 @@ pub fn go_on(
 }
 
 /// Calls `then` when everything that the engine has decided up to now is on disk. False when it has ended.
-pub fn settled(news: &mpsc::UnboundedSender<News>, then: impl FnOnce(Position) + Send + 'static) -> bool {
+pub fn settled(
+    news: &mpsc::UnboundedSender<News>,
+    then: impl FnOnce(Position) + Send + 'static,
+) -> bool {
     go_on(news, move |engine| engine.when_settled(then))
 }
 

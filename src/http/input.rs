@@ -110,18 +110,6 @@ impl Input {
         serde_json::from_value(value).map_err(|err| self.refuse(name, err)).ok()
     }
 
-    /// Words of a closed set: one, several with commas between them, or a JSON list.
-    pub fn words<T: DeserializeOwned>(&mut self, name: &'static str) -> Vec<T> {
-        let Some(value) = self.take(name) else { return Vec::new() };
-        let list = match value {
-            serde_json::Value::String(words) => {
-                words.split(',').map(|word| serde_json::Value::from(word.trim())).collect()
-            }
-            other => other,
-        };
-        serde_json::from_value(list).map_err(|err| self.refuse(name, err)).unwrap_or_default()
-    }
-
     /// True, or false when it is absent.
     pub fn flag(&mut self, name: &'static str) -> bool {
         self.parsed(name).unwrap_or(false)

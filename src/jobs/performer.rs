@@ -14,7 +14,9 @@ use crate::domain::cause::Cause;
 use crate::domain::class::{Class, Level};
 use crate::domain::classify::Classifier;
 use crate::domain::definition;
-use crate::domain::event::{AttemptEnded, ErrorCounts, FirstError, LogLimited, Outcome, RetryPlanned};
+use crate::domain::event::{
+    AttemptEnded, ErrorCounts, FirstError, LogLimited, Outcome, RetryPlanned,
+};
 use crate::domain::execution::{Command, Conclusion};
 use crate::domain::retry;
 use crate::domain::verdict::{self, End, Said};
@@ -133,7 +135,13 @@ impl Shared {
         Some(RetryPlanned { attempt, at: self.clock.now() + delay, delay_ms, asked })
     }
 
-    async fn close(&self, scribe: Scribe, report: AttemptReport, attempt: u32, reporter: &Reporter) {
+    async fn close(
+        &self,
+        scribe: Scribe,
+        report: AttemptReport,
+        attempt: u32,
+        reporter: &Reporter,
+    ) {
         let ended = ended(attempt, &report);
         let close = Command::Close(finish(scribe, &report).await);
         reporter.tell(vec![ended, close]);
@@ -171,7 +179,9 @@ impl Shared {
 
     /// The classifier with an interface's own rules, compiled once for each definition version.
     fn classifier(&self, work: &Work) -> Arc<Classifier> {
-        let Some(interface) = work.interface.as_ref().filter(|interface| !interface.rules.is_empty()) else {
+        let Some(interface) =
+            work.interface.as_ref().filter(|interface| !interface.rules.is_empty())
+        else {
             return Arc::clone(&self.builtin);
         };
         let version = work.opened.definition_version;
@@ -180,7 +190,8 @@ impl Shared {
             Some((compiled, classifier)) if *compiled == version => Arc::clone(classifier),
             Some(_) | None => {
                 // The files' check compiled the same rules.
-                let classifier = Classifier::new(&interface.rules).map_or_else(|_| Arc::clone(&self.builtin), Arc::new);
+                let classifier = Classifier::new(&interface.rules)
+                    .map_or_else(|_| Arc::clone(&self.builtin), Arc::new);
                 known.insert(interface.id.clone(), (version, Arc::clone(&classifier)));
                 classifier
             }
@@ -189,7 +200,8 @@ impl Shared {
 
     fn without_definition(&self, scribe: &mut Scribe) -> AttemptReport {
         scribe.begin_attempt(1);
-        let why = "the definition that it was opened with cannot be read by this version".to_owned();
+        let why =
+            "the definition that it was opened with cannot be read by this version".to_owned();
         judged(scribe, End::NotStarted { cause: Cause::CfgLocal, why })
     }
 
@@ -201,7 +213,11 @@ impl Shared {
         }
     }
 
-    async fn write_conclusion(&self, work: &Work, why: Unfinished) -> Result<Conclusion, LinesError> {
+    async fn write_conclusion(
+        &self,
+        work: &Work,
+        why: Unfinished,
+    ) -> Result<Conclusion, LinesError> {
         let (mut errors, first_error) = self.errors_of(work)?;
         let end = match why {
             Unfinished::Interrupted => End::Interrupted,
@@ -227,7 +243,8 @@ impl Shared {
             errors.add(class);
         }
         let own = closing.class.zip(closing.cause);
-        let own = own.map(|(class, cause)| FirstError { line, class, cause, text: closing.text.clone() });
+        let own =
+            own.map(|(class, cause)| FirstError { line, class, cause, text: closing.text.clone() });
         Ok(Conclusion {
             outcome: verdict.outcome,
             class: verdict.class,
@@ -235,7 +252,11 @@ impl Shared {
             exit_code: None,
             lines: summary.lines,
             errors,
-            first_error: if verdict.outcome == Outcome::Ko { said.first_error.or(own) } else { None },
+            first_error: if verdict.outcome == Outcome::Ko {
+                said.first_error.or(own)
+            } else {
+                None
+            },
             log_hash: summary.hash,
         })
     }
@@ -253,7 +274,8 @@ impl Shared {
                 counts.add(class);
                 if first.is_none() && class != Class::Cascade && line.attempt == work.attempts {
                     let cause = line.cause.unwrap_or(Cause::TecUnclassified);
-                    first = Some(FirstError { line: line.line, class, cause, text: line.text.clone() });
+                    first =
+                        Some(FirstError { line: line.line, class, cause, text: line.text.clone() });
                 }
             }
             match lines.last() {
@@ -271,7 +293,9 @@ fn schedule_of(work: &Work) -> Option<&definition::Schedule> {
 fn happened(seen: ScribeNews) -> Command {
     match seen {
         ScribeNews::FirstError(error) => Command::SeeError(error),
-        ScribeNews::Limited { line, max_bytes } => Command::LimitLog(LogLimited { line, max_bytes }),
+        ScribeNews::Limited { line, max_bytes } => {
+            Command::LimitLog(LogLimited { line, max_bytes })
+        }
     }
 }
 
@@ -317,7 +341,11 @@ async fn finish(scribe: Scribe, report: &AttemptReport) -> Conclusion {
             exit_code: report.exit_code,
             lines,
             errors,
-            first_error: if report.outcome == Outcome::Ko { report.first_error.clone() } else { None },
+            first_error: if report.outcome == Outcome::Ko {
+                report.first_error.clone()
+            } else {
+                None
+            },
             log_hash: hash,
         },
         Err(err) => unwritten(&err),

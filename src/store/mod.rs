@@ -1,10 +1,10 @@
 //! The event log and the log lines: what was acknowledged is on disk.
 
-pub mod lines;
 pub mod checkpoint;
 pub mod codec;
 mod heads;
 pub mod journal;
+pub mod lines;
 pub mod memory;
 mod upcast;
 

@@ -1,0 +1,157 @@
+//! The main job, end to end, on the real binary: a cron slot goes red, an operator finds out why, mends it and runs it
+//! again by id; a monitor and the metrics tell the same story; a crash is told as one.
+
+mod support;
+
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+use support::{Daemon, Monitor};
+
+fn shop(monitor: &Monitor) -> String {
+    format!(
+        r#"
+name = "Ticket shop"
+owner = "ticketing-ops"
+timezone = "Europe/Paris"
+
+[schedules.import-sales]
+cron = "* * * * * *"
+shell = '''
+echo "reading sales"
+if ! grep -q FNAC-77 mapping.csv; then
+  echo "ERROR Mapping: no product for code FNAC-77" >&2
+  exit 1
+fi
+echo "2 sales imported"
+'''
+ping = "http://{address}/ping/import"
+
+[schedules.slow]
+manual = true
+shell = "echo started; exec sleep 20"
+ping = "http://{address}/ping/slow"
+"#,
+        address = monitor.address
+    )
+}
+
+/// S3-5, S3-7, S3-9, S3-13, S3-14, S3-15, S2-8, S2-9.
+#[test]
+fn a_red_slot_is_found_mended_and_run_again_by_its_id() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let monitor = Monitor::start();
+    let mut daemon = Daemon::with_files(folder.path(), &[("shop.toml", &shop(&monitor))]);
+    std::fs::write(folder.path().join("mapping.csv"), "FNAC-12;Matinee\n").expect("a file");
+    daemon.start();
+
+    // The slot fires by itself; the monitor hears of the start before the failure of the same run.
+    let start = monitor.wait_for("/ping/import/start");
+    let fail = monitor.wait_for("/ping/import/fail");
+    assert_eq!(start.rid, fail.rid);
+    assert!(fail.body.contains("no product for code FNAC-77"), "{}", fail.body);
+    daemon.json(&["schedule", "pause", "shop/import-sales", "--note", "mending"]);
+
+    // What failed, why, whose move is it?
+    let red = daemon.json(&["execution", "list", "--status", "ko"]);
+    let oldest = red["items"].as_array().expect("a list").last().expect("one is red").clone();
+    let id = oldest["id"].as_str().expect("an id").to_owned();
+    assert_eq!(oldest["trigger"], "cron");
+    assert_eq!(oldest["class"], "mapping");
+    let shown = daemon.json(&["execution", "show", &id]);
+    assert_eq!(shown["first_error"]["class"], "mapping");
+    assert_eq!(
+        shown["first_error"]["action"],
+        "Check the mappings and the record's data; correct them, then run it again."
+    );
+    let log = daemon.run(&["execution", "log", &id, "--errors"]);
+    let errors = String::from_utf8(log.stdout).expect("text");
+    assert!(
+        errors.lines().next().expect("a line").contains("no product for code FNAC-77"),
+        "{errors}"
+    );
+    assert_eq!(daemon.json(&["interface", "show", "shop"])["red"], true);
+
+    // May I run it again? Yes, by its id, and it is solved.
+    std::fs::write(folder.path().join("mapping.csv"), "FNAC-77;Concert\n").expect("a file");
+    let rerun = daemon.json(&["execution", "rerun", &id, "--wait"]);
+    assert_eq!(rerun["status"], "ok");
+    assert_eq!(rerun["rerun_of"], id.as_str());
+    assert_eq!(rerun["idempotency_key"], shown["idempotency_key"]);
+    assert_eq!(rerun["slot"], shown["slot"]);
+    let rerun_id = rerun["id"].as_str().expect("an id").to_owned();
+    let solved = daemon.json(&["execution", "show", &id]);
+    assert_eq!(solved["solved_by"], rerun_id.as_str());
+    assert_eq!(solved["status"], "ko", "the original stays as it was");
+    assert_eq!(daemon.json(&["interface", "show", "shop"])["red"], false);
+    let mut of_rerun = Vec::new();
+    while of_rerun.len() < 2 {
+        let ping = monitor.next();
+        if ping.rid == rerun_id {
+            of_rerun.push(ping.path);
+        }
+    }
+    assert_eq!(of_rerun, ["/ping/import/start", "/ping/import"]);
+    check_metrics(&daemon.get("/metrics"));
+}
+
+/// The metrics tell of the same runs, and Prometheus's own tool finds nothing to say.
+fn check_metrics(text: &str) {
+    let counted = |line: &str| text.lines().any(|l| l.starts_with(line) && !l.ends_with(" 0"));
+    assert!(
+        counted(
+            r#"daybook_executions_total{interface="shop",result="ko",schedule="import-sales",trigger="cron"}"#
+        ),
+        "{text}"
+    );
+    assert!(
+        counted(
+            r#"daybook_executions_total{interface="shop",result="ok",schedule="import-sales",trigger="rerun"}"#
+        ),
+        "{text}"
+    );
+    let Ok(mut promtool) = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+    else {
+        eprintln!("promtool is not installed: its check is skipped");
+        return;
+    };
+    std::io::Write::write_all(&mut promtool.stdin.take().expect("piped"), text.as_bytes())
+        .expect("it reads");
+    let output = promtool.wait_with_output().expect("it ends");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
+/// The daemon is killed in the middle; the next one tells the truth about it.
+#[test]
+fn an_execution_that_a_crash_interrupted_is_told_as_interrupted() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let monitor = Monitor::start();
+    let text = shop(&monitor).replace("* * * * * *", "0 0 1 1 *");
+    let mut daemon = Daemon::with_files(folder.path(), &[("shop.toml", &text)]);
+    daemon.start();
+    let run = daemon.json(&["schedule", "run", "shop/slow"]);
+    let id = run["id"].as_str().expect("an id").to_owned();
+    assert_eq!(monitor.wait_for("/ping/slow/start").rid, id);
+    daemon.kill();
+
+    daemon.start();
+    let shown = daemon.json(&["execution", "show", &id]);
+    assert_eq!(shown["status"], "ko");
+    assert_eq!(shown["class"], "technical");
+    assert_eq!(shown["cause"], "TEC-INTERRUPTED");
+    assert_eq!(monitor.wait_for("/ping/slow/fail").rid, id);
+    let events = daemon.json(&["event", "list", "--stream", &format!("execution/{id}")]);
+    let kinds: Vec<&str> = events["items"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter_map(|event| event["type"].as_str())
+        .collect();
+    assert!(kinds.contains(&"closed"), "{kinds:?}");
+    let verified: Value = daemon.json(&["store", "verify"]);
+    assert_eq!(verified["ok"], true, "{verified}");
+}
