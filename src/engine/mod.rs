@@ -17,3 +17,6 @@ mod view;
 
 pub use self::core::{Engine, Identity, Parts};
 pub use handle::{Done, Handle, Refusal};
+
+#[cfg(test)]
+mod tests;
