@@ -67,7 +67,8 @@ impl AppendPath {
     /// Whether the engine takes a question and everything that it recorded before reaches the disk, within 10 s.
     async fn answers(&self) -> bool {
         let (reply, answer) = tokio::sync::oneshot::channel();
-        let asked = crate::engine::ports::settled(&self.news, move |_| drop(reply.send(())));
+        let asked =
+            crate::engine::ports::settled(&self.news, move |_| reply.send(()).unwrap_or_default());
         asked && tokio::time::timeout(LOOK, answer).await.is_ok_and(|answer| answer.is_ok())
     }
 }

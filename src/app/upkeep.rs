@@ -99,7 +99,8 @@ impl Upkeep {
     /// Whether the engine has put everything on disk that it decided.
     pub(super) async fn settle(&self) {
         let (reply, answer) = oneshot::channel();
-        if settled(&self.news, move |_| drop(reply.send(()))) && answer.await.is_err() {
+        if settled(&self.news, move |_| reply.send(()).unwrap_or_default()) && answer.await.is_err()
+        {
             tracing::debug!("the engine ended before it settled");
         }
     }

@@ -108,8 +108,9 @@ async fn difference(context: &mut Context<'_>) -> Outcome {
 fn changes(checked: &Checked, context: &mut Context<'_>) -> Outcome {
     for problem in &checked.problems {
         let place = match (problem.line, problem.column) {
-            (0, _) => problem.file.clone(),
-            (line, column) => format!("{}:{line}:{column}", problem.file),
+            (Some(line), Some(column)) => format!("{}:{line}:{column}", problem.file),
+            (Some(line), None) => format!("{}:{line}", problem.file),
+            (None, _) => problem.file.clone(),
         };
         let message = format!("{}: {place}: {}", problem.severity, clean(&problem.message));
         context.out.message(message)?;

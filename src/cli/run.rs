@@ -63,7 +63,8 @@ pub fn main(args: impl IntoIterator<Item = OsString>, wiring: Wiring) -> u8 {
         clock: &clock,
         input: &mut io::stdin().lock(),
         out: &mut out,
-        err: &mut stderr.lock(),
+        // Not locked: `serve` logs to it from other threads for as long as this runs.
+        err: &mut io::stderr(),
         out_terminal,
         err_terminal,
     };

@@ -211,6 +211,11 @@ struct Inner {
 }
 
 impl Problem {
+    /// What is wrong, in one sentence.
+    pub fn detail(&self) -> &str {
+        &self.0.detail
+    }
+
     /// A problem with what happened, without a full stop at its end.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
         Self(Box::new(Inner {

@@ -8,8 +8,9 @@ use utoipa::ToSchema;
 
 use super::{done, page_answer, page_of};
 use crate::domain::access::Role;
-use crate::domain::event::LoginLinkCreated;
+use crate::domain::event::{Actor, LoginLinkCreated};
 use crate::engine::board::TokenRow;
+use crate::engine::handle::Done;
 use crate::http::access::{Caller, Peer};
 use crate::http::input::{Fields, Params};
 use crate::http::parts::App;
