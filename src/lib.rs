@@ -9,6 +9,7 @@ pub mod clock;
 pub mod config;
 pub mod domain;
 pub mod engine;
+pub mod error_text;
 pub mod http;
 pub mod ids;
 pub mod instant;

@@ -1,10 +1,14 @@
 //! Wires the parts together, once: `daybook serve`.
 
+mod daemon;
+mod error;
 mod serve;
 mod service;
 mod store;
+mod tasks;
 mod upkeep;
 mod wiring;
 
-pub use serve::{ServeError, serve, serve_command};
+pub use error::ServeError;
+pub use serve::{serve, serve_command};
 pub use wiring::checks;

@@ -3,8 +3,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::serve::ServeError;
+use tokio::sync::Mutex;
+
+use super::error::ServeError;
 use crate::engine::state::{STATE_VERSION, State};
+use crate::error_text::in_full;
+use crate::http;
 use crate::ids::{Position, StreamId};
 use crate::projection::{LateHeads, Projections};
 use crate::store::checkpoint::{Checkpoint, Checkpoints};
@@ -18,16 +22,47 @@ pub(super) struct Stores {
     pub(super) log: Arc<JournalLog>,
     pub(super) lines: LineStore,
     pub(super) projections: Projections,
-    pub(super) checkpoints: Checkpoints,
+    /// With the position of the newest one.
+    pub(super) checkpoints: Arc<Mutex<(Checkpoints, Position)>>,
     /// The fold of everything up to `position`.
     pub(super) state: State,
     pub(super) position: Position,
 }
 
+impl Stores {
+    /// The store's figures and its check, for `store info` and `store verify`.
+    pub(super) fn access(&self, data: &Path) -> http::StoreAccess {
+        let (shown, lines_shown) = (Arc::clone(&self.log), self.lines.clone());
+        let (projections, data) = (self.projections.clone(), data.display().to_string());
+        let (checked, lines_checked) = (Arc::clone(&self.log), self.lines.clone());
+        http::StoreAccess {
+            info: Box::new(move || {
+                let (head, position) = shown.head();
+                let status = projections.status();
+                Ok(http::StoreInfo {
+                    data: data.clone(),
+                    position,
+                    head: http::auth::hex(&head),
+                    journal_bytes: shown.size_bytes(),
+                    lines_bytes: lines_shown.size_bytes(),
+                    index_bytes: status.size_bytes,
+                    indexed: status.position,
+                    rebuilding: status.rebuilding,
+                })
+            }),
+            verify: Box::new(move || {
+                let report = checked.verify_now().map_err(|err| err.to_string())?;
+                let lines = lines_checked.verify().map_err(|err| err.to_string())?;
+                Ok(super::wiring::verified(&report, &lines))
+            }),
+        }
+    }
+}
+
 /// Opens everything below `data` and folds what the checkpoint does not hold.
 pub(super) fn open(data: &Path, metrics: &Arc<Metrics>) -> Result<Stores, ServeError> {
     let failed = |what: &str, err: &dyn std::error::Error| {
-        ServeError::Store(format!("{what}: {}", spoken(err)))
+        ServeError::Store(format!("{what}: {}", in_full(err)))
     };
     let (checkpoints, found) =
         Checkpoints::open(data).map_err(|err| failed("the checkpoint", &err))?;
@@ -60,19 +95,8 @@ pub(super) fn open(data: &Path, metrics: &Arc<Metrics>) -> Result<Stores, ServeE
         Projections::open(&data.join("index"), shared).map_err(|err| failed("the index", &err))?;
     heads.attach(&projections);
     log.attach_positions(Arc::new(IndexedPositions(projections.clone())));
+    let checkpoints = Arc::new(Mutex::new((checkpoints, position)));
     Ok(Stores { log, lines, projections, checkpoints, state, position })
-}
-
-/// The error and its causes in one line.
-fn spoken(err: &dyn std::error::Error) -> String {
-    let mut words = err.to_string();
-    let mut source = err.source();
-    while let Some(cause) = source {
-        words.push_str(": ");
-        words.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    words
 }
 
 /// The state that a checkpoint holds, if this program wrote its form.

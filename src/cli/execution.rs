@@ -10,6 +10,7 @@ use super::filters::Filters;
 use super::render::{Cell, Rows, Tone, brief, duration, short_id};
 use super::rerun::Rerun;
 use super::{execution_log, execution_show, rerun, schedule};
+use crate::domain::classify::indicated;
 use crate::projection::view::{Execution, Page};
 
 /// What can be done with executions.
@@ -123,8 +124,8 @@ fn cells(row: &Execution, context: &Context<'_>) -> Vec<Cell> {
     let error = row.first_error.as_ref().map_or_else(
         || "-".to_owned(),
         |error| {
-            let text = format!("{}: {}", error.class.title(), error.text);
-            if context.out.terminal { brief(&text, 60) } else { text }
+            let text = indicated(error.class, &error.text);
+            if context.out.terminal { brief(&text, 60) } else { text.into_owned() }
         },
     );
     // A pipe gets the whole id, which stays unique.

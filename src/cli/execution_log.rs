@@ -12,6 +12,7 @@ use super::exit::Exit;
 use super::failure::{Failure, Outcome};
 use super::output::Output;
 use super::render::{Tone, clean};
+use crate::domain::classify::indicated;
 use crate::domain::line::Line;
 
 /// How often a broken connection is taken up again.
@@ -160,16 +161,12 @@ fn one_row(text: &str) -> Cow<'_, str> {
 
 /// Number, time, level, then the class before the text, unless the text begins with it (S3-6).
 fn columns(line: &Line, terminal: bool) -> String {
-    let prefix = match line.class {
-        Some(class) if !line.text.starts_with(&format!("{}:", class.title())) => {
-            format!("{}: ", class.title())
-        }
-        Some(_) | None => String::new(),
-    };
+    let text =
+        line.class.map_or_else(|| line.text.as_str().into(), |class| indicated(class, &line.text));
     let at = line.at.utc();
     let at = if terminal { at.format("%H:%M:%S%.3f") } else { at.format("%Y-%m-%dT%H:%M:%S%.3fZ") };
-    let text = clean(&line.text);
-    format!("{:>6} {at} {:<7} {prefix}{text}", line.line, line.level.as_str())
+    let text = clean(&text);
+    format!("{:>6} {at} {:<7} {text}", line.line, line.level.as_str())
 }
 
 async fn follow(address: &Address, form: Form, context: &mut Context<'_>) -> Outcome {

@@ -5,6 +5,7 @@ use super::context::Context;
 use super::failure::Outcome;
 use super::render::{Tone, brief, clean, duration, moment};
 use crate::domain::cause::Cause;
+use crate::domain::classify::indicated;
 use crate::projection::view::{Execution, FirstError, Status};
 use crate::runbooks;
 
@@ -60,9 +61,7 @@ fn banner(execution: &Execution, context: &mut Context<'_>) -> Outcome {
 
 fn first_error(error: &FirstError, context: &mut Context<'_>) -> Outcome {
     let palette = context.out.palette;
-    let prefix = format!("{}:", error.class.title());
-    let text = clean(error.text.strip_prefix(&prefix).unwrap_or(&error.text).trim()).into_owned();
-    let line = format!("{prefix} {text}");
+    let line = clean(&indicated(error.class, error.text.trim())).into_owned();
     context.out.line("")?;
     context.out.line(palette.paint(Tone::Bad, &line))?;
     let place = format!("line {}, {}: {}", error.line, error.cause, error.cause.meaning());

@@ -12,6 +12,7 @@ pub mod probe;
 mod process;
 mod processes;
 mod procfs;
+mod readable;
 mod redact;
 mod scribe;
 #[cfg(test)]

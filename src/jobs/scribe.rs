@@ -1,17 +1,17 @@
 //! From a command's bytes to its log: redaction, lines, classification, the limit, and what the attempt said.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
 use super::credentials::Secret;
+use super::readable::{pieces, visible, whole_characters, without_return};
 use super::redact::{RedactedStream, Redactor};
 use crate::clock::Clock;
 use crate::domain::cause::Cause;
 use crate::domain::class::{Class, Level, Source};
-use crate::domain::classify::{Classifier, Session, surely_plain};
+use crate::domain::classify::{Classifier, Judgement, RootFinder, Session, surely_plain};
 use crate::domain::event::{ErrorCounts, FirstError};
 use crate::domain::line::LINE_MAX_BYTES;
 use crate::domain::verdict::{Closing, Said};
@@ -86,6 +86,7 @@ pub struct Scribe {
     dropped_bytes: u64,
     errors: ErrorCounts,
     said: Said,
+    root: RootFinder,
     failure: Option<LinesError>,
 }
 
@@ -126,6 +127,7 @@ impl Scribe {
             dropped_bytes: 0,
             errors: ErrorCounts::default(),
             said: Said::default(),
+            root: RootFinder::default(),
             failure: None,
         }
     }
@@ -148,6 +150,7 @@ impl Scribe {
         self.attempt = n;
         self.quiet = true;
         self.said = Said::default();
+        self.root = RootFinder::default();
     }
 
     /// Takes a block of output and waits until the writer can take more.
@@ -262,11 +265,9 @@ impl Scribe {
             cascade_of: line.cascade_of,
             fields: fields.as_ref(),
         });
-        if line.level == Level::Error
-            && let Some(class) = line.class
-        {
-            self.notice(number, class, line.cause, &text);
-        }
+        let judgement =
+            Judgement { class: line.class, cause: line.cause, ..Judgement::plain(line.level) };
+        self.notice(number, &judgement, &text);
         number
     }
 
@@ -374,7 +375,7 @@ impl Scribe {
 
     fn judged(&mut self, source: Source, at: Instant, text: &str) -> Begun {
         let number = self.writer.lines() + 1;
-        let judgement = self.session.judge(number, source, text);
+        let mut judgement = self.session.judge(number, source, text);
         self.quiet = judgement.level == Level::Info && judgement.class.is_none();
         let begun = Begun {
             line: number,
@@ -388,11 +389,11 @@ impl Scribe {
             return begun;
         }
         // Taking a JSON line apart undoes its escapes, which may bring a secret to light.
-        let text = judgement.text.map_or_else(
+        let text = judgement.text.take().map_or_else(
             || Cow::Borrowed(text),
             |text| Cow::Owned(self.secrets.text(&text).into_owned()),
         );
-        let fields = judgement.fields.map(|fields| self.secrets.json(fields));
+        let fields = judgement.fields.take().map(|fields| self.secrets.json(fields));
         let line = self.writer.push(NewLine {
             at,
             attempt: self.attempt,
@@ -404,12 +405,8 @@ impl Scribe {
             cascade_of: judgement.cascade_of,
             fields: fields.as_ref(),
         });
-        if judgement.level == Level::Error {
-            self.said.marked_error |= judgement.marked;
-            if let Some(class) = judgement.class {
-                self.notice(line, class, judgement.cause, &text);
-            }
-        }
+        self.said.marked_error |= judgement.marked && judgement.level == Level::Error;
+        self.notice(line, &judgement, &text);
         self.check_limit();
         Begun { line, ..begun }
     }
@@ -452,18 +449,22 @@ impl Scribe {
         self.tell(ScribeNews::Limited { line, max_bytes });
     }
 
-    fn notice(&mut self, line: u64, class: Class, cause: Option<Cause>, text: &str) {
+    /// Counts an error line, and keeps it when it says why the attempt failed.
+    fn notice(&mut self, line: u64, judgement: &Judgement, text: &str) {
+        let (Level::Error, Some(class)) = (judgement.level, judgement.class) else { return };
         self.errors.add(class);
-        if class == Class::Cascade || self.said.first_error.is_some() {
+        if !self.root.see(line, judgement) {
             return;
         }
-        let cause = cause.unwrap_or(Cause::TecUnclassified);
+        let cause = judgement.cause.unwrap_or(Cause::TecUnclassified);
         let text = text.chars().take(FIRST_ERROR_MAX_CHARS).collect();
-        let first = FirstError { line, class, cause, text };
-        self.said.first_error = Some(first.clone());
-        // People look at an error at once: it need not wait for the next tick.
-        self.writer.cut();
-        self.tell(ScribeNews::FirstError(first));
+        let error = FirstError { line, class, cause, text };
+        let first = self.said.first_error.replace(error.clone()).is_none();
+        if first {
+            // People look at an error at once: it need not wait for the next tick.
+            self.writer.cut();
+            self.tell(ScribeNews::FirstError(error));
+        }
     }
 
     fn tell(&self, news: ScribeNews) {
@@ -471,54 +472,4 @@ impl Scribe {
             tracing::debug!("nobody waits for news of this log any more");
         }
     }
-}
-
-fn without_return(line: &[u8]) -> &[u8] {
-    line.strip_suffix(b"\r").unwrap_or(line)
-}
-
-/// How many bytes of `bytes` end with a whole character, so that a split does not tear one apart.
-fn whole_characters(bytes: &[u8]) -> usize {
-    match std::str::from_utf8(&bytes[bytes.len().saturating_sub(4)..]) {
-        Ok(_) => bytes.len(),
-        Err(_) => (1..4.min(bytes.len()))
-            .map(|back| bytes.len() - back)
-            .find(|at| {
-                let tail = std::str::from_utf8(&bytes[*at..]);
-                tail.is_err_and(|err| err.valid_up_to() == 0 && err.error_len().is_none())
-            })
-            .unwrap_or(bytes.len()),
-    }
-}
-
-/// The bytes as text; those that are not UTF-8 as `\xNN`.
-fn visible(bytes: &[u8]) -> Cow<'_, str> {
-    match std::str::from_utf8(bytes) {
-        Ok(text) => Cow::Borrowed(text),
-        Err(_) => {
-            let mut text = String::with_capacity(bytes.len() + 32);
-            for chunk in bytes.utf8_chunks() {
-                text.push_str(chunk.valid());
-                for byte in chunk.invalid() {
-                    write!(text, "\\x{byte:02X}").expect("writing to a string cannot fail");
-                }
-            }
-            Cow::Owned(text)
-        }
-    }
-}
-
-/// `text` in pieces of at most 64 KiB; one empty piece for an empty text.
-fn pieces(text: &str) -> impl Iterator<Item = &str> {
-    let mut rest = Some(text);
-    std::iter::from_fn(move || {
-        let text = rest?;
-        let mut end = text.len().min(LINE_MAX_BYTES);
-        while !text.is_char_boundary(end) {
-            end -= 1;
-        }
-        let (piece, more) = text.split_at(end);
-        rest = (!more.is_empty()).then_some(more);
-        Some(piece)
-    })
 }

@@ -25,7 +25,7 @@ use crate::domain::event::{Opened, Trigger};
 use crate::domain::line::Line;
 use crate::ids::{ExecutionId, ScheduleRef};
 use crate::instant::Instant;
-use crate::store::lines::{LineOptions, LineQuery, LineStore};
+use crate::store::lines::{LineQuery, LineStore, LinesOptions};
 
 /// Only one attempt at a time, so that what one leaves behind is never taken for another one's.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
@@ -165,7 +165,7 @@ impl Bench {
     /// Runs one attempt and reads its log.
     pub(super) async fn run(mut self) -> Finished {
         let _alone = ONE_AT_A_TIME.lock().await;
-        let (store, _) = LineStore::open(&self.root.path().join("lines"), LineOptions::default())
+        let (store, _) = LineStore::open(&self.root.path().join("lines"), LinesOptions::default())
             .expect("a line store");
         let (seen, mut news) = mpsc::unbounded_channel();
         let mut scribe = Scribe::new(ScribeParts {

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::domain::classify::indicated;
 use crate::domain::definition;
 use crate::domain::effect::{Effect, EffectKind};
 use crate::projection::view::{self, SlotOutcome};
@@ -41,7 +42,8 @@ fn sentence(
         EffectKind::NoticeKo => first.map_or_else(
             || format!("{name} is KO."),
             |error| {
-                format!("{name} is KO: {}: {} {}", error.class.title(), error.text, error.action)
+                let text = indicated(error.class, &error.text);
+                format!("{name} is KO: {text} {}", error.action)
             },
         ),
         EffectKind::NoticeRecovery => format!("{name} is OK again."),

@@ -11,6 +11,7 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use reqwest::{Client, StatusCode, Url};
 
 use crate::domain::effect::EffectKind;
+use crate::error_text::in_full;
 use crate::ids::ExecutionId;
 
 /// How long one try may take.
@@ -151,15 +152,7 @@ async fn exchange(
 
 /// The error and its causes in words, without the address, which is a secret of sorts.
 fn reason(err: reqwest::Error) -> String {
-    let err = err.without_url();
-    let mut words = err.to_string();
-    let mut source = std::error::Error::source(&err);
-    while let Some(cause) = source {
-        words.push_str(": ");
-        words.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    words
+    in_full(&err.without_url())
 }
 
 fn refusal(status: StatusCode, headers: &HeaderMap) -> Answer {

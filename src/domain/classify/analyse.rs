@@ -1,13 +1,11 @@
 //! A whole run at once, and one line by itself: what `daybook classify` answers.
 
+use super::root::RootFinder;
 use super::session::Memory;
 use super::trace::{self, Part};
 use super::{Classifier, Judgement};
 use crate::domain::cause::Cause;
 use crate::domain::class::{Class, Level, Source};
-
-/// How far below an error that does not say why its reason may stand, in lines.
-const REASON_LINES: usize = 8;
 
 /// What a run's log says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,31 +46,18 @@ pub fn analyse_all(classifier: &Classifier, lines: &[&str]) -> Option<Analysis> 
     })
 }
 
-/// The first error that is no cascade; what explains it, if it does not say why; else the first warning that calls for action.
+/// The line that says why; without an error the first warning that calls for action.
 fn root(judged: &[Judgement]) -> Option<usize> {
-    let causes = |line: &Judgement, level| {
-        line.level == level && line.class.is_some_and(|class| class != Class::Cascade)
+    let mut finder = RootFinder::default();
+    let numbered = (1_u64..).zip(judged).enumerate();
+    let errors = numbered.filter(|(_, (number, line))| finder.see(*number, line));
+    let found = errors.map(|(at, _)| at).last();
+    let warns = |line: &Judgement| {
+        line.level == Level::Warning && line.class.is_some_and(|class| class != Class::Cascade)
     };
-    let Some(first) = judged.iter().position(|line| causes(line, Level::Error)) else {
-        return judged
-            .iter()
-            .position(|line| causes(line, Level::Warning))
-            .or_else(|| judged.iter().position(|line| line.class.is_some()));
-    };
-    let unexplained = |line: &Judgement| line.cause == Some(Cause::TecUnclassified) && !line.marked;
-    if !judged.get(first).is_some_and(unexplained) {
-        return Some(first);
-    }
-    let number = u64::try_from(first + 1).ok();
-    let explained = judged.iter().rposition(|line| number.is_some() && line.explains == number);
-    let reason = judged
-        .iter()
-        .enumerate()
-        .skip(first + 1)
-        .take(REASON_LINES)
-        .find(|(_, line)| causes(line, Level::Error) && !unexplained(line))
-        .map(|(at, _)| at);
-    explained.or(reason).or(Some(first))
+    found
+        .or_else(|| judged.iter().position(warns))
+        .or_else(|| judged.iter().position(|line| line.class.is_some()))
 }
 
 /// One line by itself. Several lines in one text are read as a run.

@@ -14,6 +14,7 @@ mod level;
 mod marks;
 mod phrase;
 mod plain;
+mod root;
 mod rules;
 mod session;
 mod text;
@@ -29,6 +30,7 @@ use super::definition::{Match, Rule};
 
 pub use analyse::{Analysis, analyse, analyse_all, classify_one};
 pub use plain::surely_plain;
+pub use root::RootFinder;
 pub use session::Session;
 
 /// What was decided about a line.

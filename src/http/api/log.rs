@@ -16,6 +16,7 @@ use futures_util::stream;
 use http::{HeaderMap, header};
 use tokio::sync::watch;
 
+use crate::domain::classify::indicated;
 use crate::domain::line::Line;
 use crate::http::input::{Input, Params};
 use crate::http::parts::App;
@@ -155,14 +156,10 @@ fn json_row(rows: &mut String, line: &Line) {
 
 /// Number, instant, level, then the class before the text, unless the text begins with it (S3-6).
 fn text_row(rows: &mut String, line: &Line) {
-    let prefix = match line.class {
-        Some(class) if !line.text.starts_with(&format!("{}:", class.title())) => {
-            format!("{}: ", class.title())
-        }
-        Some(_) | None => String::new(),
-    };
+    let text =
+        line.class.map_or_else(|| line.text.as_str().into(), |class| indicated(class, &line.text));
     // Writing to a `String` cannot fail.
-    writeln!(rows, "{:>6} {} {:<7} {prefix}{}", line.line, line.at, line.level, line.text).ok();
+    writeln!(rows, "{:>6} {} {:<7} {text}", line.line, line.at, line.level).ok();
 }
 
 fn whole(tail: Tail, media_type: &'static str, row: fn(&mut String, &Line)) -> Response {

@@ -12,6 +12,7 @@ use rustls::CertificateError;
 use super::client::Caller;
 use super::exchange::Answer;
 use crate::domain::cause::Cause;
+use crate::error_text::in_full;
 
 /// What went wrong, and the words for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,16 +98,7 @@ pub(super) async fn of_error(err: &reqwest::Error, url: &Url, caller: &Caller) -
 
 /// The chain's messages, outermost first, each once; never the address, which may hold a secret.
 fn chain(err: &reqwest::Error) -> String {
-    let mut words: Vec<String> = Vec::new();
-    let mut next = err.source();
-    while let Some(err) = next {
-        let message = err.to_string();
-        if !words.last().is_some_and(|last| last.ends_with(&message)) {
-            words.push(message);
-        }
-        next = err.source();
-    }
-    if words.is_empty() { kind(err).to_owned() } else { words.join(": ") }
+    err.source().map_or_else(|| kind(err).to_owned(), |cause| in_full(cause))
 }
 
 fn kind(err: &reqwest::Error) -> &'static str {

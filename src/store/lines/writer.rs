@@ -14,6 +14,7 @@ use super::index::Active;
 use super::sealed::Sealed;
 use super::segment::{ActiveFile, HEADER_LEN, seal_bytes};
 use super::store::{Live, LogSummary, Shared};
+use crate::error_text::in_full;
 
 /// One commit takes no more orders than fill this many bytes of lines, so that a short log need not wait for long.
 const GROUP_BYTES: usize = 2 << 20;
@@ -240,15 +241,4 @@ impl Writer {
         self.shared.index.rotate(Sealed::new(old.number, old.path, trailer), active);
         Ok(())
     }
-}
-
-/// The error with its causes, for those who get only words.
-fn in_full(err: &LinesError) -> String {
-    let mut words = err.to_string();
-    let mut source = std::error::Error::source(err);
-    while let Some(cause) = source {
-        words = format!("{words}: {cause}");
-        source = cause.source();
-    }
-    words
 }

@@ -1,0 +1,134 @@
+//! What the settings, the environment and the folder of schedules make of each part.
+
+use std::fs;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::error::ServeError;
+use super::serve::{Core, REVISION, VERSION};
+use super::store::Stores;
+use super::wiring::Folder;
+use crate::config::{Environment, LogFormat, Settings};
+use crate::http;
+use crate::http::server::{Bind, SocketMode, TlsFiles};
+use crate::jobs::probe::{Probe, system_roots};
+use crate::jobs::{CredentialDirs, JobSettings};
+use crate::telemetry::logging::{self, LogSettings};
+
+/// What a daemon is started with.
+pub(super) struct Daemon {
+    pub(super) settings: Settings,
+    pub(super) folder: Folder,
+    pub(super) environment: Environment,
+}
+
+impl Daemon {
+    /// Where the daemon listens.
+    pub(super) fn binds(&self) -> Vec<Bind> {
+        let settings = &self.settings;
+        // A runtime folder is the service's: its group may use the command line.
+        let mode = if self.environment.filled("RUNTIME_DIRECTORY").is_some() {
+            SocketMode::Group
+        } else {
+            SocketMode::User
+        };
+        let tls = settings.tls_cert.value.clone().zip(settings.tls_key.value.clone());
+        vec![
+            Bind::Unix { path: settings.socket.value.clone(), mode },
+            Bind::Tcp {
+                address: settings.listen.value,
+                tls: tls.map(|(certificate, key)| TlsFiles { certificate, key }),
+                insecure: settings.insecure_listen.value,
+            },
+        ]
+    }
+
+    /// The folder that holds the schedules folder.
+    fn root(&self) -> PathBuf {
+        let dir = &self.folder.dir;
+        let dir = fs::canonicalize(dir).unwrap_or_else(|_| dir.clone());
+        dir.parent().map_or_else(|| dir.clone(), Path::to_path_buf)
+    }
+
+    /// What jobs work with.
+    pub(super) fn job_settings(&self) -> Result<JobSettings, ServeError> {
+        let credentials = CredentialDirs {
+            systemd: self.environment.path("CREDENTIALS_DIRECTORY"),
+            data: self.settings.data.value.join("credentials"),
+            root: self.root(),
+            environment: Arc::new(self.environment.all()),
+        };
+        JobSettings::new(self.root(), credentials, self.settings.grace.value)
+            .map_err(|err| ServeError::machine("the adoption of processes", &err))
+    }
+
+    /// What the HTTP side works with.
+    pub(super) fn http_parts(&self, stores: &Stores, core: &Core) -> http::Parts {
+        let settings = &self.settings;
+        let folder = self.folder.clone();
+        let environment = self.environment.all();
+        http::Parts {
+            engine: core.handle.clone(),
+            log: stores.log.clone(),
+            store: stores.access(&settings.data.value),
+            projections: stores.projections.clone(),
+            lines: stores.lines.clone(),
+            metrics: Arc::clone(&core.metrics),
+            clock: Arc::clone(&core.clock),
+            probe: Probe {
+                root: self.root(),
+                credentials_directory: self.environment.path("CREDENTIALS_DIRECTORY"),
+                credentials: settings.data.value.join("credentials"),
+                path: environment.get("PATH").cloned().unwrap_or_default(),
+                variables: environment.keys().cloned().collect(),
+                roots: Arc::new(system_roots()),
+            },
+            settings: http::Settings {
+                data: settings.data.value.clone(),
+                base_url: Some(self.base_url(settings.listen.value)),
+                metrics: settings.metrics.value,
+                version: VERSION.to_owned(),
+                revision: REVISION.to_owned(),
+            },
+            files: Box::new(move || folder.read()),
+            memory: http::Memory::default(),
+            stop: core.stop.clone(),
+        }
+    }
+
+    /// The address that people open.
+    pub(super) fn base_url(&self, address: std::net::SocketAddr) -> String {
+        let scheme = if self.settings.tls_cert.value.is_some() { "https" } else { "http" };
+        format!("{scheme}://{address}")
+    }
+}
+
+/// How the daemon's own log is written.
+pub(super) fn log_settings(settings: &Settings, environment: &Environment) -> LogSettings {
+    LogSettings {
+        level: settings.log_level.value.clone(),
+        format: match settings.log_format.value {
+            LogFormat::Auto | LogFormat::Journald => logging::Format::Auto,
+            LogFormat::Text => logging::Format::Text,
+            LogFormat::Json => logging::Format::Json,
+        },
+        folder: settings.log_dir.value.clone(),
+        journal_stream: environment.filled("JOURNAL_STREAM").map(ToOwned::to_owned),
+        no_color: environment.filled("NO_COLOR").is_some(),
+    }
+}
+
+/// Makes the data folder, for the daemon's user alone.
+///
+/// # Errors
+/// [`ServeError::Machine`] when it cannot be made.
+pub(super) fn make_private(data: &Path) -> Result<(), ServeError> {
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(data);
+    made.map_err(|err| {
+        ServeError::Machine(format!(
+            "the data folder `{}`: {err}\nhint: name another one with --data",
+            data.display()
+        ))
+    })
+}

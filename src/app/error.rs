@@ -1,0 +1,54 @@
+//! Why the daemon does not start or ends by itself, with its exit code.
+
+use crate::http::server::BindError;
+use crate::store::journal::OpenError;
+
+/// Why the daemon did not start, or ended by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// Settings or files are wrong: exit 78.
+    #[error("{0}")]
+    Configuration(String),
+    /// Another daemon has the data folder: exit 7.
+    #[error("{0}")]
+    Locked(String),
+    /// What is on disk cannot be used: exit 1.
+    #[error("{0}")]
+    Store(String),
+    /// The machine refuses something: exit 1.
+    #[error("{0}")]
+    Machine(String),
+}
+
+impl ServeError {
+    /// The process's exit code (contract, section 5).
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Configuration(_) => 78,
+            Self::Locked(_) => 7,
+            Self::Store(_) | Self::Machine(_) => 1,
+        }
+    }
+
+    pub(super) fn from_log(err: OpenError) -> Self {
+        let hint = err.hint().map_or_else(String::new, |hint| format!("\nhint: {hint}"));
+        let words = format!("{err}{hint}");
+        if let OpenError::Locked { .. } = err { Self::Locked(words) } else { Self::Store(words) }
+    }
+
+    pub(super) fn machine(what: &str, err: &dyn std::error::Error) -> Self {
+        Self::Machine(format!("{what}: {err}"))
+    }
+}
+
+impl From<BindError> for ServeError {
+    fn from(err: BindError) -> Self {
+        match err {
+            BindError::InUse { .. } => Self::Locked(err.to_string()),
+            BindError::Insecure { .. } | BindError::Tls { .. } => {
+                Self::Configuration(err.to_string())
+            }
+            BindError::InTheWay { .. } | BindError::Listen { .. } => Self::Machine(err.to_string()),
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! What runs beside the engine: the greeting, the watch over the files, the daemon's own ping.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::daemon::Daemon;
+use super::error::ServeError;
+use super::serve::Core;
+use super::wiring;
+use crate::config;
+use crate::domain::access::Role;
+use crate::domain::event::{Actor, Delivery};
+use crate::engine::handle::Handle;
+use crate::http;
+use crate::notify::{self, Alive};
+
+/// Files that change together are read together after this time.
+const FILES_QUIET: Duration = Duration::from_millis(300);
+
+/// On the first start: an admin token in `<data>/token`, readable by the daemon's user alone.
+///
+/// # Errors
+/// [`ServeError::Machine`] when it cannot be made or written.
+pub(super) async fn admin_token(daemon: &Daemon, handle: &Handle) -> Result<(), ServeError> {
+    let path = daemon.settings.data.value.join("token");
+    if !handle.tokens().is_empty() || path.exists() {
+        return Ok(());
+    }
+    let new = http::auth::new_token("admin", Role::Admin)
+        .map_err(|err| ServeError::machine("the admin token", &err))?;
+    let refuse = |err: std::io::Error| ServeError::Machine(format!("`{}`: {err}", path.display()));
+    let mut options = fs::OpenOptions::new();
+    let mut file = options.write(true).create_new(true).mode(0o600).open(&path).map_err(refuse)?;
+    writeln!(file, "{}", new.text).map_err(refuse)?;
+    let created = handle.create_token(Actor::Daybook, new.record).await;
+    created.map_err(|err| ServeError::machine("the admin token", &err)).map(drop)
+}
+
+/// Says where the daemon listens; a login link only to a terminal or on request.
+pub(super) async fn greet(daemon: &Daemon, app: &http::App, addresses: &[std::net::SocketAddr]) {
+    let socket = daemon.settings.socket.value.display();
+    for address in addresses {
+        tracing::info!(url = %daemon.base_url(*address), %socket, "listening");
+    }
+    let terminal = std::io::IsTerminal::is_terminal(&std::io::stdout());
+    if !(terminal || daemon.settings.print_login.value) {
+        return;
+    }
+    match http::login_url(app).await {
+        Ok(url) => tracing::info!(%url, "log in to the console (once, within 10 minutes)"),
+        Err(why) => tracing::warn!(%why, "no login link could be made"),
+    }
+}
+
+/// Takes changed files over, on change and on SIGHUP.
+pub(super) fn watch_files(daemon: &Daemon, core: &Core) {
+    let core = core.clone();
+    let dir = daemon.folder.dir.clone();
+    tokio::spawn(async move {
+        let mut watch = match config::watch(&dir, FILES_QUIET) {
+            Ok(watch) => Some(watch),
+            Err(err) => {
+                tracing::warn!(error = %err, "changes of the files are not noticed; reload by SIGHUP or `daybook reload`");
+                None
+            }
+        };
+        let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
+        loop {
+            let changed = async {
+                match &mut watch {
+                    Some(watch) => watch.changed().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = changed => (),
+                _ = hangup.recv() => (),
+            }
+            reload(&core).await;
+        }
+    });
+}
+
+async fn reload(core: &Core) {
+    match core.handle.reload(Actor::Daybook).await {
+        Ok(done) => tracing::info!(
+            accepted = done.value.accepted.len(),
+            removed = done.value.removed.len(),
+            problems = done.value.problems.len(),
+            "the files were read again"
+        ),
+        Err(err) => tracing::warn!(error = %err, "the files were not read again"),
+    }
+    wiring::define(&core.metrics, &core.board);
+}
+
+/// Tells the outside that the daemon is alive, when a check for it is set.
+pub(super) fn keep_alive(daemon: &Daemon, core: &Core, client: reqwest::Client) {
+    let settings = &daemon.settings;
+    let Some(url) = settings.ping.value.as_deref().and_then(|url| url.parse().ok()) else {
+        return;
+    };
+    let metrics = Arc::clone(&core.metrics);
+    tokio::spawn(notify::keep_pinging(Alive {
+        client,
+        clock: Arc::clone(&core.clock),
+        board: Arc::clone(&core.board),
+        url,
+        period: settings.ping_every.value,
+        counted: Box::new(move |taken| {
+            metrics.ping("alive", if taken { Delivery::Sent } else { Delivery::Failed });
+        }),
+    }));
+}

@@ -1,0 +1,57 @@
+//! Which line says why an attempt failed, found while its lines arrive.
+
+use super::Judgement;
+use crate::domain::cause::Cause;
+use crate::domain::class::{Class, Level};
+
+/// How far below an error that does not say why its reason may stand, in lines.
+const REASON_LINES: u64 = 8;
+
+/// How good the line is that was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Ground {
+    /// It says that something failed, not why.
+    Unexplained,
+    /// The error that follows it closely says why.
+    Near,
+    /// The end of its own trace says why.
+    Explained,
+    /// It says why itself.
+    Certain,
+}
+
+/// Follows the errors of one attempt.
+///
+/// The first error that is no cascade counts. When it does not say why (`TEC-UNCLASSIFIED`), the line that explains it does, or
+/// else the next error within eight lines that says why.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RootFinder(Option<(u64, Ground)>);
+
+impl RootFinder {
+    /// Looks at line `number`, the next one of the attempt. True when the attempt failed because of what this line says, as far
+    /// as its lines tell up to now.
+    pub fn see(&mut self, number: u64, line: &Judgement) -> bool {
+        if line.level != Level::Error || line.class.is_none_or(|class| class == Class::Cascade) {
+            return false;
+        }
+        let says_why = line.cause != Some(Cause::TecUnclassified) || line.marked;
+        let Some((first, ground)) = self.0 else {
+            let ground = if says_why { Ground::Certain } else { Ground::Unexplained };
+            self.0 = Some((number, ground));
+            return true;
+        };
+        let found = if line.explains == Some(first) {
+            Ground::Explained
+        } else if says_why && number.saturating_sub(first) <= REASON_LINES {
+            Ground::Near
+        } else {
+            return false;
+        };
+        // The innermost cause of a trace comes last, so what explains replaces what explained; a near error does not.
+        let better = ground < found || (ground, found) == (Ground::Explained, Ground::Explained);
+        if better {
+            self.0 = Some((first, found));
+        }
+        better
+    }
+}
