@@ -10,9 +10,9 @@ quick:
 run *ARGS:
     cargo run --release -- serve --data data {{ARGS}}
 
-# Benches of journal, lines and projections.
-bench *ARGS:
-    cargo bench {{ARGS}}
+# The figures, each beside its limit of the same run; all of them, or those that are named.
+bench *NAMES:
+    scripts/bench {{NAMES}}
 
 # Licences, bans, sources, and known vulnerabilities (these need the network).
 deny:

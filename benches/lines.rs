@@ -2,6 +2,9 @@
 //!
 //! `cargo bench --bench lines` prints one row for each figure; sides alternate, medians of five rounds.
 
+#[path = "common/output.rs"]
+mod output;
+
 use std::fs::File;
 use std::hint::black_box;
 use std::io::Write;
@@ -12,17 +15,16 @@ use daybook::domain::class::{Level, Source};
 use daybook::ids::ExecutionId;
 use daybook::instant::Instant;
 use daybook::store::lines::{LineQuery, LineStore, LinesOptions, NewLine};
+use output::{LINE_BYTES, LINES};
 use tokio::time::Instant as Stopwatch;
 
-const LINES: usize = 1_000_000;
-const LINE_BYTES: usize = 100;
 const ROUNDS: usize = 5;
 /// What one read of a pipe gives.
 const BLOCK_BYTES: usize = 64 * 1024;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let output = output();
+    let output = output::output();
     let mut out = std::io::stdout().lock();
     let mut figures: Vec<(&str, Vec<f64>)> = Vec::new();
     for _ in 0..ROUNDS {
@@ -63,30 +65,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
-}
-
-/// A million lines such as jobs write: a time, a word, numbers that differ.
-fn output() -> Vec<u8> {
-    let mut output = Vec::with_capacity(LINES * LINE_BYTES);
-    for n in 0..LINES {
-        let mut line = format!(
-            "2026-11-22T10:{:02}:{:02}.{:03}Z INFO sale {n} of event {} integrated, seat {}, amount {}.{:02} EUR",
-            n / 60_000 % 60,
-            n / 1_000 % 60,
-            n % 1_000,
-            n.wrapping_mul(2_654_435_761) % 100_000,
-            n.wrapping_mul(40_503) % 9_973,
-            n.wrapping_mul(69_069) % 500,
-            n % 100
-        );
-        while line.len() < LINE_BYTES - 1 {
-            line.push('.');
-        }
-        line.truncate(LINE_BYTES - 1);
-        line.push('\n');
-        output.extend_from_slice(line.as_bytes());
-    }
-    output
 }
 
 fn rate(bytes: usize, since: Stopwatch) -> f64 {

@@ -12,10 +12,21 @@ use crate::instant::Instant;
 
 /// Why a name was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{given}` is not a name: 1 to 63 of a-z, 0-9 and `-`, beginning with a letter or digit")]
-pub struct NameError {
-    /// The text that was given.
-    pub given: String,
+pub enum NameError {
+    /// The text is no name.
+    #[error(
+        "`{given}` is not a name: 1 to 63 of a-z, 0-9 and `-`, beginning with a letter or digit"
+    )]
+    Malformed {
+        /// The text that was given.
+        given: String,
+    },
+    /// A schedule is named together with its interface.
+    #[error("`{given}` is not a schedule's full name: write `<interface>/<schedule>`")]
+    NotFull {
+        /// The text that was given.
+        given: String,
+    },
 }
 
 fn check_slug(text: &str) -> Result<Arc<str>, NameError> {
@@ -25,7 +36,7 @@ fn check_slug(text: &str) -> Result<Arc<str>, NameError> {
     if head && tail && text.len() <= 63 {
         Ok(Arc::from(text))
     } else {
-        Err(NameError { given: text.to_owned() })
+        Err(NameError::Malformed { given: text.to_owned() })
     }
 }
 
@@ -39,7 +50,7 @@ macro_rules! slug {
             /// Checks `text` against `[a-z0-9][a-z0-9-]{0,62}`.
             ///
             /// # Errors
-            /// [`NameError`] when it does not match.
+            /// [`NameError::Malformed`] when it does not match.
             pub fn new(text: &str) -> Result<Self, NameError> {
                 check_slug(text).map(Self)
             }
@@ -111,7 +122,7 @@ impl FromStr for ScheduleRef {
     type Err = NameError;
     fn from_str(text: &str) -> Result<Self, NameError> {
         let (interface, schedule) =
-            text.split_once('/').ok_or_else(|| NameError { given: text.to_owned() })?;
+            text.split_once('/').ok_or_else(|| NameError::NotFull { given: text.to_owned() })?;
         Ok(Self { interface: interface.parse()?, schedule: schedule.parse()? })
     }
 }
@@ -269,7 +280,7 @@ impl fmt::Display for Position {
 
 /// An event's id: the key of what follows from it (pings, notices).
 ///
-/// A pure function of the stream and the version in it, so that it needs no randomness and never repeats.
+/// A pure function of the stream, the version in it and the instant, so that it needs no randomness and never repeats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct EventId(pub Uuid);
@@ -298,6 +309,7 @@ mod tests {
         "fnac/integrate-sales".parse().expect("valid")
     }
 
+    /// S3-13.
     #[test]
     fn a_slots_execution_id_is_a_pure_function_and_sorts_by_its_instant() {
         let slot = Instant::parse("2026-11-22T10:00:00Z").expect("valid");
@@ -323,6 +335,16 @@ mod tests {
             assert!(InterfaceId::new(bad).is_err(), "{bad:?}");
         }
         assert!(InterfaceId::new(&"a".repeat(63)).is_ok());
+    }
+
+    #[test]
+    fn a_schedule_without_its_interface_is_told_how_to_be_named() {
+        let refused = "sales".parse::<ScheduleRef>().expect_err("no interface");
+        assert_eq!(
+            refused.to_string(),
+            "`sales` is not a schedule's full name: write `<interface>/<schedule>`"
+        );
+        assert!("fnac/Sales".parse::<ScheduleRef>().is_err());
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Scores the rules on labelled real lines and runs, where such a collection is at hand: `DAYBOOK_CLASSIFICATION_DATA` names its
-//! folder (`lines.jsonl` and `executions.jsonl`). The goals are those of the issue: 95 % of the lines, 90 % of root lines and classes.
+//! folder (`lines.jsonl` and `executions.jsonl`). Wanted: 95 % of the lines, 90 % of root lines and classes.
+#![expect(clippy::unwrap_used, reason = "a collection that cannot be read fails the test")]
 
 use std::fs;
 use std::path::PathBuf;

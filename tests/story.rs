@@ -3,10 +3,12 @@
 
 mod support;
 
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
-use support::{Daemon, Monitor};
+use support::{Daemon, Monitor, PATIENCE};
+use tokio::time::Instant;
 
 fn shop(monitor: &Monitor) -> String {
     format!(
@@ -110,22 +112,19 @@ fn check_metrics(text: &str) {
         ),
         "{text}"
     );
-    let Ok(mut promtool) = Command::new("promtool")
+    let mut promtool = Command::new("promtool")
         .args(["check", "metrics"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
-    else {
-        eprintln!("promtool is not installed: its check is skipped");
-        return;
-    };
+        .expect("promtool runs; Debian's package `prometheus` brings it");
     std::io::Write::write_all(&mut promtool.stdin.take().expect("piped"), text.as_bytes())
         .expect("it reads");
     let output = promtool.wait_with_output().expect("it ends");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
 }
 
-/// The daemon is killed in the middle; the next one tells the truth about it.
+/// S3-5, S2-8: the daemon is killed in the middle; the next one tells the truth about it.
 #[test]
 fn an_execution_that_a_crash_interrupted_is_told_as_interrupted() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -154,4 +153,65 @@ fn an_execution_that_a_crash_interrupted_is_told_as_interrupted() {
     assert!(kinds.contains(&"closed"), "{kinds:?}");
     let verified: Value = daemon.json(&["store", "verify"]);
     assert_eq!(verified["ok"], true, "{verified}");
+}
+
+/// The daemon is asked to stop while a command runs on: it ends the whole tree, and says so before it is gone.
+#[test]
+fn what_outlives_the_grace_of_a_stop_is_ended_and_told_as_interrupted() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let monitor = Monitor::start();
+    let text = shop(&monitor)
+        .replace("* * * * * *", "0 0 1 1 *")
+        .replace("exec sleep 20", "(setsid sleep 31171 &) ; sleep 31171; true");
+    let mut daemon = Daemon::with_files(folder.path(), &[("shop.toml", &text)]);
+    daemon.variables.push(("DAYBOOK_GRACE".to_owned(), "1s".to_owned()));
+    daemon.start();
+    let run = daemon.json(&["schedule", "run", "shop/slow"]);
+    let id = run["id"].as_str().expect("an id").to_owned();
+    assert_eq!(monitor.wait_for("/ping/slow/start").rid, id);
+    stop(&mut daemon);
+    let of_the_command = |process: &Path| {
+        std::fs::read(process.join("cmdline")).is_ok_and(|line| line == b"sleep\x0031171\0")
+    };
+    assert_eq!(processes(of_the_command), Vec::<PathBuf>::new());
+
+    daemon.start();
+    let shown = daemon.json(&["execution", "show", &id]);
+    assert_eq!(shown["status"], "ko");
+    assert_eq!(shown["cause"], "TEC-INTERRUPTED");
+    let closed = newest(&daemon, &format!("execution/{id}"), "closed");
+    assert!(closed < newest(&daemon, "daemon", "daemon-stopped"), "it is closed by the stop");
+}
+
+/// The position of the newest event of this type in a stream.
+fn newest(daemon: &Daemon, stream: &str, kind: &str) -> u64 {
+    let events = daemon.json(&["event", "list", "--stream", stream]);
+    let mut events = events["items"].as_array().expect("a list").iter();
+    let found = events.find(|event| event["type"] == kind).expect("such an event");
+    found["position"].as_u64().expect("a number")
+}
+
+/// Asks the daemon to end, as a service manager does, and waits until it has.
+fn stop(daemon: &mut Daemon) {
+    let folder = daemon.folder.canonicalize().expect("a folder");
+    let is_daemon = |process: &Path| {
+        let link = |name| std::fs::read_link(process.join(name)).unwrap_or_default();
+        link("exe") == Path::new(env!("CARGO_BIN_EXE_daybook")) && link("cwd") == folder
+    };
+    let found = processes(is_daemon);
+    let [process] = &found[..] else { panic!("{found:?}") };
+    let pid = process.file_name().expect("its number");
+    assert!(Command::new("kill").arg("-TERM").arg(pid).status().expect("it runs").success());
+    let end = Instant::now() + PATIENCE;
+    // Each question takes a while; one that is not answered says that the daemon is about to be gone.
+    while daemon.run(&["status"]).status.success() || is_daemon(process) {
+        assert!(Instant::now() < end, "the daemon does not end");
+    }
+    daemon.kill();
+}
+
+/// The processes of this machine that are so, as folders of `/proc`.
+fn processes(are_so: impl Fn(&Path) -> bool) -> Vec<PathBuf> {
+    let all = std::fs::read_dir("/proc").expect("a system that has it").map_while(Result::ok);
+    all.map(|entry| entry.path()).filter(|process| are_so(process)).collect()
 }

@@ -1,6 +1,7 @@
 //! What the settings, the environment and the folder of schedules make of each part.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -63,8 +64,13 @@ impl Daemon {
             .map_err(|err| ServeError::machine("the adoption of processes", &err))
     }
 
-    /// What the HTTP side works with.
-    pub(super) fn http_parts(&self, stores: &Stores, core: &Core) -> http::Parts {
+    /// What the HTTP side works with; it listens on `address`.
+    pub(super) fn http_parts(
+        &self,
+        stores: &Stores,
+        core: &Core,
+        address: Option<SocketAddr>,
+    ) -> http::Parts {
         let settings = &self.settings;
         let folder = self.folder.clone();
         let environment = self.environment.all();
@@ -86,7 +92,7 @@ impl Daemon {
             },
             settings: http::Settings {
                 data: settings.data.value.clone(),
-                base_url: Some(self.base_url(settings.listen.value)),
+                base_url: address.map(|address| self.base_url(address)),
                 metrics: settings.metrics.value,
                 version: VERSION.to_owned(),
                 revision: REVISION.to_owned(),
@@ -98,7 +104,7 @@ impl Daemon {
     }
 
     /// The address that people open.
-    pub(super) fn base_url(&self, address: std::net::SocketAddr) -> String {
+    pub(super) fn base_url(&self, address: SocketAddr) -> String {
         let scheme = if self.settings.tls_cert.value.is_some() { "https" } else { "http" };
         format!("{scheme}://{address}")
     }
@@ -109,7 +115,8 @@ pub(super) fn log_settings(settings: &Settings, environment: &Environment) -> Lo
     LogSettings {
         level: settings.log_level.value.clone(),
         format: match settings.log_format.value {
-            LogFormat::Auto | LogFormat::Journald => logging::Format::Auto,
+            LogFormat::Auto => logging::Format::Auto,
+            LogFormat::Journald => logging::Format::Journald,
             LogFormat::Text => logging::Format::Text,
             LogFormat::Json => logging::Format::Json,
         },

@@ -1,12 +1,16 @@
 //! Why the daemon does not start or ends by itself, with its exit code.
 
+use crate::error_text::in_full;
 use crate::http::server::BindError;
 use crate::store::journal::OpenError;
 
 /// Why the daemon did not start, or ended by itself.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// Settings or files are wrong: exit 78.
+    /// Settings or files have problems, shown each under a heading of its own: exit 78.
+    #[error("{0}")]
+    Refused(String),
+    /// A setting cannot be followed: exit 78.
     #[error("{0}")]
     Configuration(String),
     /// Another daemon has the data folder: exit 7.
@@ -24,20 +28,20 @@ impl ServeError {
     /// The process's exit code (contract, section 5).
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Configuration(_) => 78,
+            Self::Refused(_) | Self::Configuration(_) => 78,
             Self::Locked(_) => 7,
             Self::Store(_) | Self::Machine(_) => 1,
         }
     }
 
-    pub(super) fn from_log(err: OpenError) -> Self {
+    pub(super) fn from_log(err: &OpenError) -> Self {
         let hint = err.hint().map_or_else(String::new, |hint| format!("\nhint: {hint}"));
-        let words = format!("{err}{hint}");
+        let words = format!("{}{hint}", in_full(&err));
         if let OpenError::Locked { .. } = err { Self::Locked(words) } else { Self::Store(words) }
     }
 
     pub(super) fn machine(what: &str, err: &dyn std::error::Error) -> Self {
-        Self::Machine(format!("{what}: {err}"))
+        Self::Machine(format!("{what}: {}", in_full(err)))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Wires the parts together, once: `daybook serve`.
 
 mod daemon;
+mod ending;
 mod error;
 mod serve;
 mod service;

@@ -4,12 +4,14 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::SignalKind;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
+use tokio_cron_scheduler::JobScheduler;
 use tokio_util::sync::CancellationToken;
 
 use super::daemon::{Daemon, log_settings, make_private};
+use super::ending::{Signals, hear, until_told};
 use super::error::ServeError;
 use super::service::{self, AppendPath};
 use super::store::{self, Stores};
@@ -24,11 +26,11 @@ use crate::domain::classify::Classifier;
 use crate::engine::board::Board;
 use crate::engine::commit::Committer;
 use crate::engine::handle::{Asked, Handle};
-use crate::engine::ports::{Courier, News, Performer, go_on};
+use crate::engine::ports::{Courier, News, Performer};
 use crate::engine::{Engine, Identity, Parts};
 use crate::http;
 use crate::http::server::Server;
-use crate::jobs::LocalPerformer;
+use crate::jobs::{LocalPerformer, Proxies};
 use crate::notify::{self, CourierParts, OutboxCourier};
 use crate::telemetry::logging;
 use crate::telemetry::metrics::Metrics;
@@ -49,12 +51,13 @@ const REQUESTS_WAITING: usize = 1_024;
 const HTTP_GRACE: Duration = Duration::from_secs(5);
 
 /// `daybook serve`: runs the daemon, says why it ended, gives the exit code.
-pub fn serve_command(options: ServeOptions, environment: Environment) -> u8 {
+pub fn serve_command(options: &ServeOptions, environment: Environment) -> u8 {
     match serve(&options.flags(), environment) {
         Ok(()) => 0,
         Err(err) => {
+            let heading = if let ServeError::Refused(_) = err { "" } else { "error: " };
             // Nothing is left to tell when even standard error is closed.
-            drop(writeln!(std::io::stderr(), "error: {err}"));
+            drop(writeln!(std::io::stderr(), "{heading}{err}"));
             err.exit_code()
         }
     }
@@ -66,8 +69,7 @@ pub fn serve_command(options: ServeOptions, environment: Environment) -> u8 {
 /// [`ServeError`].
 pub fn serve(flags: &config::Flags, environment: Environment) -> Result<(), ServeError> {
     let paint = Paint::choose(std::io::IsTerminal::is_terminal(&std::io::stderr()), &environment);
-    let refuse =
-        |problems: &[Problem]| ServeError::Configuration(config::render_all(problems, paint));
+    let refuse = |problems: &[Problem]| ServeError::Refused(config::render_all(problems, paint));
     let settings = Settings::load(flags, &environment).map_err(|problems| refuse(&problems))?;
     let _log = logging::init(&log_settings(&settings, &environment))
         .map_err(|err| ServeError::Configuration(err.to_string()))?;
@@ -100,6 +102,8 @@ pub(super) struct Core {
     pub(super) board: Arc<Board>,
     pub(super) handle: Handle,
     pub(super) metrics: Arc<Metrics>,
+    /// For pings and notices.
+    pub(super) client: reqwest::Client,
     pub(super) news: mpsc::UnboundedSender<News>,
     /// Cancelled when the daemon stops.
     pub(super) stop: CancellationToken,
@@ -112,60 +116,66 @@ struct Heard {
 }
 
 impl Core {
-    fn new(metrics: Arc<Metrics>) -> (Self, Heard) {
+    fn new(metrics: Arc<Metrics>, client: reqwest::Client) -> (Self, Heard) {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let board = Arc::new(Board::default());
         board.write(|state| state.started_at = clock.now());
         let (handle, requests) = Handle::new(Arc::clone(&board), REQUESTS_WAITING);
         let (news, heard) = mpsc::unbounded_channel();
-        let core = Self { clock, board, handle, metrics, news, stop: CancellationToken::new() };
+        let stop = CancellationToken::new();
+        let core = Self { clock, board, handle, metrics, client, news, stop };
         (core, Heard { requests, news: heard })
     }
 }
 
-/// What decides, and how it fails.
-struct Deciding {
-    engine: JoinHandle<()>,
-    failed: watch::Receiver<Option<String>>,
+/// What decides, how it fails, and who performs what it decides.
+pub(super) struct Deciding {
+    pub(super) engine: JoinHandle<()>,
+    pub(super) failed: watch::Receiver<Option<String>>,
+    pub(super) performer: LocalPerformer,
 }
 
 impl Daemon {
     async fn run(self, loaded: Loaded) -> Result<(), ServeError> {
         let metrics = Metrics::new(VERSION, REVISION)
             .map_err(|err| ServeError::machine("the metrics", &err))?;
-        let (core, heard) = Core::new(Arc::new(metrics));
+        let proxy = Proxies::new(&self.environment.all()).rule();
+        let client = notify::client(&proxy)
+            .map_err(|err| ServeError::machine("the client for pings", &err))?;
+        let (core, heard) = Core::new(Arc::new(metrics), client);
         let mut stores = store::open(&self.settings.data.value, &core.metrics)?;
         let server = Server::bind(&self.binds()).await?;
-        let client =
-            notify::client().map_err(|err| ServeError::machine("the HTTP client", &err))?;
-        let mut deciding = self.decide(&core, &mut stores, heard, loaded, client.clone()).await?;
-        let schedules = core.board.read(|state| state.schedules.len());
+        // Before the first command runs: a signal must not leave it behind.
+        let (mut signals, hangup) = (Signals::listen()?, hear(SignalKind::hangup())?);
+        let mut deciding = self.decide(&core, &mut stores, heard, loaded).await?;
         let upkeep = Upkeep {
             log: stores.log.clone(),
             projections: stores.projections.clone(),
             checkpoints: Arc::clone(&stores.checkpoints),
             news: core.news.clone(),
         };
-        upkeep.settle().await;
-        let mut scheduler = upkeep
-            .start()
-            .await
-            .map_err(|err| ServeError::machine("the upkeep's scheduler", &err))?;
-        wiring::define(&core.metrics, &core.board);
-        tasks::admin_token(&self, &core.handle).await?;
+        let mut scheduler = match self.prepare(&core, &upkeep).await {
+            Ok(scheduler) => scheduler,
+            Err(err) => {
+                self.interrupt(&deciding.performer).await;
+                return Err(err);
+            }
+        };
         let serving = self.listen(&core, &stores, server).await;
-        tasks::watch_files(&self, &core);
+        tasks::watch_files(&self, &core, hangup);
         let append = AppendPath { news: core.news.clone() };
         tokio::spawn(service::report(core.handle.clone(), Arc::clone(&core.clock), append));
-        tasks::keep_alive(&self, &core, client);
-        service::ready(schedules);
-        let ended = until_told(&mut deciding.failed, stores.lines.failure()).await;
+        tasks::keep_alive(&self, &core);
+        service::ready(core.board.read(|state| state.schedules.len()));
+        let ended = until_told(&mut signals, &mut deciding, stores.lines.failure()).await;
         service::stopping();
         if let Err(err) = scheduler.shutdown().await {
             tracing::debug!(error = %err, "the upkeep did not stop");
         }
-        if let Ok(reason) = &ended {
-            self.stop_in_order(&core, &upkeep, reason).await;
+        match &ended {
+            Ok(reason) => self.stop_in_order(&core, &upkeep, &deciding.performer, reason).await,
+            // Nothing can be recorded any more; the next start tells of what is interrupted.
+            Err(_) => self.interrupt(&deciding.performer).await,
         }
         core.stop.cancel();
         drop(serving.await);
@@ -181,20 +191,20 @@ impl Daemon {
         stores: &mut Stores,
         heard: Heard,
         loaded: Loaded,
-        client: reqwest::Client,
     ) -> Result<Deciding, ServeError> {
         let job_settings = Arc::new(self.job_settings()?);
         tokio::spawn(job_settings.processes.clone().collect_orphans());
         let builtin = Classifier::new(&[]).map_err(|err| ServeError::Machine(err.to_string()))?;
-        let performer: Arc<dyn Performer> = Arc::new(LocalPerformer::new(
+        let local = LocalPerformer::new(
             stores.lines.clone(),
             job_settings,
             Arc::clone(&core.clock),
             Arc::new(builtin),
             Box::new(jitter),
-        ));
+        );
+        let performer: Arc<dyn Performer> = Arc::new(local.clone());
         let courier: Arc<dyn Courier> = Arc::new(OutboxCourier::new(CourierParts {
-            client,
+            client: core.client.clone(),
             clock: Arc::clone(&core.clock),
             board: Arc::clone(&core.board),
             lines: stores.lines.clone(),
@@ -217,7 +227,7 @@ impl Daemon {
         let mut engine = Engine::new(parts, state, commits, core.news.clone());
         engine.start(files(loaded)).await;
         let engine = tokio::spawn(engine.run(heard.requests, heard.news));
-        Ok(Deciding { engine, failed: failure })
+        Ok(Deciding { engine, failed: failure, performer: local })
     }
 
     fn engine_parts(
@@ -245,55 +255,24 @@ impl Daemon {
         }
     }
 
+    /// What must be there before requests are answered.
+    async fn prepare(&self, core: &Core, upkeep: &Upkeep) -> Result<JobScheduler, ServeError> {
+        upkeep.settle().await;
+        let scheduler = upkeep.start().await;
+        let scheduler =
+            scheduler.map_err(|err| ServeError::machine("the upkeep's scheduler", &err))?;
+        wiring::define(&core.metrics, &core.board);
+        tasks::admin_token(self, &core.handle).await?;
+        Ok(scheduler)
+    }
+
     /// Answers requests from now on.
     async fn listen(&self, core: &Core, stores: &Stores, server: Server) -> JoinHandle<()> {
-        let app = Arc::new(self.http_parts(stores, core));
         let addresses = server.addresses();
+        let app = Arc::new(self.http_parts(stores, core, addresses.first().copied()));
         let serving = tokio::spawn(server.serve(http::router(&app), core.stop.clone(), HTTP_GRACE));
         tasks::greet(self, &app, &addresses).await;
         serving
-    }
-
-    /// Starts nothing more, gives what runs the grace, records the stop and writes a checkpoint.
-    async fn stop_in_order(&self, core: &Core, upkeep: &Upkeep, reason: &str) {
-        tracing::info!(%reason, "stopping");
-        go_on(&core.news, Engine::drain);
-        let idle = async {
-            while core.handle.status().running > 0 {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        };
-        if tokio::time::timeout(self.settings.grace.value, idle).await.is_err() {
-            tracing::warn!(running = core.handle.status().running, "executions are interrupted");
-        }
-        let reason = reason.to_owned();
-        go_on(&core.news, move |engine| engine.record_stop(&reason));
-        upkeep.settle().await;
-        upkeep.checkpoint(0).await;
-    }
-}
-
-/// Waits for a signal, or for the first failure of the disk.
-async fn until_told(
-    events: &mut watch::Receiver<Option<String>>,
-    mut lines: watch::Receiver<Option<String>>,
-) -> Result<String, ServeError> {
-    let refuse = |err: std::io::Error| ServeError::machine("the signals", &err);
-    let mut term = signal(SignalKind::terminate()).map_err(refuse)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(refuse)?;
-    tokio::select! {
-        _ = term.recv() => Ok("SIGTERM".to_owned()),
-        _ = interrupt.recv() => Ok("SIGINT".to_owned()),
-        why = first(events) => Err(ServeError::Store(format!("the event log failed: {why}"))),
-        why = first(&mut lines) => Err(ServeError::Store(format!("the line store failed: {why}"))),
-    }
-}
-
-/// The first failure that `failed` tells of.
-async fn first(failed: &mut watch::Receiver<Option<String>>) -> String {
-    match failed.wait_for(Option::is_some).await {
-        Ok(why) => why.clone().unwrap_or_default(),
-        Err(_ended) => std::future::pending().await,
     }
 }
 

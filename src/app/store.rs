@@ -61,9 +61,6 @@ impl Stores {
 
 /// Opens everything below `data` and folds what the checkpoint does not hold.
 pub(super) fn open(data: &Path, metrics: &Arc<Metrics>) -> Result<Stores, ServeError> {
-    let failed = |what: &str, err: &dyn std::error::Error| {
-        ServeError::Store(format!("{what}: {}", in_full(err)))
-    };
     let (checkpoints, found) =
         Checkpoints::open(data).map_err(|err| failed("the checkpoint", &err))?;
     for ignored in &found.ignored {
@@ -77,7 +74,7 @@ pub(super) fn open(data: &Path, metrics: &Arc<Metrics>) -> Result<Stores, ServeE
         on_commit: Some(Arc::new(move |commit| counted.append_took(commit.took))),
         ..JournalOptions::new(data.join("journal"))
     };
-    let (log, recovery) = JournalLog::open(options).map_err(ServeError::from_log)?;
+    let (log, recovery) = JournalLog::open(options).map_err(|err| ServeError::from_log(&err))?;
     if let Some(torn) = &recovery.torn {
         tracing::warn!(segment = %torn.segment.display(), offset = torn.offset, bytes = torn.bytes,
             "an unfinished write was cut off the log; it had never been acknowledged");
@@ -88,13 +85,21 @@ pub(super) fn open(data: &Path, metrics: &Arc<Metrics>) -> Result<Stores, ServeE
     for damage in &recovered.damage {
         tracing::error!(place = %damage.place, what = %damage.what, "stored lines are damaged");
     }
-    let (state, folded) = restore(found.newest);
+    if let Some(why) = &recovery.anchor_refused {
+        tracing::warn!(%why, "the checkpoint does not belong to this log; the whole log is folded");
+    }
+    let usable = found.newest.filter(|_| recovery.anchor_refused.is_none());
+    let (state, folded) = restore(usable);
     let (state, position) = fold(&log, state, folded)?;
     let shared: Arc<dyn EventLog> = log.clone();
     let projections =
         Projections::open(&data.join("index"), shared).map_err(|err| failed("the index", &err))?;
     heads.attach(&projections);
     log.attach_positions(Arc::new(IndexedPositions(projections.clone())));
+    let indexed = projections.status();
+    if indexed.rebuilding.is_none() {
+        log.forget(indexed.position);
+    }
     let checkpoints = Arc::new(Mutex::new((checkpoints, position)));
     Ok(Stores { log, lines, projections, checkpoints, state, position })
 }
@@ -115,6 +120,10 @@ fn restore(checkpoint: Option<Checkpoint>) -> (State, Position) {
     }
 }
 
+fn failed(what: &str, err: &dyn std::error::Error) -> ServeError {
+    ServeError::Store(format!("{what}: {}", in_full(err)))
+}
+
 fn fold(
     log: &JournalLog,
     mut state: State,
@@ -126,14 +135,14 @@ fn fold(
         match scan.next_envelope() {
             Ok(Some(envelope)) => {
                 state.replay(&envelope);
+                // Deliveries that arose in the past stand in the outbox.
+                state.fresh.clear();
                 position = envelope.position;
             }
             Ok(None) => break,
-            Err(err) => return Err(ServeError::Store(format!("the log: {err}"))),
+            Err(err) => return Err(failed("the log", &err)),
         }
     }
-    // Deliveries that arose in the past stand in the outbox.
-    state.fresh.clear();
     Ok((state, position))
 }
 

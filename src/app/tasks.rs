@@ -6,7 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::Signal;
 
 use super::daemon::Daemon;
 use super::error::ServeError;
@@ -47,18 +47,20 @@ pub(super) async fn greet(daemon: &Daemon, app: &http::App, addresses: &[std::ne
     for address in addresses {
         tracing::info!(url = %daemon.base_url(*address), %socket, "listening");
     }
-    let terminal = std::io::IsTerminal::is_terminal(&std::io::stdout());
+    let mut stderr = std::io::stderr();
+    let terminal = std::io::IsTerminal::is_terminal(&stderr);
     if !(terminal || daemon.settings.print_login.value) {
         return;
     }
     match http::login_url(app).await {
-        Ok(url) => tracing::info!(%url, "log in to the console (once, within 10 minutes)"),
+        // Past the log, which may go to files and elsewhere: whoever has the link is in.
+        Ok(url) => drop(writeln!(stderr, "log in to the console (once, within 10 minutes): {url}")),
         Err(why) => tracing::warn!(%why, "no login link could be made"),
     }
 }
 
 /// Takes changed files over, on change and on SIGHUP.
-pub(super) fn watch_files(daemon: &Daemon, core: &Core) {
+pub(super) fn watch_files(daemon: &Daemon, core: &Core, mut hangup: Signal) {
     let core = core.clone();
     let dir = daemon.folder.dir.clone();
     tokio::spawn(async move {
@@ -69,7 +71,6 @@ pub(super) fn watch_files(daemon: &Daemon, core: &Core) {
                 None
             }
         };
-        let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
         loop {
             let changed = async {
                 match &mut watch {
@@ -100,14 +101,14 @@ async fn reload(core: &Core) {
 }
 
 /// Tells the outside that the daemon is alive, when a check for it is set.
-pub(super) fn keep_alive(daemon: &Daemon, core: &Core, client: reqwest::Client) {
+pub(super) fn keep_alive(daemon: &Daemon, core: &Core) {
     let settings = &daemon.settings;
     let Some(url) = settings.ping.value.as_deref().and_then(|url| url.parse().ok()) else {
         return;
     };
     let metrics = Arc::clone(&core.metrics);
     tokio::spawn(notify::keep_pinging(Alive {
-        client,
+        client: core.client.clone(),
         clock: Arc::clone(&core.clock),
         board: Arc::clone(&core.board),
         url,

@@ -15,11 +15,11 @@ use crate::store::checkpoint::{Checkpoint, Checkpoints};
 use crate::store::codec;
 use crate::store::journal::JournalLog;
 
-/// Every ten seconds: a checkpoint, when enough has happened since the last one.
-const CHECKPOINT: &str = "*/10 * * * * *";
+/// Every ten seconds, away from the seconds that people choose: a checkpoint, when enough has happened since the last one.
+const CHECKPOINT: &str = "3-59/10 * * * * *";
 
 /// Every five seconds: the log lets go of finished executions that the index holds.
-const FORGET: &str = "*/5 * * * * *";
+const FORGET: &str = "4-59/5 * * * * *";
 
 /// Events between two checkpoints at least; a start folds about so many.
 const EVENTS_BETWEEN: u64 = 20_000;
@@ -81,17 +81,22 @@ impl Upkeep {
     async fn write(&self, checkpoints: &mut Checkpoints) -> Result<Position, String> {
         let (reply, answer) = oneshot::channel();
         let asked = crate::engine::ports::go_on(&self.news, move |engine| {
-            let mut packed = Vec::new();
-            let packed = codec::pack(engine.state(), &mut packed).map(|()| packed);
-            engine.when_settled(move |position| drop(reply.send((packed, position))));
+            let state = engine.state().clone();
+            engine.when_settled(move |position| drop(reply.send((state, position))));
         });
         if !asked {
             return Err("the engine has ended".to_owned());
         }
         let (state, position) =
             answer.await.map_err(|_closed| "the engine has ended".to_owned())?;
+        // Away from the engine: with many definitions this takes longer than a slot may wait.
+        let packed = tokio::task::spawn_blocking(move || {
+            let mut packed = Vec::new();
+            codec::pack(&state, &mut packed).map(|()| packed)
+        });
+        let state = packed.await.map_err(|err| err.to_string())??;
         let log = self.log.state().await.map_err(|err| err.to_string())?;
-        let checkpoint = Checkpoint { position, state_version: STATE_VERSION, state: state?, log };
+        let checkpoint = Checkpoint { position, state_version: STATE_VERSION, state, log };
         checkpoints.write(&checkpoint).map_err(|err| err.to_string())?;
         Ok(position)
     }

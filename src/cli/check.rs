@@ -1,7 +1,9 @@
 //! `daybook check`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::client::{Address, shaped};
@@ -9,9 +11,16 @@ use super::context::Context;
 use super::exit::Exit;
 use super::failure::{Failure, Outcome};
 use super::render::clean;
+use crate::civil::Zone;
 use crate::config::{self, Flags, Loaded, Problem, Settings};
 use crate::domain::event::Change;
+use crate::domain::timing::PlanCache;
 use crate::http::api::check::{Changed, Checked};
+use crate::ids::ScheduleRef;
+use crate::instant::Instant;
+
+/// How far ahead the shifts of the clocks are looked at.
+const YEAR: Duration = Duration::from_secs(366 * 86_400);
 
 /// Which files.
 #[derive(Debug, clap::Args)]
@@ -55,9 +64,13 @@ impl Check {
 
 fn refused(problems: &[Problem], context: &mut Context<'_>) -> Outcome {
     if context.out.json {
-        context.out.document(
-            &json!({"ok": false, "interfaces": 0, "schedules": 0, "problems": problems}),
-        )?;
+        context.out.document(&json!({
+            "ok": false,
+            "interfaces": 0,
+            "schedules": 0,
+            "problems": problems,
+            "daylight_saving": [],
+        }))?;
     } else {
         render(problems, context)?;
     }
@@ -68,21 +81,56 @@ fn report(loaded: &Loaded, context: &mut Context<'_>) -> Outcome {
     let interfaces = loaded.accepted.len();
     let schedules: usize =
         loaded.accepted.values().map(|file| file.interface.schedules.len()).sum();
+    let shifts = shifts(loaded, context.times.now);
     if context.out.json {
         let document = json!({
             "ok": !loaded.has_errors(),
             "interfaces": interfaces,
             "schedules": schedules,
             "problems": loaded.problems,
+            "daylight_saving": shifts,
         });
         return Ok(context.out.document(&document)?);
     }
     render(&loaded.problems, context)?;
+    for Shifted { schedule, text, .. } in &shifts {
+        context.out.line(format!("{schedule}: {text}"))?;
+    }
     let refused = match loaded.refused.len() {
         0 => String::new(),
         count => format!(", {count} refused"),
     };
     Ok(context.out.line(format!("{interfaces} interfaces, {schedules} schedules{refused}"))?)
+}
+
+/// A day on which daylight saving touches a schedule.
+#[derive(Debug, Serialize)]
+struct Shifted {
+    schedule: String,
+    /// The local date.
+    date: String,
+    /// What happens to which reading of the clock.
+    text: String,
+}
+
+/// What the shifts of the clocks do to the accepted schedules from `now` on (contract, section 4).
+fn shifts(loaded: &Loaded, now: Instant) -> Vec<Shifted> {
+    let mut plans = PlanCache::default();
+    let mut found = Vec::new();
+    for (id, file) in &loaded.accepted {
+        for (name, schedule) in file.interface.schedules.iter().filter(|(_, one)| one.enabled) {
+            // What was accepted has a zone and a plan.
+            let Ok(zone) = Zone::load(&schedule.timezone) else { continue };
+            let Ok(plan) = plans.plan(&schedule.timing, &zone, schedule.dst) else { continue };
+            let full = ScheduleRef { interface: id.clone(), schedule: name.clone() };
+            found.extend(plan.dst_notes(now, now + YEAR).into_iter().map(|note| Shifted {
+                schedule: full.to_string(),
+                date: note.date,
+                text: note.text,
+            }));
+        }
+    }
+    found
 }
 
 /// Problems with the line of the file and a caret, all of them.

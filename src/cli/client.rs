@@ -19,6 +19,7 @@ use tokio_rustls::TlsConnector;
 use super::endpoint::{Candidate, Endpoint};
 use super::exit::Exit;
 use super::failure::{Failure, Outcome};
+use crate::domain::template::push_percent_encoded;
 use crate::jobs::probe::system_roots;
 
 /// Until a connection stands, TLS included.
@@ -274,7 +275,7 @@ async fn whole(response: Response<Incoming>) -> Outcome<Bytes> {
 }
 
 fn broke_off(err: &hyper::Error) -> Failure {
-    Failure::new(Exit::Failed, "the answer broke off").because(err)
+    Failure::new(Exit::Unreachable, "the answer broke off").because(err)
 }
 
 /// An answer that this version cannot read.
@@ -342,7 +343,7 @@ impl Address {
         let mut text = String::new();
         for segment in segments {
             text.push('/');
-            text.push_str(&encoded(segment));
+            push_percent_encoded(&mut text, segment);
         }
         Self { text, has_query: false }
     }
@@ -354,7 +355,7 @@ impl Address {
         self.has_query = true;
         self.text.push_str(name);
         self.text.push('=');
-        self.text.push_str(&encoded(value.as_ref()));
+        push_percent_encoded(&mut self.text, value.as_ref());
         self
     }
 
@@ -371,22 +372,6 @@ impl Address {
     pub fn as_str(&self) -> &str {
         &self.text
     }
-}
-
-fn encoded(text: &str) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push('%');
-            for digit in [byte >> 4, byte & 15] {
-                encoded.push(char::from(DIGITS[usize::from(digit)]));
-            }
-        }
-    }
-    encoded
 }
 
 #[cfg(test)]

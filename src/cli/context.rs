@@ -1,18 +1,19 @@
 //! What every command works with.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
 use super::args::Global;
 use super::client::{Address, Client, Parts};
-use super::endpoint::{Named, candidates};
+use super::endpoint::{Named, candidates, server};
 use super::exit::Exit;
 use super::failure::{Failure, Outcome};
 use super::output::Output;
 use super::render;
 use super::times::Times;
-use crate::config::{Checks, Environment};
+use crate::config::{Checks, Environment, Flags, Settings};
+use crate::ids::ExecutionId;
 use crate::instant::Instant;
 
 /// The way out, the way to the daemon, and what is known about the caller.
@@ -27,6 +28,8 @@ pub struct Context<'a> {
     pub checks: Checks,
     /// `--data`.
     pub data: Option<PathBuf>,
+    /// The daemon's settings as they stand here; none when something is wrong with them, which is for `serve` to tell.
+    pub settings: Option<Settings>,
     /// Whether a daemon far away was asked for.
     pub remote: bool,
     client: Outcome<Client>,
@@ -48,10 +51,13 @@ impl<'a> Context<'a> {
     /// A context for the global flags. Nothing is connected yet.
     pub fn new(parcel: Parcel<'a>, global: Global) -> Self {
         let Parcel { out, times, environment, checks } = parcel;
-        let client = client(&global, &environment);
-        let remote = global.server.is_some()
-            || (global.data.is_none() && environment.filled("DAYBOOK_SERVER").is_some());
-        Self { out, times, environment, checks, data: global.data, remote, client }
+        let settings = Settings::load(&Flags::new(), &environment).ok();
+        let named = Named { server: global.server.as_deref(), data: global.data.as_deref() };
+        let remote = server(named, &environment, settings.as_ref()).is_some();
+        let client = candidates(named, &environment, settings.as_ref()).and_then(|places| {
+            Ok(Client::new(places, token(global.token_file.as_deref(), &environment)?))
+        });
+        Self { out, times, environment, checks, data: global.data, settings, remote, client }
     }
 
     fn client(&mut self) -> Outcome<&mut Client> {
@@ -118,6 +124,11 @@ impl<'a> Context<'a> {
         }
     }
 
+    /// An execution's id for a table: short for a person, whole for a program.
+    pub fn id(&self, id: ExecutionId) -> String {
+        if self.out.terminal { render::short_id(&id.to_string()) } else { id.to_string() }
+    }
+
     /// An instant for a table: from now for a person, whole for a program.
     pub fn when(&self, at: Option<Instant>) -> String {
         match at {
@@ -128,18 +139,13 @@ impl<'a> Context<'a> {
     }
 }
 
-fn client(global: &Global, environment: &Environment) -> Outcome<Client> {
-    let named = Named { server: global.server.as_deref(), data: global.data.as_deref() };
-    let places = candidates(named, environment)?;
-    let token = match &global.token_file {
-        Some(path) => {
-            let text = std::fs::read_to_string(path).map_err(|err| {
-                let what = format!("`{}` cannot be read", path.display());
-                Failure::new(Exit::Usage, what).because(&err)
-            })?;
-            Some(text.trim().to_owned())
-        }
-        None => environment.filled("DAYBOOK_TOKEN").map(str::to_owned),
+fn token(file: Option<&Path>, environment: &Environment) -> Outcome<Option<String>> {
+    let Some(path) = file else {
+        return Ok(environment.filled("DAYBOOK_TOKEN").map(str::to_owned));
     };
-    Ok(Client::new(places, token))
+    let text = std::fs::read_to_string(path).map_err(|err| {
+        let what = format!("`{}` cannot be read", path.display());
+        Failure::new(Exit::Usage, what).because(&err)
+    })?;
+    Ok(Some(text.trim().to_owned()))
 }

@@ -31,7 +31,7 @@ fn shown(doctor: &Doctor, context: &mut Context<'_>) -> Outcome {
             Finding::Fail => (Tone::Bad, "fail"),
         };
         let name = Cell::from(&check.name);
-        rows.add(vec![Cell::toned(tone, word), name, Cell::from(&check.detail)]);
+        rows.add(&[Cell::toned(tone, word), name, Cell::from(&check.detail)]);
     }
     context.out.table(rows)?;
     for check in &doctor.checks {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::failure::{Failure, Outcome};
-use crate::config::Environment;
+use crate::config::{Environment, Origin, Setting, Settings};
 
 /// The packaged service's socket.
 const SYSTEM_SOCKET: &str = "/run/daybook/daybook.sock";
@@ -96,38 +96,86 @@ pub struct Named<'a> {
     pub data: Option<&'a Path>,
 }
 
+/// The daemon's address that somebody gave, and who. A place on this machine that was named nearer by wins over it.
+pub fn server<'a>(
+    named: Named<'a>,
+    environment: &'a Environment,
+    settings: Option<&'a Settings>,
+) -> Option<(&'a str, &'static str)> {
+    if let Some(server) = named.server {
+        return Some((server, "--server"));
+    }
+    if named.data.is_some() {
+        return None;
+    }
+    if let Some(server) = environment.filled("DAYBOOK_SERVER") {
+        return Some((server, "$DAYBOOK_SERVER"));
+    }
+    if ["DAYBOOK_SOCKET", "DAYBOOK_DATA"].iter().any(|name| environment.filled(name).is_some()) {
+        return None;
+    }
+    Some((settings?.server.value.as_deref()?, "`server` in daybook.toml"))
+}
+
 /// The places to try, in order. A place that somebody named is the only one: another daemon must not answer in its stead.
 ///
 /// # Errors
-/// `--server` or its variable is no address.
-pub fn candidates(named: Named<'_>, environment: &Environment) -> Outcome<Vec<Candidate>> {
+/// The address that somebody gave is none.
+pub fn candidates(
+    named: Named<'_>,
+    environment: &Environment,
+    settings: Option<&Settings>,
+) -> Outcome<Vec<Candidate>> {
     let one = |endpoint, named_by| Ok(vec![Candidate { endpoint, named_by }]);
-    if let Some(server) = named.server {
-        return one(Endpoint::parse(server)?, "--server");
+    if let Some((address, named_by)) = server(named, environment, settings) {
+        return one(Endpoint::parse(address)?, named_by);
     }
     if let Some(data) = named.data {
         return one(Endpoint::Socket(data.join(SOCKET)), "--data");
     }
-    if let Some(server) = environment.filled("DAYBOOK_SERVER") {
-        return one(Endpoint::parse(server)?, "$DAYBOOK_SERVER");
+    if let Some(socket) = environment.path("DAYBOOK_SOCKET") {
+        return one(Endpoint::Socket(socket), "$DAYBOOK_SOCKET");
     }
     if let Some(data) = environment.path("DAYBOOK_DATA") {
         return one(Endpoint::Socket(data.join(SOCKET)), "$DAYBOOK_DATA");
     }
+    if let Some(socket) = settings.and_then(|settings| in_file(&settings.socket)) {
+        return one(Endpoint::Socket(socket.clone()), "`socket` in daybook.toml");
+    }
     let service = Endpoint::Socket(PathBuf::from(SYSTEM_SOCKET));
     let mut places = vec![Candidate { endpoint: service, named_by: "the service's socket" }];
-    if let Some((folder, named_by)) = user_data(environment) {
+    if let Some((folder, named_by)) = usual_data(environment, settings) {
         places.push(Candidate { endpoint: Endpoint::Socket(folder.join(SOCKET)), named_by });
     }
     Ok(places)
 }
 
 /// The data folder that somebody named, or the user's own; none when there is no home.
-pub fn data_folder(named: Option<&Path>, environment: &Environment) -> Option<PathBuf> {
+pub fn data_folder(
+    named: Option<&Path>,
+    environment: &Environment,
+    settings: Option<&Settings>,
+) -> Option<PathBuf> {
     named
         .map(Path::to_path_buf)
         .or_else(|| environment.path("DAYBOOK_DATA"))
-        .or_else(|| user_data(environment).map(|(folder, _)| folder))
+        .or_else(|| usual_data(environment, settings).map(|(folder, _)| folder))
+}
+
+/// The value of a setting that `daybook.toml` has.
+fn in_file<T>(setting: &Setting<T>) -> Option<&T> {
+    matches!(setting.origin, Origin::File { .. }).then_some(&setting.value)
+}
+
+/// The data folder of `daybook.toml`, or the user's own.
+fn usual_data(
+    environment: &Environment,
+    settings: Option<&Settings>,
+) -> Option<(PathBuf, &'static str)> {
+    let written = settings.and_then(|settings| in_file(&settings.data));
+    written
+        .map(|folder| (folder.clone(), "`data` in daybook.toml"))
+        .or_else(|| user_data(environment))
 }
 
 /// `$STATE_DIRECTORY` may name several folders, of which the first is ours.
@@ -148,8 +196,18 @@ mod tests {
     fn places(named: Named<'_>, variables: &[(&str, &str)]) -> Vec<String> {
         let environment: Environment =
             variables.iter().map(|(name, value)| (*name, *value)).collect();
-        let found = candidates(named, &environment).expect("addresses");
+        let found = candidates(named, &environment, None).expect("addresses");
         found.into_iter().map(|place| place.endpoint.to_string()).collect()
+    }
+
+    /// Settings whose `daybook.toml` holds `text`.
+    fn settings(text: &str) -> Settings {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("daybook.toml");
+        std::fs::write(&file, text).expect("written");
+        let flags = crate::config::Flags::from([("config", file.display().to_string())]);
+        let environment: Environment = [("HOME", "/home/a")].into_iter().collect();
+        Settings::load(&flags, &environment).expect("valid settings")
     }
 
     #[test]
@@ -177,6 +235,29 @@ mod tests {
         let both = Named { server: Some("unix:/a.sock"), ..data };
         assert_eq!(places(both, &variables), ["/a.sock"]);
         assert_eq!(places(Named::default(), &[("DAYBOOK_DATA", "/d")]), ["/d/daybook.sock"]);
+        let socket = [("DAYBOOK_SOCKET", "/s.sock"), ("DAYBOOK_DATA", "/d")];
+        assert_eq!(places(Named::default(), &socket), ["/s.sock"]);
+    }
+
+    #[test]
+    fn the_settings_file_says_where_the_daemon_is_unless_somebody_says_it_nearer_by() {
+        let shown = |text: &str, variables: &[(&str, &str)]| -> Vec<String> {
+            let environment: Environment =
+                variables.iter().map(|(name, value)| (*name, *value)).collect();
+            let settings = settings(text);
+            let found = candidates(Named::default(), &environment, Some(&settings));
+            let found = found.expect("addresses").into_iter();
+            found.map(|place| place.endpoint.to_string()).collect()
+        };
+        let home = [("HOME", "/home/a")];
+        assert_eq!(shown("socket = \"/s.sock\"\n", &home), ["/s.sock"]);
+        assert_eq!(shown("server = \"https://far.example\"\n", &home), ["https://far.example:443"]);
+        assert_eq!(
+            shown("data = \"/srv/daybook\"\n", &home),
+            ["/run/daybook/daybook.sock", "/srv/daybook/daybook.sock"]
+        );
+        let data = [("DAYBOOK_DATA", "/d")];
+        assert_eq!(shown("server = \"https://far.example\"\n", &data), ["/d/daybook.sock"]);
     }
 
     #[test]

@@ -7,12 +7,14 @@ use serde_json::Value;
 use super::client::{Address, shaped};
 use super::context::Context;
 use super::failure::Outcome;
-use super::render::{Cell, Rows, clean, moment};
-use super::schedule;
-use crate::projection::view::{Event, Page};
+use super::page::Paging;
+use super::render::{Cell, clean, moment};
+use crate::projection::view::Event;
 
 /// Between two looks for new events.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// Events asked for at one look; after as many as that there may be more at once.
+const FOLLOWED: usize = 1_000;
 
 /// What can be done with events.
 #[derive(Debug, clap::Subcommand)]
@@ -50,16 +52,12 @@ pub struct List {
     /// Which.
     #[command(flatten)]
     pub which: Which,
-    /// Oldest first, after this position (with `--stream`: after this version)
+    /// Oldest first, after this position
     #[arg(long, value_name = "POSITION")]
     pub after: Option<u64>,
-    /// Rows at most, 1 to 1000
-    #[arg(long, short = 'n', value_name = "N", default_value_t = 100)]
-    #[arg(value_parser = clap::value_parser!(u16).range(1..=1000))]
-    pub limit: u16,
-    /// `next` of the page before
-    #[arg(long, value_name = "CURSOR")]
-    pub cursor: Option<String>,
+    /// Which page.
+    #[command(flatten)]
+    pub paging: Paging,
 }
 
 /// The end of the log.
@@ -91,7 +89,7 @@ pub struct Show {
 /// The daemon cannot be reached, or refuses.
 pub async fn run(verb: Verb, context: &mut Context<'_>) -> Outcome {
     match verb {
-        Verb::List(asked) => list(asked, context).await,
+        Verb::List(asked) => list(&asked, context).await,
         Verb::Tail(asked) => tail(&asked, context).await,
         Verb::Show(Show { position }) => {
             let address = Address::of(&["api", "events", &position.to_string()]);
@@ -105,71 +103,53 @@ pub async fn run(verb: Verb, context: &mut Context<'_>) -> Outcome {
     }
 }
 
-async fn list(asked: List, context: &mut Context<'_>) -> Outcome {
-    let address = asked
-        .which
-        .address()
-        .with_some("after", asked.after.map(|after| after.to_string()))
-        .with("limit", asked.limit.to_string())
-        .with_some("cursor", asked.cursor);
-    let value = context.get(&address).await?;
-    if context.out.json {
-        return Ok(context.out.document(&value)?);
-    }
-    let page: Page<Event> = shaped(&value)?;
-    let mut rows = Rows::new(&["POSITION", "AT", "TYPE", "STREAM", "ACTOR"]);
-    for event in &page.items {
-        rows.add(vec![
-            Cell::from(event.position.to_string()),
-            Cell::from(context.when(Some(event.at))),
-            Cell::from(&event.kind),
-            Cell::from(&event.stream),
-            Cell::from(&event.actor),
-        ]);
-    }
-    context.out.table(rows)?;
-    schedule::more(page.next.as_deref(), context)
+async fn list(asked: &List, context: &mut Context<'_>) -> Outcome {
+    let after = asked.after.map(|after| after.to_string());
+    let address = asked.which.address().with_some("after", after);
+    let headings = ["POSITION", "AT", "TYPE", "STREAM", "ACTOR"];
+    asked.paging.show(address, &headings, cells, context).await
+}
+
+fn cells(event: &Event, context: &Context<'_>) -> Vec<Cell> {
+    vec![
+        Cell::from(event.position.to_string()),
+        Cell::from(context.when(Some(event.at))),
+        Cell::from(&event.kind),
+        Cell::from(&event.stream),
+        Cell::from(&event.actor),
+    ]
 }
 
 /// Events come by asking again: the log keeps them, so none is lost between two looks.
 async fn tail(asked: &Tail, context: &mut Context<'_>) -> Outcome {
     let newest = asked.which.address().with("limit", asked.limit.to_string());
-    let page = context.get(&newest).await?;
-    let mut events = items(&page);
+    let mut events = items(&context.get(&newest).await?);
     events.reverse();
-    // Without events of this kind yet, the follower begins at the newest of all.
-    let mut after = match events.last().map(|event| place(event, &asked.which)) {
-        Some(place) => place,
-        None if asked.which.stream.is_some() => 0,
-        None => {
-            let newest = context.get(&Address::of(&["api", "events"]).with("limit", "1")).await?;
-            items(&newest).first().map_or(0, |event| place(event, &asked.which))
-        }
-    };
     rows(&events, context)?;
-    while asked.follow {
-        context.out.flush()?;
-        tokio::time::sleep(LOOK_AGAIN).await;
-        let address = asked.which.address().with("after", after.to_string()).with("limit", "1000");
-        let page = context.get(&address).await?;
-        let events = items(&page);
-        rows(&events, context)?;
-        let cursor = page.get("next").and_then(Value::as_str);
-        let reached = cursor.and_then(|next| next.strip_prefix("after-")?.parse().ok());
-        let last = events.last().map(|event| place(event, &asked.which));
-        after = after.max(reached.or(last).unwrap_or(after));
+    let mut after = last_position(&events).unwrap_or(0);
+    if !asked.follow {
+        return Ok(());
     }
-    Ok(())
+    loop {
+        if events.len() < FOLLOWED {
+            context.out.flush()?;
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+        let (after_text, limit) = (after.to_string(), FOLLOWED.to_string());
+        let address = asked.which.address().with("after", after_text).with("limit", limit);
+        events = items(&context.get(&address).await?);
+        rows(&events, context)?;
+        after = last_position(&events).unwrap_or(after);
+    }
 }
 
 fn items(page: &Value) -> Vec<Value> {
     page.get("items").and_then(Value::as_array).cloned().unwrap_or_default()
 }
 
-/// What `after` counts: positions in the whole log, versions in a stream.
-fn place(event: &Value, which: &Which) -> u64 {
-    let name = if which.stream.is_some() { "version" } else { "position" };
-    event.get(name).and_then(Value::as_u64).unwrap_or(0)
+/// Where a follower goes on: by the place in the whole log, also when it follows one stream alone.
+fn last_position(events: &[Value]) -> Option<u64> {
+    events.last()?.get("position")?.as_u64()
 }
 
 fn rows(events: &[Value], context: &mut Context<'_>) -> Outcome {
@@ -211,4 +191,18 @@ fn shown(value: &Value, context: &mut Context<'_>) -> Outcome {
         context.out.line(format!("{name:<12} {}", clean(&fact)))?;
     }
     Ok(context.out.line(format!("{:#}", event.data))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_follower_of_one_stream_goes_on_by_the_place_in_the_whole_log() {
+        let events = [json!({"position": 40, "version": 1}), json!({"position": 57, "version": 2})];
+        assert_eq!(last_position(&events), Some(57));
+        assert_eq!(last_position(&[]), None);
+    }
 }

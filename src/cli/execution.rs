@@ -2,16 +2,17 @@
 
 use serde_json::{Value, json};
 
-use super::client::{Address, shaped};
+use super::client::Address;
 use super::context::Context;
 use super::execution_log::Log;
 use super::failure::{Failure, Outcome};
 use super::filters::Filters;
-use super::render::{Cell, Rows, Tone, brief, duration, short_id};
+use super::page::Paging;
+use super::render::{Cell, Tone, brief, duration};
 use super::rerun::Rerun;
-use super::{execution_log, execution_show, rerun, schedule};
+use super::{execution_log, execution_show, rerun};
 use crate::domain::classify::indicated;
-use crate::projection::view::{Execution, Page};
+use crate::projection::view::Execution;
 
 /// What can be done with executions.
 ///
@@ -41,13 +42,9 @@ pub struct List {
     /// Which.
     #[command(flatten)]
     pub filters: Filters,
-    /// Rows at most, 1 to 1000
-    #[arg(long, short = 'n', value_name = "N", default_value_t = 100)]
-    #[arg(value_parser = clap::value_parser!(u16).range(1..=1000))]
-    pub limit: u16,
-    /// `next` of the page before
-    #[arg(long, value_name = "CURSOR")]
-    pub cursor: Option<String>,
+    /// Which page.
+    #[command(flatten)]
+    pub paging: Paging,
 }
 
 /// One execution.
@@ -103,21 +100,8 @@ pub async fn run(verb: Verb, context: &mut Context<'_>) -> Outcome {
 
 async fn list(asked: List, context: &mut Context<'_>) -> Outcome {
     let address = asked.filters.onto(Address::of(&["api", "executions"]), &context.times)?;
-    let address = address.with("limit", asked.limit.to_string()).with_some("cursor", asked.cursor);
-    let value = context.get(&address).await?;
-    if context.out.json {
-        return Ok(context.out.document(&value)?);
-    }
-    let page: Page<Execution> = shaped(&value)?;
-    let mut rows = Rows::new(&["STATUS", "EXECUTION", "SCHEDULE", "OPENED", "TOOK", "FIRST ERROR"]);
-    for row in &page.items {
-        rows.add(cells(row, context));
-    }
-    context.out.table(rows)?;
-    if page.items.is_empty() {
-        context.out.message("no execution fits")?;
-    }
-    schedule::more(page.next.as_deref(), context)
+    let headings = ["STATUS", "EXECUTION", "SCHEDULE", "OPENED", "TOOK", "FIRST ERROR"];
+    asked.paging.show(address, &headings, cells, context).await
 }
 
 fn cells(row: &Execution, context: &Context<'_>) -> Vec<Cell> {
@@ -128,11 +112,9 @@ fn cells(row: &Execution, context: &Context<'_>) -> Vec<Cell> {
             if context.out.terminal { brief(&text, 60) } else { text.into_owned() }
         },
     );
-    // A pipe gets the whole id, which stays unique.
-    let id = row.id.to_string();
     vec![
         Cell::toned(Tone::of_status(row.status), row.status.as_str()),
-        Cell::from(if context.out.terminal { short_id(&id) } else { id }),
+        Cell::from(context.id(row.id)),
         Cell::from(format!("{}/{}", row.interface, row.schedule)),
         Cell::from(context.when(Some(row.created_at))),
         Cell::from(row.duration_ms.map_or_else(|| "-".to_owned(), duration)),

@@ -12,7 +12,6 @@ use super::exit::Exit;
 use super::failure::{Failure, Outcome};
 use super::output::Output;
 use super::render::{Tone, clean};
-use crate::domain::classify::indicated;
 use crate::domain::line::Line;
 
 /// How often a broken connection is taken up again.
@@ -159,39 +158,40 @@ fn one_row(text: &str) -> Cow<'_, str> {
     if text.contains('\n') { Cow::Owned(text.replace('\n', "\\n")) } else { Cow::Borrowed(text) }
 }
 
-/// Number, time, level, then the class before the text, unless the text begins with it (S3-6).
+/// Number, time, level, then the text as people read it.
 fn columns(line: &Line, terminal: bool) -> String {
-    let text =
-        line.class.map_or_else(|| line.text.as_str().into(), |class| indicated(class, &line.text));
     let at = line.at.utc();
     let at = if terminal { at.format("%H:%M:%S%.3f") } else { at.format("%Y-%m-%dT%H:%M:%S%.3fZ") };
-    let text = clean(&text);
+    let shown = line.shown();
+    let text = clean(&shown);
     format!("{:>6} {at} {:<7} {text}", line.line, line.level.as_str())
 }
 
 async fn follow(address: &Address, form: Form, context: &mut Context<'_>) -> Outcome {
     let mut last = None;
     let mut tries = 0;
+    let mut answered = false;
     loop {
         let outcome = match context.follow(address, last).await {
-            Ok(parts) => listen(parts, form, &mut last, context).await,
+            Ok(parts) => {
+                answered = true;
+                listen(parts, form, &mut last, context).await
+            }
             Err(failure) => Err(failure),
         };
         match outcome {
             Ok(true) => return Ok(()),
             Ok(false) => tries = 0,
             // The first try tells what is wrong; later ones are a daemon that is being restarted.
-            Err(failure) if last.is_none() || !is_break(&failure) || tries >= AGAIN_MAX => {
+            Err(failure)
+                if !answered || failure.exit() != Exit::Unreachable || tries >= AGAIN_MAX =>
+            {
                 return Err(failure);
             }
             Err(_broken) => tries += 1,
         }
         tokio::time::sleep(AGAIN).await;
     }
-}
-
-fn is_break(failure: &Failure) -> bool {
-    failure.exit() == Exit::Unreachable || failure.message() == "the answer broke off"
 }
 
 /// Writes lines until the execution is over (true) or the stream ends before that (false).

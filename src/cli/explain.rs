@@ -7,6 +7,7 @@ use super::exit::Exit;
 use super::failure::{Failure, Outcome};
 use super::render::{Cell, Rows, Tone};
 use crate::domain::cause::Cause;
+use crate::http::input::nearest;
 use crate::runbooks;
 
 /// What to explain.
@@ -32,14 +33,9 @@ impl Explain {
 
 fn unknown(text: &str) -> Failure {
     let given = text.to_ascii_uppercase();
-    let nearest = Cause::ALL
-        .iter()
-        .map(|cause| (strsim::jaro_winkler(cause.code(), &given), cause))
-        .filter(|(likeness, _)| *likeness > 0.8)
-        .max_by(|a, b| a.0.total_cmp(&b.0));
     let failure = Failure::new(Exit::NotFound, format!("`{text}` is not a cause"));
-    match nearest {
-        Some((_, cause)) => failure.hint(format!("did you mean `{cause}`?")),
+    match nearest(&given, Cause::ALL.iter().map(|cause| cause.code())) {
+        Some(code) => failure.hint(format!("did you mean `{code}`?")),
         None => failure.hint("`daybook explain` lists all causes"),
     }
 }
@@ -73,7 +69,7 @@ fn list(context: &mut Context<'_>) -> Outcome {
     let mut rows = Rows::new(&["CAUSE", "CLASS", "MEANING"]);
     for cause in Cause::ALL {
         let class = cause.class().as_str();
-        rows.add(vec![Cell::from(cause.code()), Cell::from(class), Cell::from(cause.meaning())]);
+        rows.add(&[Cell::from(cause.code()), Cell::from(class), Cell::from(cause.meaning())]);
     }
     Ok(context.out.table(rows)?)
 }

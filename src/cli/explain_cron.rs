@@ -5,6 +5,7 @@ use serde::Serialize;
 use crate::civil::{Zone, ZoneError};
 use crate::domain::definition::{Dst, Timing};
 use crate::domain::timing::{Plan, PlanError};
+use crate::http::api::schedules::SHIFT_MAX;
 use crate::instant::Instant;
 
 /// What a pattern means (contract, section 5).
@@ -48,7 +49,8 @@ pub fn explain(
     let slots: Vec<Instant> = plan.slots_after(after).take(count).collect();
     let mut warnings = plan.warnings();
     if let Some(last) = slots.last() {
-        warnings.extend(plan.dst_notes(after, *last).into_iter().map(|note| note.text));
+        let until = *last + SHIFT_MAX;
+        warnings.extend(plan.dst_notes(after, until).into_iter().map(|note| note.text));
     } else if count > 0 && plan.expression().as_deref() != Some("@reboot") {
         warnings.push(format!("no slot comes after {}", zone.show(after)));
     }
@@ -85,6 +87,17 @@ mod tests {
                 "next": ["2026-03-29T03:00:00+02:00", "2026-03-30T02:30:00+02:00"],
                 "warnings": ["02:30:00 on 2026-03-29 does not exist: it runs at 2026-03-29T03:00:00+02:00"],
             })
+        );
+    }
+
+    /// The clocks are moved half an hour after the slot, and it is the first of two.
+    #[test]
+    fn a_reading_that_comes_twice_is_told_with_its_first_pass() {
+        let answer = explained("30 2 * * *", "Europe/Paris", "2026-10-23T12:00:00Z");
+        assert_eq!(answer.next[1], "2026-10-25T02:30:00+02:00");
+        assert_eq!(
+            answer.warnings,
+            ["02:30:00 on 2026-10-25 comes twice: it runs the first time only"]
         );
     }
 

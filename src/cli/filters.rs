@@ -18,9 +18,10 @@ pub struct Filters {
     /// Of schedules with this bare id
     #[arg(long, value_name = "SCHEDULE")]
     pub schedule: Option<String>,
-    /// In this state
-    #[arg(long, value_parser = ["queued", "running", "ok", "ko", "cancelled"])]
-    pub status: Option<String>,
+    /// In this state; several with commas between them
+    #[arg(long, value_delimiter = ',')]
+    #[arg(value_parser = ["queued", "running", "ok", "ko", "cancelled"])]
+    pub status: Vec<String>,
     /// KO with this class
     #[arg(long, value_parser = ["external", "configuration", "mapping", "technical", "cascade"])]
     pub class: Option<String>,
@@ -54,10 +55,11 @@ impl Filters {
     /// A time is none.
     pub fn onto(self, address: Address, times: &Times) -> Outcome<Address> {
         let (owner, schedule) = self.schedule.as_deref().map(parts).unwrap_or_default();
+        let status = (!self.status.is_empty()).then(|| self.status.join(","));
         Ok(address
             .with_some("interface", self.interface.as_deref().or(owner))
             .with_some("schedule", schedule)
-            .with_some("status", self.status)
+            .with_some("status", status)
             .with_some("class", self.class)
             .with_some("trigger", self.trigger)
             .with_some("from", times.text("--from", self.from.as_deref())?)
@@ -160,7 +162,7 @@ mod tests {
     fn flags_become_parameters() {
         let filters = Filters {
             schedule: Some("fnac/sales".to_owned()),
-            status: Some("ko".to_owned()),
+            status: vec!["ok".to_owned(), "ko".to_owned()],
             from: Some("yesterday".to_owned()),
             min_ms: Some(5),
             ..Filters::default()
@@ -168,7 +170,7 @@ mod tests {
         let address = filters.onto(Address::of(&["api", "executions"]), &times()).expect("fine");
         assert_eq!(
             address.as_str(),
-            "/api/executions?interface=fnac&schedule=sales&status=ko&from=2026-11-21T00%3A00%3A00.000Z&min_ms=5"
+            "/api/executions?interface=fnac&schedule=sales&status=ok%2Cko&from=2026-11-21T00%3A00%3A00.000Z&min_ms=5"
         );
     }
 }

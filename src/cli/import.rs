@@ -29,7 +29,7 @@ pub struct Crontab {
     /// The crontab files
     #[arg(value_name = "FILE", required = true)]
     pub files: Vec<PathBuf>,
-    /// `system` has a user's name before the command [default: by the path, as cron does]
+    /// `system` has a user's name before the command [default: by the path, as cron does, else by the text]
     #[arg(long, value_parser = ["user", "system"])]
     pub format: Option<String>,
     /// The user that the daemon runs as [default: the one who runs this]
@@ -52,7 +52,8 @@ impl Verb {
         for path in &asked.files {
             let text = fs::read(path).map_err(|err| cannot_read(path, &err))?;
             let text = String::from_utf8_lossy(&text).into_owned();
-            imports.push(crontab::import(path, &text, asked.format(path), &host, context.checks));
+            let format = asked.format(path, &text);
+            imports.push(crontab::import(path, &text, format, &host, context.checks));
         }
         if let Some(folder) = &asked.to {
             for import in &imports {
@@ -68,11 +69,15 @@ impl Verb {
 }
 
 impl Crontab {
-    fn format(&self, path: &Path) -> Format {
+    fn format(&self, path: &Path, text: &str) -> Format {
         match self.format.as_deref() {
             Some("system") => Format::System,
             Some(_) => Format::User,
-            None => Format::of(path),
+            None => {
+                // `cd /etc/cron.d` makes a relative path, which tells less about its place.
+                let whole = fs::canonicalize(path).unwrap_or_else(|_gone| path.to_owned());
+                Format::of(&whole, text, |word| host::named(word).is_some())
+            }
         }
     }
 

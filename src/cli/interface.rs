@@ -120,7 +120,7 @@ pub fn table(interfaces: &[Interface], context: &mut Context<'_>) -> Outcome {
     let mut rows = Rows::new(&["INTERFACE", "STATE", "LAST OK", "SCHEDULES", "OWNER"]);
     for row in interfaces {
         let (tone, state) = state_of(row);
-        rows.add(vec![
+        rows.add(&[
             Cell::toned(if row.red { Tone::Bad } else { Tone::Plain }, row.id.as_str()),
             Cell::toned(tone, state),
             Cell::from(context.when(row.last_ok_at)),
@@ -186,7 +186,7 @@ async fn test(id: &InterfaceId, context: &mut Context<'_>) -> Outcome {
                 Found::Failed => (Tone::Bad, "failed"),
                 Found::Unknown => (Tone::Odd, "unknown"),
             };
-            rows.add(vec![
+            rows.add(&[
                 Cell::toned(tone, word),
                 Cell::from(&finding.what),
                 Cell::from(&finding.name),

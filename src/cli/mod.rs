@@ -26,6 +26,7 @@ pub mod interface;
 pub mod manual;
 pub mod offline;
 pub mod output;
+pub mod page;
 pub mod reload;
 pub mod render;
 pub mod rerun;

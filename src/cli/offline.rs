@@ -1,6 +1,8 @@
 //! The store without a daemon: what is on disk, read while nobody writes.
 
 use std::fs::{self, File, TryLockError};
+use std::io;
+use std::os::unix::fs::{MetadataExt, lchown};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -31,21 +33,23 @@ struct Idle {
 impl Idle {
     /// Takes the lock that a daemon would take.
     fn take(context: &Context<'_>, absent: Failure) -> Outcome<Self> {
-        let folder = data_folder(context.data.as_deref(), &context.environment);
+        let settings = context.settings.as_ref();
+        let folder = data_folder(context.data.as_deref(), &context.environment, settings);
         let Some(data) = folder.filter(|data| data.join(JOURNAL).is_dir()) else {
             return Err(absent.reason("and there is no event log in the data folder"));
         };
         let path = data.join(JOURNAL).join("lock");
         let opened =
             File::options().read(true).write(true).create(true).truncate(false).open(&path);
-        let cannot = |err: &std::io::Error| {
+        let cannot = |err: &io::Error| {
             let exit = match err.kind() {
-                std::io::ErrorKind::PermissionDenied => Exit::Denied,
+                io::ErrorKind::PermissionDenied => Exit::Denied,
                 _ => Exit::Failed,
             };
             Failure::new(exit, format!("`{}` cannot be used", data.display())).because(err)
         };
         let lock = opened.map_err(|err| cannot(&err))?;
+        hand_back(&data.join(JOURNAL)).map_err(|err| cannot(&err))?;
         match lock.try_lock() {
             Ok(()) => Ok(Self { data, _lock: lock }),
             Err(TryLockError::WouldBlock) => {
@@ -109,6 +113,8 @@ pub fn verify(context: &Context<'_>, absent: Failure) -> Outcome<Value> {
         let (store, _recovery) =
             LineStore::open(&lines, LinesOptions::default()).map_err(|err| unreadable(&err))?;
         let checked = store.verify().map_err(|err| unreadable(&err))?;
+        drop(store);
+        hand_back(&lines).map_err(|err| unreadable(&err))?;
         chunks = checked.chunks;
         problems.extend(checked.damage.iter().map(|d| format!("{}: {}", d.place, d.what)));
     }
@@ -120,6 +126,21 @@ pub fn verify(context: &Context<'_>, absent: Failure) -> Outcome<Value> {
         head: hex(&report.head),
         problems,
     })
+}
+
+/// Gives the folder's owner what root made in it: the daemon could not open it otherwise.
+fn hand_back(folder: &Path) -> io::Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    let owner = fs::metadata(folder)?;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.metadata()?.uid() != owner.uid() {
+            lchown(entry.path(), Some(owner.uid()), Some(owner.gid()))?;
+        }
+    }
+    Ok(())
 }
 
 fn as_value<T: serde::Serialize>(shape: &T) -> Outcome<Value> {

@@ -177,7 +177,7 @@ impl Rows {
     }
 
     /// Adds a row.
-    pub fn add(&mut self, cells: Vec<Cell>) {
+    pub fn add(&mut self, cells: &[Cell]) {
         self.table.add_row(cells.iter().map(Cell::marked).collect::<Vec<String>>());
     }
 
@@ -197,7 +197,7 @@ impl Rows {
         }
         let mut shown = String::new();
         for line in self.table.lines() {
-            let line = line.trim_end_matches(|c: char| c == ' ' || c == END);
+            let line = line.trim_end_matches([' ', END]);
             push_painted(&mut shown, line, palette);
             shown.push('\n');
         }
@@ -261,11 +261,11 @@ pub fn brief(text: &str, most: usize) -> String {
     format!("{}…", cut.trim_end())
 }
 
-/// The part of an id that people read and type: unique among some thousands, and a prefix that every command takes.
+/// The part of an id that people read and type: a prefix that every command takes.
 ///
-/// The first 48 bits are an instant, so ids of one minute differ late: the next group belongs to it.
+/// The first two groups are an instant, which all slots of a minute share; the next two tell a thousand of them apart.
 pub fn short_id(id: &str) -> String {
-    id.chars().take(18).collect()
+    id.chars().take(23).collect()
 }
 
 /// Milliseconds as people say them: `850 ms`, `12.3 s`, `4 min 10 s`, `2 h 5 min`, `3 d 4 h`.
@@ -339,12 +339,12 @@ mod tests {
 
     fn table() -> Rows {
         let mut rows = Rows::new(&["STATUS", "SCHEDULE", "FIRST ERROR"]);
-        rows.add(vec![
+        rows.add(&[
             Cell::toned(Tone::Bad, "ko"),
             Cell::from("fnac/sales"),
             Cell::from("x ".repeat(60)),
         ]);
-        rows.add(vec![Cell::toned(Tone::Good, "ok"), Cell::from("fnac/refunds"), Cell::from("-")]);
+        rows.add(&[Cell::toned(Tone::Good, "ok"), Cell::from("fnac/refunds"), Cell::from("-")]);
         rows
     }
 

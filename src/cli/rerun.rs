@@ -1,17 +1,13 @@
 //! `daybook execution rerun`.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
-use super::args;
 use super::client::{Address, shaped};
 use super::context::Context;
 use super::exit::Exit;
 use super::failure::{Failure, Outcome};
-use super::wait::{self, Seen};
+use super::wait::{self, Seen, Waiting};
 use crate::http::api::rerun::{RerunItem, Reruns};
-use crate::projection::view::Execution;
 
 /// Run executions again, each as a new one with the current definition and the original's slot and parameters
 #[derive(Debug, clap::Args)]
@@ -28,12 +24,9 @@ pub struct Rerun {
     /// Do not ask limits, locks and overlap
     #[arg(long)]
     pub force: bool,
-    /// Wait for their end: exit code 0 when all are ok, 5 when one is KO
-    #[arg(long)]
-    pub wait: bool,
-    /// Wait so long at most, then exit code 6
-    #[arg(long, value_name = "DURATION", requires = "wait", value_parser = args::duration)]
-    pub timeout: Option<Duration>,
+    /// Whether to wait for their end.
+    #[command(flatten)]
+    pub waiting: Waiting,
 }
 
 /// Does it.
@@ -56,34 +49,31 @@ pub async fn run(asked: &Rerun, context: &mut Context<'_>) -> Outcome {
         return preview(&reruns.items, &value, context);
     }
     let single = asked.query.is_none() && asked.ids.len() == 1;
-    let deadline = asked.timeout.map(|timeout| tokio::time::Instant::now() + timeout);
+    let Waiting { wait, timeout } = asked.waiting;
     let mut seen = Vec::new();
+    let mut ids = Vec::new();
     for item in &reruns.items {
         let Some(id) = item.id else { continue };
         let id = id.to_string();
         if !context.out.json {
             context.out.line(format!("{id}  re-run of {}", item.of))?;
         }
-        seen.push(if asked.wait { None } else { started(item, &id, context).await? });
+        if !wait {
+            seen.push(started(item, &id, context).await?);
+        }
+        ids.push(id);
     }
     refusals(&reruns.items, context)?;
     context.out.flush()?;
-    if asked.wait {
-        seen = ended(&reruns.items, deadline, context).await?;
-    }
+    let ended = if wait { wait::until_over(&ids, timeout, context).await? } else { Vec::new() };
+    seen.extend(ended.iter().cloned().map(Some));
     if context.out.json {
         let document = document(single, &value, &seen);
         context.out.document(&document)?;
-    } else if let (false, [item]) = (asked.wait, reruns.items.as_slice())
-        && let Some(id) = item.id
-    {
+    } else if let (false, [id]) = (wait, ids.as_slice()) {
         context.out.message(format!("follow it: daybook execution log {id} --follow"))?;
     }
-    let executions: Vec<Execution> =
-        seen.into_iter().flatten().map(|seen| seen.execution).collect();
-    if asked.wait {
-        wait::verdict(&executions)?;
-    }
+    wait::verdict(&ended)?;
     refused(&reruns.items)
 }
 
@@ -95,23 +85,6 @@ async fn started(item: &RerunItem, id: &str, context: &mut Context<'_>) -> Outco
     let value = context.get(&Address::of(&["api", "executions", id])).await?;
     let execution = shaped(&value)?;
     Ok(Some(Seen { value, execution }))
-}
-
-async fn ended(
-    items: &[RerunItem],
-    deadline: Option<tokio::time::Instant>,
-    context: &mut Context<'_>,
-) -> Outcome<Vec<Option<Seen>>> {
-    let mut seen = Vec::new();
-    for id in items.iter().filter_map(|item| item.id) {
-        let left = deadline.map(|at| at.saturating_duration_since(tokio::time::Instant::now()));
-        let one = wait::until_over(&id.to_string(), left, context).await?;
-        if !context.out.json {
-            wait::shown(&one, context)?;
-        }
-        seen.push(Some(one));
-    }
-    Ok(seen)
 }
 
 /// The new execution when one was asked for; else one item for each, with what is known by now.

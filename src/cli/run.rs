@@ -28,7 +28,7 @@ const COLUMNS: u16 = 80;
 #[derive(Clone, Copy)]
 pub struct Wiring {
     /// Runs the daemon; gives the exit code.
-    pub serve: fn(ServeOptions, Environment) -> u8,
+    pub serve: fn(&ServeOptions, Environment) -> u8,
     /// The judges of values in the files.
     pub checks: Checks,
 }
@@ -82,7 +82,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>, world: World<'_>, wiring: W
     let Arguments { global, command } = arguments;
     if let Command::Serve(options) = command {
         let options = ServeOptions { data: global.data, ..*options };
-        return (wiring.serve)(options, world.environment);
+        return (wiring.serve)(&options, world.environment);
     }
     let columns = world.environment.filled("COLUMNS").and_then(|text| text.parse().ok());
     let json = global.json;
@@ -120,15 +120,24 @@ fn refused(err: &clap::Error, json: bool, world: World<'_>) -> u8 {
     let colours = Palette::choose(terminal, &world.environment) == Palette::coloured();
     let text = if colours { styled.ansi().to_string() } else { styled.to_string() };
     let written = if wrong && json {
-        let detail = styled.to_string();
-        let first = detail.lines().next().unwrap_or_default().trim_start_matches("error: ");
-        writeln!(to, "{}", Failure::usage(first).document())
+        writeln!(to, "{}", of_usage(&styled.to_string()).document())
     } else {
         to.write_all(text.as_bytes())
     };
     // A closed pipe under `--help | head` is no failure.
     drop(written.and_then(|()| to.flush()));
     code
+}
+
+/// What clap says, as a failure: its sentence, and as the hint what it says about the values and names that there are.
+fn of_usage(text: &str) -> Failure {
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let first = lines.next().unwrap_or_default().trim_start_matches("error: ");
+    let about: Vec<&str> = lines
+        .take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"))
+        .collect();
+    let failure = Failure::usage(first);
+    if about.is_empty() { failure } else { failure.hint(about.join("; ")) }
 }
 
 /// Runs a command on a runtime of its own, until it is done or interrupted.

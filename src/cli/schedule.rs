@@ -1,7 +1,6 @@
 //! `daybook schedule`.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -11,10 +10,13 @@ use super::exit::Exit;
 use super::explain_cron::{self, ExplainError};
 use super::failure::{Failure, Outcome};
 use super::interface::{Terms, state_name};
-use super::render::{Cell, Rows, Tone, clean, short_id};
+use super::page::Paging;
+use super::render::{Cell, Rows, Tone, clean, moment};
 use super::times::Towards;
-use super::{args, wait};
+use super::wait::{self, Waiting};
 use crate::civil::Zone;
+use crate::domain::slot::Reason;
+use crate::http::api::schedules::Ahead;
 use crate::ids::{InterfaceId, ScheduleRef};
 use crate::projection::view::{Execution, Page, Schedule, Slot, SlotOutcome, State};
 
@@ -82,13 +84,9 @@ pub struct Slots {
     /// Before this time
     #[arg(long, value_name = "TIME")]
     pub to: Option<String>,
-    /// Rows at most, 1 to 1000
-    #[arg(long, value_name = "N", default_value_t = 100)]
-    #[arg(value_parser = clap::value_parser!(u16).range(1..=1000))]
-    pub limit: u16,
-    /// `next` of the page before
-    #[arg(long, value_name = "CURSOR")]
-    pub cursor: Option<String>,
+    /// Which page.
+    #[command(flatten)]
+    pub paging: Paging,
 }
 
 /// A pattern to explain.
@@ -121,12 +119,9 @@ pub struct Run {
     /// Do not ask limits, locks and overlap
     #[arg(long)]
     pub force: bool,
-    /// Wait for its end: exit code 0 when it is ok, 5 when it is KO
-    #[arg(long)]
-    pub wait: bool,
-    /// Wait so long at most, then exit code 6
-    #[arg(long, value_name = "DURATION", requires = "wait", value_parser = args::duration)]
-    pub timeout: Option<Duration>,
+    /// Whether to wait for its end.
+    #[command(flatten)]
+    pub waiting: Waiting,
 }
 
 /// A pause.
@@ -159,7 +154,7 @@ pub async fn run(verb: Verb, context: &mut Context<'_>) -> Outcome {
             shown(&value, context)
         }
         Verb::Next(next) => ahead(&next, context).await,
-        Verb::Slots(slots) => ledger(slots, context).await,
+        Verb::Slots(slots) => ledger(&slots, context).await,
         Verb::Explain(explain) => explained(&explain, context),
         Verb::Run(order) => start(order, context).await,
         Verb::Pause(Pause { name, terms }) => {
@@ -199,7 +194,7 @@ async fn list(interface: Option<&InterfaceId>, context: &mut Context<'_>) -> Out
                 Cell::toned(Tone::of_status(last.status), text)
             }
         };
-        rows.add(vec![
+        rows.add(&[
             Cell::from(format!("{}/{}", row.interface, row.schedule)),
             Cell::toned(Tone::of_state(row.state), state_name(row.state)),
             last,
@@ -258,10 +253,14 @@ async fn ahead(next: &Next, context: &mut Context<'_>) -> Outcome {
     if context.out.json {
         return Ok(context.out.document(&value)?);
     }
-    let page: Page<Slot> = shaped(&value)?;
+    let page: Page<Ahead> = shaped(&value)?;
     let schedule: Schedule = shaped(&context.get(&address(&next.name, None)).await?)?;
-    for slot in &page.items {
-        context.out.line(local(&schedule.timezone, slot.at))?;
+    for Ahead { slot, note } in &page.items {
+        let at = local(&schedule.timezone, slot.at);
+        match note {
+            Some(note) => context.out.line(format!("{at}  ({})", clean(note)))?,
+            None => context.out.line(at)?,
+        }
     }
     if page.items.is_empty() {
         context.out.message(format!("no slot lies ahead: {}", schedule.description))?;
@@ -272,46 +271,27 @@ async fn ahead(next: &Next, context: &mut Context<'_>) -> Outcome {
     Ok(())
 }
 
-async fn ledger(slots: Slots, context: &mut Context<'_>) -> Outcome {
+async fn ledger(slots: &Slots, context: &mut Context<'_>) -> Outcome {
     let asked = address(&slots.name, Some("slots"))
         .with_some("from", context.times.text("--from", slots.from.as_deref())?)
-        .with_some("to", context.times.text("--to", slots.to.as_deref())?)
-        .with("limit", slots.limit.to_string())
-        .with_some("cursor", slots.cursor);
-    let value = context.get(&asked).await?;
-    if context.out.json {
-        return Ok(context.out.document(&value)?);
-    }
-    let page: Page<Slot> = shaped(&value)?;
-    let mut rows = Rows::new(&["SLOT", "OUTCOME", "REASON", "EXECUTION"]);
-    for slot in &page.items {
-        let outcome = match slot.outcome {
-            SlotOutcome::Started => "started",
-            SlotOutcome::Skipped => "skipped",
-            SlotOutcome::Missed => "missed",
-            SlotOutcome::Pending => "pending",
-        };
-        let execution = slot.execution.map(|id| short_id(&id.to_string()));
-        rows.add(vec![
-            Cell::from(super::render::moment(slot.at)),
-            Cell::toned(Tone::of_outcome(slot.outcome), outcome),
-            Cell::from(slot.reason.map_or("-", crate::domain::slot::Reason::as_str)),
-            Cell::from(execution.as_deref().unwrap_or("-")),
-        ]);
-    }
-    context.out.table(rows)?;
-    more(page.next.as_deref(), context)
+        .with_some("to", context.times.text("--to", slots.to.as_deref())?);
+    slots.paging.show(asked, &["SLOT", "OUTCOME", "REASON", "EXECUTION"], row_of, context).await
 }
 
-/// Says how the next page is asked for.
-///
-/// # Errors
-/// Nothing can be written.
-pub fn more(next: Option<&str>, context: &mut Context<'_>) -> Outcome {
-    match next {
-        Some(cursor) => Ok(context.out.message(format!("there are more: --cursor {cursor}"))?),
-        None => Ok(()),
-    }
+fn row_of(slot: &Slot, context: &Context<'_>) -> Vec<Cell> {
+    let outcome = match slot.outcome {
+        SlotOutcome::Started => "started",
+        SlotOutcome::Skipped => "skipped",
+        SlotOutcome::Missed => "missed",
+        SlotOutcome::Pending => "pending",
+    };
+    let execution = slot.execution.map(|id| context.id(id));
+    vec![
+        Cell::from(moment(slot.at)),
+        Cell::toned(Tone::of_outcome(slot.outcome), outcome),
+        Cell::from(slot.reason.map_or("-", Reason::as_str)),
+        Cell::from(execution.as_deref().unwrap_or("-")),
+    ]
 }
 
 fn explained(explain: &Explain, context: &mut Context<'_>) -> Outcome {
@@ -350,7 +330,8 @@ async fn start(order: Run, context: &mut Context<'_>) -> Outcome {
     let value = context.post(&address(&order.name, Some("run")), &body).await?;
     let execution: Execution = shaped(&value)?;
     let id = execution.id.to_string();
-    if !order.wait {
+    let Waiting { wait, timeout } = order.waiting;
+    if !wait {
         if context.out.json {
             return Ok(context.out.document(&value)?);
         }
@@ -360,7 +341,11 @@ async fn start(order: Run, context: &mut Context<'_>) -> Outcome {
             .message(format!("follow it: daybook execution log {id} --follow"))?);
     }
     context.out.message(format!("started {id}, waiting for its end"))?;
-    let ended = wait::until_over(&id, order.timeout, context).await?;
-    wait::shown(&ended, context)?;
-    wait::verdict(std::slice::from_ref(&ended.execution))
+    let ended = wait::until_over(&[id], timeout, context).await?;
+    if context.out.json {
+        for seen in &ended {
+            context.out.document(&seen.value)?;
+        }
+    }
+    wait::verdict(&ended)
 }

@@ -4,7 +4,7 @@ use super::client::{Address, shaped};
 use super::context::Context;
 use super::failure::Outcome;
 use super::interface;
-use super::render::{Cell, Rows, Tone, clean, short_id};
+use super::render::{Cell, Rows, Tone, clean};
 use crate::http::api::status::Status;
 
 /// Shows it.
@@ -23,9 +23,9 @@ pub async fn run(context: &mut Context<'_>) -> Outcome {
         heading("Running", context)?;
         let mut rows = Rows::new(&["STATUS", "EXECUTION", "SCHEDULE", "SINCE"]);
         for row in &status.open {
-            rows.add(vec![
+            rows.add(&[
                 Cell::toned(Tone::of_status(row.status), row.status.as_str()),
-                Cell::from(short_id(&row.execution.to_string())),
+                Cell::from(context.id(row.execution)),
                 Cell::from(format!("{}/{}", row.interface, row.schedule)),
                 Cell::from(context.when(Some(row.since))),
             ]);
@@ -36,7 +36,7 @@ pub async fn run(context: &mut Context<'_>) -> Outcome {
         heading("Next", context)?;
         let mut rows = Rows::new(&["WHEN", "SCHEDULE"]);
         for slot in &status.next {
-            rows.add(vec![
+            rows.add(&[
                 Cell::from(context.when(Some(slot.at))),
                 Cell::from(format!("{}/{}", slot.interface, slot.schedule)),
             ]);

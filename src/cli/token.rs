@@ -77,7 +77,7 @@ async fn list(context: &mut Context<'_>) -> Outcome {
     let page: Page<Token> = shaped(&value)?;
     let mut rows = Rows::new(&["ID", "ROLE", "CREATED", "NAME"]);
     for token in &page.items {
-        rows.add(vec![
+        rows.add(&[
             Cell::from(&token.id),
             Cell::from(&token.role),
             Cell::from(context.when(Some(token.created_at))),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::args;
 use super::client::{Address, shaped};
 use super::context::Context;
 use super::exit::Exit;
@@ -16,6 +17,17 @@ const FIRST: Duration = Duration::from_millis(50);
 /// The longest pause between two looks.
 const LONGEST: Duration = Duration::from_secs(1);
 
+/// Whether a command waits for what it started.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Waiting {
+    /// Wait for the end: exit code 0 when all is ok, 5 when something is KO
+    #[arg(long)]
+    pub wait: bool,
+    /// Wait so long at most, then exit code 6
+    #[arg(long, value_name = "DURATION", requires = "wait", value_parser = args::duration)]
+    pub timeout: Option<Duration>,
+}
+
 /// An execution as the daemon sent it, and in its shape.
 #[derive(Clone, Debug)]
 pub struct Seen {
@@ -25,16 +37,32 @@ pub struct Seen {
     pub execution: Execution,
 }
 
-/// Waits until the execution is over.
+/// Waits until all of `ids` are over, and tells how each ended; with `--json` that is left to the caller.
 ///
 /// # Errors
-/// It takes longer than `timeout` (6), or the daemon cannot be reached.
+/// Together they take longer than `timeout` (6), or the daemon cannot be reached.
 pub async fn until_over(
-    id: &str,
+    ids: &[String],
     timeout: Option<Duration>,
     context: &mut Context<'_>,
-) -> Outcome<Seen> {
+) -> Outcome<Vec<Seen>> {
     let end = timeout.map(|timeout| tokio::time::Instant::now() + timeout);
+    let mut all = Vec::with_capacity(ids.len());
+    for id in ids {
+        let seen = one_over(id, end, context).await?;
+        if !context.out.json {
+            shown(&seen.execution, context)?;
+        }
+        all.push(seen);
+    }
+    Ok(all)
+}
+
+async fn one_over(
+    id: &str,
+    end: Option<tokio::time::Instant>,
+    context: &mut Context<'_>,
+) -> Outcome<Seen> {
     let address = Address::of(&["api", "executions", id]);
     let mut pause = FIRST;
     loop {
@@ -55,15 +83,7 @@ pub async fn until_over(
     }
 }
 
-/// Prints how an execution ended.
-///
-/// # Errors
-/// Nothing can be written.
-pub fn shown(seen: &Seen, context: &mut Context<'_>) -> Outcome {
-    if context.out.json {
-        return Ok(context.out.document(&seen.value)?);
-    }
-    let execution = &seen.execution;
+fn shown(execution: &Execution, context: &mut Context<'_>) -> Outcome {
     let palette = context.out.palette;
     let status = palette.paint(Tone::of_status(execution.status), execution.status.as_str());
     let took = execution.duration_ms.map_or_else(String::new, |ms| format!("  {}", duration(ms)));
@@ -81,8 +101,8 @@ pub fn shown(seen: &Seen, context: &mut Context<'_>) -> Outcome {
 ///
 /// # Errors
 /// One did not end ok.
-pub fn verdict(executions: &[Execution]) -> Outcome {
-    let any = |status: Status| executions.iter().any(|execution| execution.status == status);
+pub fn verdict(ended: &[Seen]) -> Outcome {
+    let any = |status: Status| ended.iter().any(|seen| seen.execution.status == status);
     if any(Status::Ko) {
         return Err(Failure::silent(Exit::Ko));
     }

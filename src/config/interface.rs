@@ -13,9 +13,11 @@ use super::schedule;
 use super::values::{has_login, sounds_secret};
 use crate::domain::cause::Cause;
 use crate::domain::class::Class;
+use crate::domain::classify::{Classifier, unnamed};
 use crate::domain::definition::{
     EnvValue, Interface, Job, Limits, Match, Retention, Rule, Schedule,
 };
+use crate::error_text::in_full;
 use crate::ids::{InterfaceId, ScheduleId};
 
 /// What reading one file gave.
@@ -49,19 +51,23 @@ pub(super) fn read(id: &InterfaceId, file: &str, text: &str, checker: &Checker) 
     Read { interface: accepted.then_some(interface), schedules, problems }
 }
 
-/// Where the structure is not known, whatever stands in quotes beside a telling name is masked.
-fn hide_likely_secrets(report: &Report, text: &str) {
+/// Where the structure is not known, what stands behind a telling name is masked, and an address with a login in it.
+pub(super) fn hide_likely_secrets(report: &Report, text: &str) {
     let mut start = 0;
     for line in text.split_inclusive('\n') {
-        if let Some((name, value)) = line.split_once('=')
-            && (sounds_secret(name.trim().trim_matches('"'))
-                || ["ping", "notify"].contains(&name.trim()))
-        {
-            let from = start + line.len() - value.len();
-            report.hide(from..start + line.len());
+        let mut pairs = line.match_indices('=').map(|(at, _)| line.split_at(at));
+        if let Some((before, _)) = pairs.find(|(before, value)| likely_secret(before, value)) {
+            report.hide(start + before.len() + 1..start + line.len());
         }
         start += line.len();
     }
+}
+
+/// Whether the last word before a `=` promises a secret, or what follows holds one.
+fn likely_secret(before: &str, value: &str) -> bool {
+    let between = |c: char| c.is_whitespace() || "{,.\"'".contains(c);
+    let name = before.trim_end_matches(between).rsplit(between).next().unwrap_or_default();
+    sounds_secret(name) || ["ping", "notify"].contains(&name) || has_login(value)
 }
 
 fn interface(id: &InterfaceId, fields: &Fields<'_>, checker: &Checker) -> Interface {
@@ -74,6 +80,7 @@ fn interface(id: &InterfaceId, fields: &Fields<'_>, checker: &Checker) -> Interf
         schedules.insert(schedule_id, schedule::schedule(&table, &timezone, checker));
     }
     check_env_templates(&variables, &schedules, checker);
+    let rules = rules(fields);
     Interface {
         id: id.clone(),
         name: fields.text("name").unwrap_or_else(|| id.to_string()),
@@ -90,12 +97,7 @@ fn interface(id: &InterfaceId, fields: &Fields<'_>, checker: &Checker) -> Interf
         notify: fields.url("notify"),
         env: variables.into_iter().filter_map(|(name, item)| secretable(&name, &item)).collect(),
         limits: fields.table("limits").map(|table| limits(&table)).unwrap_or_default(),
-        rules: fields
-            .list("rules")
-            .unwrap_or_default()
-            .iter()
-            .filter_map(|item| rule(&item.table()?))
-            .collect(),
+        rules,
         schedules,
     }
 }
@@ -144,7 +146,8 @@ pub(super) fn secretable(name: &str, item: &Item<'_>) -> Option<(String, EnvValu
         return Some((name.to_owned(), EnvValue::Text(text)));
     }
     let table = item.table()?;
-    let kinds: [(&str, fn(String) -> EnvValue); 3] = [
+    type Make = fn(String) -> EnvValue;
+    let kinds: [(&str, Make); 3] = [
         ("credential", EnvValue::Credential),
         ("file", EnvValue::File),
         ("from_env", EnvValue::FromEnv),
@@ -207,6 +210,18 @@ fn limits(fields: &Fields<'_>) -> Limits {
     Limits { concurrent: fields.integer("concurrent"), rate: None }
 }
 
+fn rules(fields: &Fields<'_>) -> Vec<Rule> {
+    let Some(item) = fields.get("rules") else { return Vec::new() };
+    let rules: Vec<Rule> =
+        item.list().unwrap_or_default().iter().filter_map(|item| rule(&item.table()?)).collect();
+    // Each pattern was compiled by itself; jobs need all of them together.
+    if let Err(err) = Classifier::new(&rules) {
+        let hint = "give fewer rules, or shorter patterns".to_owned();
+        item.refuse(&format!("together they cannot be used: {}", in_full(&err)), Some(hint));
+    }
+    rules
+}
+
 fn rule(fields: &Fields<'_>) -> Option<Rule> {
     let matches = fields.get("matches").and_then(|item| {
         let text = item.text()?;
@@ -227,13 +242,7 @@ fn rule(fields: &Fields<'_>) -> Option<Rule> {
     Some(Rule {
         when: contains.or(equals).or(matches)?,
         class,
-        cause: cause.unwrap_or(match class {
-            Class::External => Cause::ExtOther,
-            Class::Configuration => Cause::CfgOther,
-            Class::Mapping => Cause::MapOther,
-            Class::Technical => Cause::TecUnclassified,
-            Class::Cascade => Cause::CasOther,
-        }),
+        cause: cause.unwrap_or_else(|| unnamed(class)),
     })
 }
 

@@ -216,6 +216,7 @@ mod tests {
         assert_eq!(line_and_column("é = 1\nà, b", 11), (2, 4));
     }
 
+    /// S3-5.
     #[test]
     fn colours_are_for_terminals_that_want_them() {
         let none = Environment::default();

@@ -180,6 +180,7 @@ mod tests {
         assert_eq!(Cause::CasStep.number(), 80);
     }
 
+    /// S3-8.
     #[test]
     fn a_word_that_is_no_cause_is_refused() {
         assert!("EXT-NOTHING".parse::<Cause>().is_err());

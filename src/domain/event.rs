@@ -307,7 +307,7 @@ pub struct RequestAnswered {
 /// Files were not accepted; the last accepted versions stay.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FilesRefused {
-    /// File names with the first problem of each, `fnac.toml:3:8: …`.
+    /// What is wrong, one text for each problem, `fnac.toml:3:8: …`.
     pub problems: Vec<String>,
 }
 
@@ -552,7 +552,7 @@ pub struct Noted {
 pub struct DeliveryEnded {
     /// The event that it followed from, and which of its effects.
     pub cause: EventId,
-    /// `start`, `success`, `fail`, `log`, `notice` or `alive`.
+    /// `start`, `success`, `fail` or `log` for a ping; `ko`, `recovery`, `anomaly` or `missed` for a notice.
     pub kind: String,
     /// What became of it.
     pub result: Delivery,

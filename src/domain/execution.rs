@@ -188,7 +188,6 @@ impl Execution {
             Event::CancelRequested(_) => self.cancelling = true,
             Event::Closed(closed) => self.phase = Phase::Closed(closed.outcome),
             Event::Opened(_) | Event::LogLimited(_) | Event::Noted(_) | Event::DeliveryEnded(_) => {
-                ()
             }
             Event::DaemonStarted(_)
             | Event::DaemonStopped(_)

@@ -45,15 +45,15 @@ impl<'de> Deserialize<'de> for Definition {
 }
 
 impl Interface {
-    /// The definition in force, if its file was ever accepted.
+    /// The definition in force, if its file was ever accepted and this program can read it.
     pub fn definition(&self) -> Option<&Arc<definition::Interface>> {
         self.definitions.get(&self.definition_version).map(|definition| &definition.0)
     }
 
     /// Folds one recorded fact of its stream.
     ///
-    /// A definition that this program cannot read (written by a newer one) leaves the former in force; start-up then
-    /// defines it again from the file.
+    /// A definition that this program cannot read (written by a newer one) leaves none in force; start-up then defines
+    /// it again from the file.
     pub fn apply(&mut self, at: Instant, event: &Event) {
         self.version += 1;
         match event {

@@ -1,9 +1,12 @@
 //! One record of an execution's log.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use super::cause::Cause;
 use super::class::{Class, Level, Source};
+use super::classify::indicated;
 use crate::instant::Instant;
 
 /// A line's longest text, in bytes. Longer output is split, each part but the first marked as a continuation.
@@ -33,4 +36,43 @@ pub struct Line {
     pub cascade_of: Option<u64>,
     /// Further fields as a JSON object: those of a JSON line, or an exchange.
     pub fields: Option<serde_json::Value>,
+}
+
+impl Line {
+    /// The text as people read it: its class in front (S3-6), and for a consequence the line to look at (S3-9).
+    pub fn shown(&self) -> Cow<'_, str> {
+        let text = match self.class {
+            Some(class) => indicated(class, &self.text),
+            None => Cow::Borrowed(self.text.as_str()),
+        };
+        match self.cascade_of {
+            Some(cause) => Cow::Owned(format!("{text} (look at line {cause})")),
+            None => text,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // S3-6, S3-9
+    #[test]
+    fn a_consequence_names_its_class_and_the_line_to_look_at() {
+        let line = Line {
+            line: 9,
+            at: Instant::default(),
+            attempt: 1,
+            source: Source::Stderr,
+            level: Level::Error,
+            class: Some(Class::Cascade),
+            cause: Some(Cause::CasExit),
+            text: "exit status 1".to_owned(),
+            cascade_of: Some(4),
+            fields: None,
+        };
+        assert_eq!(line.shown(), "Cascade: exit status 1 (look at line 4)");
+        let alone = Line { class: None, cascade_of: None, ..line };
+        assert_eq!(alone.shown(), "exit status 1");
+    }
 }

@@ -61,6 +61,16 @@ pub struct Run {
     pub execution: Option<ExecutionId>,
 }
 
+impl Run {
+    fn extend(&mut self, slot: Instant) {
+        self.last = slot;
+        self.count += 1;
+        if self.instants.len() < LISTED_MAX {
+            self.instants.push(slot);
+        }
+    }
+}
+
 /// Decides the undecided slots `due` (ascending, none after `now`) of one schedule; the answer covers each of them once,
 /// in order.
 pub fn decide(
@@ -124,32 +134,24 @@ fn pass(
     if let Some(Decision::Pass(run)) = decisions.last_mut()
         && run.reason == reason
     {
-        run.last = slot;
-        run.count += 1;
-        if run.instants.len() < LISTED_MAX {
-            run.instants.push(slot);
-        }
-        return;
+        return run.extend(slot);
     }
     let run =
         Run { first: slot, last: slot, count: 1, instants: vec![slot], verdict, reason, execution };
     decisions.push(Decision::Pass(run));
 }
 
-/// "Coalesced" promises that a newer slot ran in its place. When overlap kept that one from starting, the earlier ones
-/// share its fate.
-fn coalesce_only_into_a_start(decisions: &mut [Decision]) {
-    let Some(Decision::Pass(last)) = decisions.last() else { return };
-    let (verdict, reason, execution) = (last.verdict, last.reason, last.execution);
-    if reason != Reason::Overlap {
-        return;
-    }
-    for decision in decisions {
-        if let Decision::Pass(run) = decision
-            && run.reason == Reason::Coalesced
-        {
-            (run.verdict, run.reason, run.execution) = (verdict, reason, execution);
-        }
+/// "Coalesced" promises that a newer slot ran in its place. When overlap kept that one, the last, from starting, the run
+/// before it shares its fate and takes it in.
+fn coalesce_only_into_a_start(decisions: &mut Vec<Decision>) {
+    if let [.., Decision::Pass(run), Decision::Pass(newest)] = decisions.as_mut_slice()
+        && run.reason == Reason::Coalesced
+        && newest.reason == Reason::Overlap
+    {
+        (run.verdict, run.reason, run.execution) =
+            (newest.verdict, newest.reason, newest.execution);
+        run.extend(newest.last);
+        decisions.pop();
     }
 }
 
@@ -236,8 +238,14 @@ mod tests {
             (
                 "one is open when several are due",
                 &[7200, 3600, 0],
+                Situation { open, ..last.clone() },
+                &["3 x skipped(overlap)"],
+            ),
+            (
+                "one is open when some are due outside the window",
+                &[day + 1, 3600, 0],
                 Situation { open, ..last },
-                &["2 x skipped(overlap)", "1 x skipped(overlap)"],
+                &["1 x missed(too-late)", "2 x skipped(overlap)"],
             ),
         ];
         for (name, late_s, situation, expected) in cases {

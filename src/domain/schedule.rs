@@ -29,7 +29,7 @@ pub struct Schedule {
     pub last_ok_at: Option<Instant>,
     /// The newest execution, by opening.
     pub newest: Option<Newest>,
-    /// The newest finished execution, by opening.
+    /// The newest finished execution that was not cancelled, by opening.
     pub finished: Option<Finished>,
 }
 
@@ -51,9 +51,11 @@ pub struct Newest {
     pub execution: ExecutionId,
     /// When it was opened.
     pub at: Instant,
+    /// How and when it ended; none while it is open.
+    pub ended: Option<(Outcome, Instant)>,
 }
 
-/// A schedule's newest finished execution.
+/// A schedule's newest finished execution that was not cancelled.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finished {
     /// Its id.
@@ -108,7 +110,7 @@ impl Schedule {
     /// Folds the opening of one of its executions.
     pub fn opened(&mut self, execution: ExecutionId, at: Instant) {
         self.open.insert(execution);
-        self.newest = Some(Newest { execution, at });
+        self.newest = Some(Newest { execution, at, ended: None });
     }
 
     /// Folds the closing of one of its executions.
@@ -121,6 +123,9 @@ impl Schedule {
     ) {
         let (opened, ordinal) = opened;
         self.open.remove(&execution);
+        if let Some(newest) = self.newest.as_mut().filter(|newest| newest.execution == execution) {
+            newest.ended = Some((closed.outcome, at));
+        }
         if closed.outcome == Outcome::Ok {
             self.last_ok_at = Some(at);
             self.last_ok_slot = self.last_ok_slot.max(opened.slot);

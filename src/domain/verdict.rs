@@ -331,6 +331,7 @@ mod tests {
         Case(End::Cancelled, MAP, true, Cancelled, None, words).check();
     }
 
+    /// S3-10.
     #[test]
     fn the_last_line_is_a_cascade_of_the_first_error_if_there_is_one() {
         let verdict = judge(

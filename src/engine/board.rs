@@ -72,7 +72,7 @@ pub struct InterfaceRow {
 /// A schedule.
 #[derive(Clone, Debug)]
 pub struct ScheduleRow {
-    /// The newest definition of its interface that has it.
+    /// The newest accepted definition of its interface; a removed schedule is not in it.
     pub definition: Arc<definition::Interface>,
     /// Whether its slots run.
     pub state: view::State,

@@ -18,7 +18,7 @@ use super::ports::{Courier, Definitions, Observer, Performer, Recorded, Reporter
 use super::queue::SlotQueue;
 use super::ready::Ready;
 use super::state::State;
-use crate::clock::{Clock, Woke};
+use crate::clock::Clock;
 use crate::domain::event::{Actor, ClockStepped, DaemonStopped, Event};
 use crate::domain::schedule::Schedule;
 use crate::domain::timing::{Plan, PlanCache};
@@ -31,10 +31,14 @@ use crate::store::{Append, EventLog, Expected, StreamAppend};
 const STEP_MIN: Duration = Duration::from_secs(2);
 
 /// A clock stepped back by more than this moves the cursors (contract, section 4).
-const STEP_BACK_MAX: Duration = Duration::from_secs(3 * 3600);
+pub(super) const STEP_BACK_MAX: Duration = Duration::from_secs(3 * 3600);
 
-/// Requests and reports handled between two looks at the timers.
+/// Reports handled between two looks at the timers.
 const BURST_MAX: usize = 128;
+
+/// Timers that share an append: of what is due at once the larger priority goes first, and a herd still reaches the disk
+/// piece by piece.
+const FIRED_MAX: usize = 1_000;
 
 /// What the engine works with.
 pub struct Parts {
@@ -118,17 +122,25 @@ pub(super) struct Draft {
     pub(super) at: Instant,
     actor: Actor,
     streams: Vec<StreamAppend>,
+    /// Where each stream stands in `streams`.
+    places: HashMap<StreamId, usize>,
     after: Vec<After>,
 }
 
 impl Draft {
-    pub(super) const fn new(at: Instant, actor: Actor) -> Self {
-        Self { at, actor, streams: Vec::new(), after: Vec::new() }
+    pub(super) fn new(at: Instant, actor: Actor) -> Self {
+        Self { at, actor, streams: Vec::new(), places: HashMap::new(), after: Vec::new() }
     }
 
     /// Does `after` once everything recorded so far is on disk.
     pub(super) fn then(&mut self, after: After) {
         self.after.push(after);
+    }
+
+    /// Does `first` before all that was asked for up to now.
+    pub(super) fn then_first(&mut self, mut first: Vec<After>) {
+        first.append(&mut self.after);
+        self.after = first;
     }
 }
 
@@ -167,12 +179,14 @@ impl Engine {
     ) {
         let clock = Arc::clone(&self.parts.clock);
         loop {
+            // Each time round: a flood of requests and reports neither hides a step of the clock nor holds slots up.
+            self.look_at_the_clock();
+            if self.timers.next_at().is_some_and(|at| at <= self.now()) {
+                self.fire();
+            }
             let due = self.timers.next_at().unwrap_or(Instant::from_millis(i64::MAX));
             tokio::select! {
-                woke = clock.sleep_until(due) => {
-                    if woke == Woke::Stepped { self.look_at_the_clock(); }
-                    self.fire();
-                }
+                _ = clock.sleep_until(due) => (),
                 request = requests.recv() => match request {
                     Some(request) => self.answer(request),
                     None => return,
@@ -189,16 +203,23 @@ impl Engine {
     }
 
     /// Fires everything that is due.
-    pub(super) fn fire(&mut self) {
-        self.look_at_the_clock();
+    fn fire(&mut self) {
         let now = self.now();
-        for (_, timer) in self.timers.pop_due(now) {
-            match timer {
-                Timer::Slot(id) => self.slot_due(&id, now),
-                Timer::Anomaly(id) => self.anomaly_due(id, now),
-                Timer::Resume(id) => self.resume_due(&id, now),
-                Timer::ResumeInterface(id) => self.resume_interface_due(&id, now),
+        let mut due = self.timers.pop_due(now);
+        // After a suspend a pause may have ended before some of the slots: it ends first, and takes only those before.
+        due.sort_by_key(|(at, timer)| (matches!(timer, Timer::Slot(_)), *at));
+        for batch in due.chunks(FIRED_MAX) {
+            let mut draft = Draft::new(now, Actor::Daybook);
+            for (_, timer) in batch {
+                match timer {
+                    Timer::Slot(id) => self.slot_due(&mut draft, id),
+                    Timer::Anomaly(id) => self.anomaly_due(&mut draft, *id),
+                    Timer::Resume(id) => self.resume_due(&mut draft, id),
+                    Timer::ResumeInterface(id) => self.resume_interface_due(&mut draft, id),
+                }
             }
+            self.start_ready(&mut draft);
+            self.submit(draft);
         }
     }
 
@@ -218,7 +239,8 @@ impl Engine {
         let mut draft = Draft::new(now, Actor::Daybook);
         self.record(&mut draft, &StreamId::Daemon, ClockStepped { from: expected, to: now }.into());
         if expected.since(now) > STEP_BACK_MAX {
-            self.anchor_all_at(&mut draft, now);
+            let all = self.state.schedules.keys().cloned().collect();
+            self.anchor_again(&mut draft, all);
         }
         self.submit(draft);
     }
@@ -236,19 +258,20 @@ impl Engine {
             },
         };
         self.parts.observers.iter().for_each(|observer| observer.recorded(recorded));
-        let place = draft.streams.iter().position(|append| append.stream == *stream);
-        let place = place.unwrap_or_else(|| {
+        let place = draft.places.get(stream).copied().unwrap_or_else(|| {
             let expected = match (self.state.version(stream), &event) {
                 (Some(0), _) | (None, Event::Opened(_)) => Expected::Fresh,
                 (Some(version), _) => Expected::Exact(version),
                 (None, _) => Expected::Any,
             };
+            let place = draft.streams.len();
             draft.streams.push(StreamAppend {
                 stream: stream.clone(),
                 expected,
                 events: Vec::new(),
             });
-            draft.streams.len() - 1
+            draft.places.insert(stream.clone(), place);
+            place
         });
         self.apply_counted(stream, draft.at, &event);
         draft.streams[place].events.push(event);
@@ -262,7 +285,9 @@ impl Engine {
         let schedule = match stream {
             StreamId::Daemon | StreamId::Interface(_) => None,
             StreamId::Schedule(id) => Some(id.clone()),
-            StreamId::Execution(id) => of(id).or_else(|| self.finished_by(*id)),
+            // After the closing only a note changes what the schedule looks like.
+            StreamId::Execution(id) => of(id)
+                .or_else(|| if let Event::Noted(_) = event { self.finished_by(*id) } else { None }),
         };
         self.state.apply(stream, at, event);
         let Some(schedule) = schedule else { return };
@@ -294,11 +319,13 @@ impl Engine {
 
     /// Hands the draft to the log, and what follows from it to the committer.
     pub(super) fn submit(&mut self, draft: Draft) {
-        let Draft { at, actor, streams, mut after } = draft;
+        let Draft { at, actor, streams, mut after, .. } = draft;
+        if streams.is_empty() && after.is_empty() {
+            return;
+        }
         if !streams.is_empty() {
-            let touched: Vec<_> = streams.iter().map(|append| append.stream.clone()).collect();
             // Readers see it before whoever asked for it is answered.
-            after.insert(0, After::Show(self.patch(&touched)));
+            after.insert(0, After::Show(self.patch(&streams)));
             self.closed_now.clear();
         }
         let ticket = (!streams.is_empty()).then(|| {

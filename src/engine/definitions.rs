@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
+use super::board;
+use super::commit::After;
 use super::core::{Draft, Engine, Timer};
 use super::handle::ReloadReport;
 use super::ports::Files;
+use super::view::Patch;
 use crate::civil::Zone;
 use crate::domain::definition::{self, Timing};
 use crate::domain::event::{
@@ -12,6 +15,7 @@ use crate::domain::event::{
 };
 use crate::domain::policy::Run;
 use crate::domain::slot::{Reason, Verdict};
+use crate::domain::timing::Plan;
 use crate::ids::{InterfaceId, ScheduleRef, StreamId};
 use crate::instant::Instant;
 
@@ -42,6 +46,9 @@ impl Engine {
         if !files.problems.is_empty() {
             self.record(draft, &StreamId::Daemon, FilesRefused { problems: files.problems }.into());
         }
+        let shown = board::Files { problems: applied.problems.clone(), read_at: Some(draft.at) };
+        draft.then(After::Show(Patch::of_files(shown)));
+        self.cache.forget_unused();
         applied
     }
 
@@ -65,10 +72,9 @@ impl Engine {
                 self.remove_schedule(draft, &schedule);
             }
         }
-        for (name, schedule) in &definition.schedules {
+        for name in definition.schedules.keys() {
             let full = ScheduleRef { interface: id.clone(), schedule: name.clone() };
-            let before = old.as_ref().and_then(|old| old.schedules.get(name));
-            self.anchor(draft, &full, before, (schedule, definition_version));
+            self.anchor(draft, &full, old.as_deref(), (definition, definition_version));
         }
         self.adopt(id, definition);
     }
@@ -77,25 +83,27 @@ impl Engine {
         &mut self,
         draft: &mut Draft,
         id: &ScheduleRef,
-        before: Option<&definition::Schedule>,
-        after: (&definition::Schedule, u32),
+        old: Option<&definition::Interface>,
+        new: (&definition::Interface, u32),
     ) {
-        let (schedule, definition_version) = after;
-        let known = self
-            .state
-            .schedules
-            .get(id)
-            .is_some_and(|known| !known.removed && known.cursor.is_some());
-        let why = match before {
-            Some(before) if known && same_timing(before, schedule) => return,
-            Some(_) if known => Anchor::Edited,
-            Some(_) | None => Anchor::Created,
+        let (definition, definition_version) = new;
+        let Some(schedule) = definition.schedules.get(&id.schedule) else { return };
+        let known = self.state.schedules.get(id);
+        let decided_up_to = known.and_then(|known| known.decided_up_to);
+        let lives = known.is_some_and(|known| !known.removed && known.cursor.is_some());
+        let old = old.filter(|old| lives && old.schedules.contains_key(&id.schedule));
+        let why = match old {
+            Some(old) if !old.retimed(definition, &id.schedule) => return,
+            Some(_) => Anchor::Edited,
+            None => Anchor::Created,
         };
         let anchored = ScheduleAnchored { cursor: draft.at, definition_version, why };
         self.record(draft, &StreamId::Schedule(id.clone()), anchored.into());
         if let Timing::At(_) = schedule.timing
             && let Some(plan) = self.compile(schedule)
             && let Some(at) = plan.next_after(Instant::from_millis(0)).filter(|at| *at <= draft.at)
+            // A file that comes back does not tell anew of a slot that has its outcome.
+            && (why == Anchor::Edited || decided_up_to < Some(at))
         {
             let run = Run {
                 first: at,
@@ -134,7 +142,7 @@ impl Engine {
     }
 
     /// The plan of an accepted definition. None only for one that another version of the program accepted.
-    fn compile(&mut self, schedule: &definition::Schedule) -> Option<crate::domain::timing::Plan> {
+    fn compile(&mut self, schedule: &definition::Schedule) -> Option<Plan> {
         let zone = match Zone::load(&schedule.timezone) {
             Ok(zone) => zone,
             Err(err) => {
@@ -164,9 +172,4 @@ impl Engine {
             self.adopt(&id, &definition);
         }
     }
-}
-
-/// Whether two definitions of a schedule have the same slots.
-fn same_timing(a: &definition::Schedule, b: &definition::Schedule) -> bool {
-    a.timing == b.timing && a.timezone == b.timezone && a.dst == b.dst
 }

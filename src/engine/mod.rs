@@ -19,4 +19,6 @@ pub use self::core::{Engine, Identity, Parts};
 pub use handle::{Done, Handle, Refusal};
 
 #[cfg(test)]
+mod testing;
+#[cfg(test)]
 mod tests;

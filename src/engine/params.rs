@@ -2,39 +2,42 @@
 
 use std::collections::BTreeMap;
 
+use super::slots::Opening;
 use crate::civil::Zone;
 use crate::domain::definition;
 use crate::domain::event::Opened;
 use crate::domain::template::{self, Name, Values};
-use crate::ids::ExecutionId;
+use crate::instant::Instant;
 
 /// Gives every declared parameter that has none yet its default, with the templates in it filled in.
 ///
-/// A template that does not render was refused by the files' check; if one slips through (a definition of an older
-/// version), its text stays as it is, visible to whoever reads the execution.
-pub(super) fn fill_defaults(opened: &mut Opened, id: ExecutionId, schedule: &definition::Schedule) {
-    let values = slot_values(opened, id, schedule);
+/// A default that cannot be filled in yet (`execution.attempt`) is left to each attempt.
+pub(super) fn fill_defaults(
+    opened: &mut Opened,
+    opening: Opening,
+    schedule: &definition::Schedule,
+) {
+    let values = values(opened, opening, schedule);
     for (name, param) in &schedule.params {
         let Some(default) = &param.default else { continue };
-        if !opened.params.contains_key(name) {
-            let text = template::render(default, &values)
-                .map_or_else(|_| default.clone(), |text| text.into_owned());
-            opened.params.insert(name.clone(), text);
+        if !opened.params.contains_key(name)
+            && let Ok(text) = template::render(default, &values)
+        {
+            opened.params.insert(name.clone(), text.into_owned());
         }
     }
 }
 
-fn slot_values(opened: &Opened, id: ExecutionId, schedule: &definition::Schedule) -> Values {
-    let shown =
-        |at: Option<crate::instant::Instant>| at.map_or_else(String::new, |at| at.to_string());
+fn values(opened: &Opened, opening: Opening, schedule: &definition::Schedule) -> Values {
+    let shown = |at: Option<Instant>| at.map_or_else(String::new, |at| at.to_string());
     let mut values = Values::new();
     values.set(Name::SlotAt, shown(opened.slot));
     values.set(Name::SlotPrevious, shown(opened.previous_slot));
     values.set(Name::SlotLastOk, shown(opened.last_ok_slot));
-    if let (Some(slot), Ok(zone)) = (opened.slot, Zone::load(&schedule.timezone)) {
-        values.set(Name::SlotDate, zone.local_date(slot));
+    if let Ok(zone) = Zone::load(&schedule.timezone) {
+        values.set(Name::SlotDate, zone.local_date(opening.slot.unwrap_or(opening.at)));
     }
-    values.set(Name::ExecutionId, id.to_string());
+    values.set(Name::ExecutionId, opening.execution.to_string());
     values.set(Name::ExecutionRoot, opened.root.to_string());
     values.set(Name::ExecutionInterface, opened.schedule.interface.as_str());
     values.set(Name::ExecutionSchedule, opened.schedule.schedule.as_str());

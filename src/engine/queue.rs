@@ -29,11 +29,6 @@ impl<K> Default for SlotQueue<K> {
 }
 
 impl<K: Clone + Eq + Hash> SlotQueue<K> {
-    /// An empty queue.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
     /// Puts `key` at `at`, instead of where it was.
     pub fn push(&mut self, at: Instant, key: K) {
         if self.current.get(&key).is_some_and(|(before, _)| *before == at) {
@@ -78,21 +73,6 @@ impl<K: Clone + Eq + Hash> SlotQueue<K> {
         self.buckets.first_key_value().map(|(at, _)| *at)
     }
 
-    /// Where `key` is.
-    pub fn get(&self, key: &K) -> Option<Instant> {
-        self.current.get(key).map(|(at, _)| *at)
-    }
-
-    /// How many keys are in the queue.
-    pub fn len(&self) -> usize {
-        self.current.len()
-    }
-
-    /// Whether no key is in the queue.
-    pub fn is_empty(&self) -> bool {
-        self.current.is_empty()
-    }
-
     /// Counts one entry of the bucket as dead; buckets without live ones go, so the first bucket is always due at its instant.
     fn bury(&mut self, at: Instant) {
         const FEW: usize = 16;
@@ -117,18 +97,18 @@ mod tests {
 
     #[test]
     fn what_is_due_pops_by_instant_and_then_by_arrival() {
-        let mut queue = SlotQueue::new();
+        let mut queue = SlotQueue::default();
         for (secs, key) in [(20, "c"), (10, "b"), (20, "a"), (30, "d")] {
             queue.push(at(secs), key);
         }
         assert_eq!(queue.next_at(), Some(at(10)));
         assert_eq!(queue.pop_due(at(20)), [(at(10), "b"), (at(20), "c"), (at(20), "a")]);
-        assert_eq!((queue.next_at(), queue.len()), (Some(at(30)), 1));
+        assert_eq!((queue.next_at(), queue.current.len()), (Some(at(30)), 1));
     }
 
     #[test]
     fn nothing_pops_before_its_instant() {
-        let mut queue = SlotQueue::new();
+        let mut queue = SlotQueue::default();
         queue.push(Instant::from_millis(10_001), "a");
         assert_eq!(queue.pop_due(at(10)), []);
         assert_eq!(
@@ -139,18 +119,18 @@ mod tests {
 
     #[test]
     fn a_key_pushed_again_leaves_its_earlier_place() {
-        let mut queue = SlotQueue::new();
+        let mut queue = SlotQueue::default();
         queue.push(at(10), "a");
         queue.push(at(20), "a");
-        assert_eq!((queue.next_at(), queue.get(&"a")), (Some(at(20)), Some(at(20))));
+        assert_eq!((queue.next_at(), queue.current.len()), (Some(at(20)), 1));
         queue.push(at(5), "a");
         assert_eq!(queue.pop_due(at(100)), [(at(5), "a")]);
-        assert!(queue.is_empty());
+        assert!(queue.current.is_empty());
     }
 
     #[test]
     fn a_key_that_comes_back_to_an_instant_pops_once() {
-        let mut queue = SlotQueue::new();
+        let mut queue = SlotQueue::default();
         queue.push(at(10), "b");
         queue.push(at(10), "a");
         queue.push(at(20), "a");
@@ -161,7 +141,7 @@ mod tests {
 
     #[test]
     fn a_removed_key_does_not_pop() {
-        let mut queue = SlotQueue::new();
+        let mut queue = SlotQueue::default();
         queue.push(at(10), "a");
         queue.push(at(10), "b");
         assert_eq!(queue.remove(&"a"), Some(at(10)));
@@ -171,7 +151,7 @@ mod tests {
 
     #[test]
     fn dead_entries_do_not_pile_up() {
-        let mut queue = SlotQueue::new();
+        let mut queue = SlotQueue::default();
         queue.push(at(10), 0_u32);
         for _ in 0..1000 {
             queue.push(at(10), 1);

@@ -1,6 +1,7 @@
 //! What people ask of the engine, and its answers.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::commit::After;
 use super::core::{Draft, Engine, Timer};
@@ -9,14 +10,20 @@ use super::handle::{
 };
 use super::params;
 use super::ports::{Continuation, News, Unfinished};
+use super::slots::Opening;
 use crate::domain::definition::Overlap;
 use crate::domain::event::{
-    Actor, DeliveryEnded, Event, InterfacePaused, InterfaceResumed, Noted, Opened, SchedulePaused,
-    ScheduleResumed, TokenCreated, TokenRevoked, Trigger,
+    Actor, Event, InterfacePaused, InterfaceResumed, Noted, Opened, RequestAnswered,
+    SchedulePaused, ScheduleResumed, TokenCreated, TokenRevoked, Trigger,
 };
 use crate::domain::execution::{Command, Phase};
 use crate::ids::{ExecutionId, ScheduleRef, StreamId};
-use crate::store::ReadError;
+
+/// A larger answer is not remembered: each stays in memory for a day.
+const ANSWER_BYTES_MAX: usize = 8 << 20;
+
+/// How long a courier's report waits when the log cannot take it yet.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// An execution that is to run again.
 #[derive(Debug)]
@@ -60,10 +67,7 @@ impl Engine {
                 Ok(())
             }),
             Request::RememberAnswer { answer, reply } => {
-                self.decide(actor, reply, |engine, draft| {
-                    engine.record(draft, &StreamId::Daemon, answer.into());
-                    Ok(())
-                })
+                self.decide(actor, reply, |engine, draft| engine.remember(draft, answer))
             }
         }
     }
@@ -128,7 +132,11 @@ impl Engine {
             move |engine, opened| {
                 engine.decide(actor, reply, |engine, draft| {
                     opened?;
-                    engine.record(draft, &StreamId::Execution(id), noted.into());
+                    let stream = StreamId::Execution(id);
+                    if !engine.is_countable(&stream) {
+                        return Err(Refusal::Rebuilding { what: format!("execution {id}") });
+                    }
+                    engine.record(draft, &stream, noted.into());
                     Ok(())
                 });
             },
@@ -165,14 +173,26 @@ impl Engine {
         Ok(())
     }
 
+    fn remember(&mut self, draft: &mut Draft, answer: RequestAnswered) -> Result<(), Refusal> {
+        let bytes = answer.body.len();
+        if bytes > ANSWER_BYTES_MAX {
+            let why = format!("has {bytes} bytes, at most {ANSWER_BYTES_MAX} are remembered");
+            return Err(Refusal::Invalid { field: "body".to_owned(), why });
+        }
+        self.record(draft, &StreamId::Daemon, answer.into());
+        Ok(())
+    }
+
     fn run_now(&mut self, draft: &mut Draft, run: Order) -> Result<ExecutionId, Refusal> {
+        self.refuse_draining()?;
         let id = &run.schedule;
         let Some((_, _, definition)) = self.definition(id) else { return Err(no_schedule(id)) };
         params::check(&run.params, definition)
-            .map_err(|(field, why)| Refusal::Invalid { field, why })?;
+            .map_err(|(name, why)| Refusal::Invalid { field: format!("params.{name}"), why })?;
         self.refuse_overlap(id, run.force)?;
         let execution = ExecutionId::random(draft.at, (self.parts.entropy)());
-        let mut opened = self.opening(id, execution, Trigger::Manual, None);
+        let opening = Opening { execution, trigger: Trigger::Manual, slot: None, at: draft.at };
+        let mut opened = self.opening(id, opening);
         opened.params.extend(run.params);
         opened.forced = run.force;
         self.open(draft, execution, opened);
@@ -180,27 +200,43 @@ impl Engine {
     }
 
     fn rerun(&mut self, draft: &mut Draft, original: Original) -> Result<ExecutionId, Refusal> {
-        let id = &original.opened.schedule;
+        self.refuse_draining()?;
         self.refuse_rerun(&original)?;
+        Ok(self.open_again(draft, original))
+    }
+
+    /// Opens a re-run: with the current definition, and the original's slot, parameters and idempotency key.
+    pub(super) fn open_again(&mut self, draft: &mut Draft, original: Original) -> ExecutionId {
+        let before = original.opened;
         let execution = ExecutionId::random(draft.at, (self.parts.entropy)());
-        let fresh = self.opening(id, execution, Trigger::Rerun, None);
+        let (trigger, slot) = (Trigger::Rerun, before.slot);
+        let opening = Opening { execution, trigger, slot, at: draft.at };
+        let fresh = self.opening(&before.schedule, opening);
         let mut params = fresh.params;
-        params.extend(original.opened.params);
+        params.extend(before.params);
         let opened = Opened {
-            trigger: Trigger::Rerun,
+            trigger,
             definition_version: fresh.definition_version,
             priority: fresh.priority,
             rerun_of: Some(original.id),
             params,
             forced: original.force,
-            ..original.opened
+            ..before
         };
         self.open(draft, execution, opened);
-        Ok(execution)
+        execution
+    }
+
+    fn refuse_draining(&self) -> Result<(), Refusal> {
+        if self.draining {
+            let why = "the daemon is draining and starts nothing new".to_owned();
+            return Err(Refusal::Unavailable { why });
+        }
+        Ok(())
     }
 
     /// Why an execution may not run again now.
-    pub(super) fn refuse_rerun(&self, original: &Original) -> Result<(), Refusal> {
+    fn refuse_rerun(&self, original: &Original) -> Result<(), Refusal> {
         let id = &original.opened.schedule;
         if self.state.executions.contains_key(&original.id) {
             let why = format!("execution {} is not over yet", original.id);
@@ -213,7 +249,7 @@ impl Engine {
         self.refuse_overlap(id, original.force)
     }
 
-    fn refuse_overlap(&self, id: &ScheduleRef, force: bool) -> Result<(), Refusal> {
+    pub(super) fn refuse_overlap(&self, id: &ScheduleRef, force: bool) -> Result<(), Refusal> {
         let Some((_, _, definition)) = self.definition(id) else { return Err(no_schedule(id)) };
         let open = self.state.schedules.get(id).and_then(|schedule| schedule.open.first());
         match open {
@@ -332,10 +368,28 @@ impl Engine {
                     draft.then(After::Answer(Box::new(move |_| done.send(()).unwrap_or_default())));
                 }
             }
-            News::Delivered { stream, ended } => self.delivered(&mut draft, &stream, ended),
+            News::Delivered { stream, ended } if self.is_countable(&stream) => {
+                self.record(&mut draft, &stream, ended.into());
+            }
+            News::Delivered { .. } => return self.hear_again(news),
             News::GoOn(go_on) => return go_on(self),
         }
         self.submit(draft);
+    }
+
+    /// Hears of it once more in a while. Until then the outbox holds the delivery, as it would over a restart.
+    fn hear_again(&self, news: News) {
+        let ear = self.news.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(AGAIN).await;
+            drop(ear.send(news));
+        });
+    }
+
+    /// Whether the log can tell where `stream` stands. While the index is rebuilt it cannot for executions that it let go
+    /// of; it would refuse to append to them, and a refused append ends the daemon.
+    fn is_countable(&self, stream: &StreamId) -> bool {
+        self.state.version(stream).is_some() || self.parts.log.can_check(stream)
     }
 
     fn happened(&mut self, draft: &mut Draft, id: ExecutionId, command: Command) {
@@ -359,10 +413,6 @@ impl Engine {
             }
         }
     }
-
-    fn delivered(&mut self, draft: &mut Draft, stream: &StreamId, ended: DeliveryEnded) {
-        self.record(draft, stream, ended.into());
-    }
 }
 
 fn no_schedule(id: &ScheduleRef) -> Refusal {
@@ -372,12 +422,9 @@ fn no_schedule(id: &ScheduleRef) -> Refusal {
 /// What an execution was opened with, from the log.
 fn opening_of(log: &dyn crate::store::EventLog, id: ExecutionId) -> Result<Opened, Refusal> {
     let what = format!("execution {id}");
-    let events = log.read_stream(&StreamId::Execution(id), 0, 1).map_err(|err| match err {
-        ReadError::Rebuilding { .. } => Refusal::Rebuilding { what: what.clone() },
-        ReadError::Damaged { .. } | ReadError::Io { .. } => {
-            Refusal::Unavailable { why: err.to_string() }
-        }
-    })?;
+    let events = log
+        .read_stream(&StreamId::Execution(id), 0, 1)
+        .map_err(|err| Refusal::Unavailable { why: err.to_string() })?;
     match events.into_iter().next().map(|envelope| envelope.event) {
         Some(Event::Opened(opened)) => Ok(opened),
         Some(_) | None => Err(Refusal::NotFound { what }),

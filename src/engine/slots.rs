@@ -1,7 +1,7 @@
 //! Slots that are due: decided by the policy, recorded, and opened as executions.
 
-use std::iter;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
@@ -10,13 +10,23 @@ use super::core::{Draft, Engine, Timer};
 use super::ports::Work;
 use crate::domain::definition::{self, Timing};
 use crate::domain::event::{
-    Actor, Anchor, InterfaceResumed, Opened, ScheduleAnchored, ScheduleResumed, SlotStarted,
-    SlotsPassed, Trigger,
+    Anchor, InterfaceResumed, Opened, ScheduleAnchored, ScheduleResumed, SlotStarted, SlotsPassed,
+    Trigger,
 };
-use crate::domain::execution::{Command, Phase};
+use crate::domain::execution::{Command, Execution};
 use crate::domain::policy::{self, Decision, Run, Situation};
 use crate::ids::{ExecutionId, InterfaceId, ScheduleRef, StreamId};
 use crate::instant::Instant;
+
+/// What an execution is opened as.
+#[derive(Clone, Copy)]
+pub(super) struct Opening {
+    pub(super) execution: ExecutionId,
+    pub(super) trigger: Trigger,
+    pub(super) slot: Option<Instant>,
+    /// When it is opened.
+    pub(super) at: Instant,
+}
 
 impl Engine {
     /// The definition in force of a schedule that is still in its file.
@@ -34,11 +44,8 @@ impl Engine {
         Some((Arc::clone(definition), interface.definition_version, schedule))
     }
 
-    pub(super) fn slot_due(&mut self, id: &ScheduleRef, now: Instant) {
-        let mut draft = Draft::new(now, Actor::Daybook);
-        self.decide_slots(&mut draft, id);
-        self.start_ready(&mut draft);
-        self.submit(draft);
+    pub(super) fn slot_due(&mut self, draft: &mut Draft, id: &ScheduleRef) {
+        self.decide_slots(draft, id);
         self.plan_next(id);
     }
 
@@ -49,17 +56,29 @@ impl Engine {
 
     fn decide_slots_until(&mut self, draft: &mut Draft, id: &ScheduleRef, until: Instant) {
         let Some(situation) = self.situation(id) else { return };
-        let Some(cursor) = self.state.schedules.get(id).and_then(|schedule| schedule.cursor) else {
-            return;
-        };
+        let Some(schedule) = self.state.schedules.get(id) else { return };
+        let Some(cursor) = schedule.cursor else { return };
+        let decided_up_to = schedule.decided_up_to;
         let Some(plan) = self.plans.get(id).cloned() else { return };
-        let due = iter::successors(plan.next_after(cursor), |slot| plan.next_after(*slot))
-            .take_while(|at| *at <= until);
+        let mut ran = None;
+        let due = plan.slots_after(cursor).take_while(|slot| *slot <= until).filter(|slot| {
+            let before = decided_up_to >= Some(*slot) && self.ran_before(id, *slot);
+            if before {
+                ran = Some(*slot);
+            }
+            !before
+        });
         for decision in policy::decide(due, draft.at, &situation) {
             match decision {
                 Decision::Start { slot, caught_up } => self.start_slot(draft, id, slot, caught_up),
                 Decision::Pass(run) => self.pass_slots(draft, id, run),
             }
+        }
+        // A slot that ran keeps its outcome; only the cursor passes over it.
+        if let Some(slot) = ran
+            && self.state.schedules.get(id).is_some_and(|schedule| schedule.cursor < Some(slot))
+        {
+            self.move_cursor(draft, id, slot);
         }
     }
 
@@ -85,24 +104,28 @@ impl Engine {
             (Timing::Cron(_) | Timing::Manual | Timing::Reboot, false) => Trigger::Cron,
         };
         let execution = ExecutionId::for_slot(id, slot);
-        if self.ran_before(id, slot, execution) {
-            return;
-        }
         let late_ms = u64::try_from(draft.at.since(slot).as_millis()).unwrap_or(u64::MAX);
         let started = SlotStarted { slot, execution, definition_version, late_ms };
-        let opened = self.opening(id, execution, trigger, Some(slot));
+        let opening = Opening { execution, trigger, slot: Some(slot), at: draft.at };
+        let opened = self.opening(id, opening);
         self.record(draft, &StreamId::Schedule(id.clone()), started.into());
         self.open(draft, execution, opened);
     }
 
-    /// Whether a slot's execution exists already: only possible behind a cursor that was moved back.
-    fn ran_before(&self, id: &ScheduleRef, slot: Instant, execution: ExecutionId) -> bool {
-        if self.state.schedules.get(id).is_none_or(|schedule| schedule.decided_up_to < Some(slot)) {
-            return false;
+    /// Whether a slot's execution exists already: only possible behind a cursor that was moved back. A log that cannot
+    /// tell means yes, since a slot runs at most once by itself (contract, rule 4).
+    fn ran_before(&self, id: &ScheduleRef, slot: Instant) -> bool {
+        let execution = ExecutionId::for_slot(id, slot);
+        if self.state.executions.contains_key(&execution) {
+            return true;
         }
-        let stream = StreamId::Execution(execution);
-        self.state.executions.contains_key(&execution)
-            || self.parts.log.read_stream(&stream, 0, 1).is_ok_and(|events| !events.is_empty())
+        match self.parts.log.read_stream(&StreamId::Execution(execution), 0, 1) {
+            Ok(events) => !events.is_empty(),
+            Err(err) => {
+                tracing::error!(schedule = %id, %slot, error = %err, "a slot does not run: whether it ran before cannot be read");
+                true
+            }
+        }
     }
 
     pub(super) fn pass_slots(&mut self, draft: &mut Draft, id: &ScheduleRef, run: Run) {
@@ -125,14 +148,9 @@ impl Engine {
         self.record(draft, &StreamId::Schedule(id.clone()), passed.into());
     }
 
-    /// What an execution of a schedule is opened with. Parameters are filled in by the caller.
-    pub(super) fn opening(
-        &self,
-        id: &ScheduleRef,
-        execution: ExecutionId,
-        trigger: Trigger,
-        slot: Option<Instant>,
-    ) -> Opened {
+    /// What an execution of a schedule is opened with; parameters have their defaults.
+    pub(super) fn opening(&self, id: &ScheduleRef, opening: Opening) -> Opened {
+        let Opening { execution, trigger, slot, at: _ } = opening;
         let definition = self.definition(id);
         let schedule = self.state.schedules.get(id);
         let mut opened = Opened {
@@ -150,7 +168,7 @@ impl Engine {
             forced: false,
         };
         if let Some((_, _, definition)) = definition {
-            super::params::fill_defaults(&mut opened, execution, definition);
+            super::params::fill_defaults(&mut opened, opening, definition);
         }
         opened
     }
@@ -178,21 +196,23 @@ impl Engine {
 
     fn start_execution(&mut self, draft: &mut Draft, id: ExecutionId) {
         let Some(execution) = self.state.executions.get(&id) else { return };
-        let work = self.work(id);
+        let Some(work) = self.work(id) else { return };
         let Ok(started) = execution.decide(draft.at, Command::StartAttempt) else { return };
-        self.record(draft, &StreamId::Execution(id), started);
-        let Some(work) = work else { return };
-        if let Some(after_ms) = work.interface.as_ref().and_then(|interface| {
-            interface
-                .schedules
-                .get(&work.opened.schedule.schedule)
-                .map(|schedule| schedule.anomaly_after_ms)
-        }) {
-            let at = draft.at + std::time::Duration::from_millis(after_ms);
+        if let Some(after_ms) = self.anomaly_after_ms(execution) {
+            let at = draft.at + Duration::from_millis(after_ms);
             self.timers.push(at, Timer::Anomaly(id));
         }
+        self.record(draft, &StreamId::Execution(id), started);
         self.cancels.insert(id, work.cancel.clone());
         draft.then(After::Perform(work, self.reporter(id)));
+    }
+
+    /// The limit in the definition that an execution runs with.
+    fn anomaly_after_ms(&self, execution: &Execution) -> Option<u64> {
+        let opened = &execution.opened;
+        let interface = self.state.interfaces.get(&opened.schedule.interface)?;
+        let definition = interface.definitions.get(&opened.definition_version)?;
+        Some(definition.0.schedules.get(&opened.schedule.schedule)?.anomaly_after_ms)
     }
 
     /// What a performer needs for an open execution.
@@ -225,29 +245,20 @@ impl Engine {
         }
     }
 
-    pub(super) fn anomaly_due(&mut self, id: ExecutionId, now: Instant) {
+    pub(super) fn anomaly_due(&mut self, draft: &mut Draft, id: ExecutionId) {
         let Some(execution) = self.state.executions.get(&id) else { return };
-        if let Phase::Queued | Phase::Closed(_) = execution.phase {
-            return;
+        let Some(after_ms) = self.anomaly_after_ms(execution) else { return };
+        // Rejected when it has not started, or was seen before.
+        if let Ok(seen) = execution.decide(draft.at, Command::SeeAnomaly(after_ms)) {
+            self.record(draft, &StreamId::Execution(id), seen);
         }
-        let limit = self.work(id).and_then(|work| {
-            Some(work.interface?.schedules.get(&work.opened.schedule.schedule)?.anomaly_after_ms)
-        });
-        let Ok(seen) = execution.decide(now, Command::SeeAnomaly(limit.unwrap_or(0))) else {
-            return;
-        };
-        let mut draft = Draft::new(now, Actor::Daybook);
-        self.record(&mut draft, &StreamId::Execution(id), seen);
-        self.submit(draft);
     }
 
-    pub(super) fn resume_due(&mut self, id: &ScheduleRef, now: Instant) {
+    pub(super) fn resume_due(&mut self, draft: &mut Draft, id: &ScheduleRef) {
         let until =
             self.state.schedules.get(id).and_then(|schedule| schedule.paused.as_ref()?.until);
-        let Some(until) = until.filter(|until| *until <= now) else { return };
-        let mut draft = Draft::new(now, Actor::Daybook);
-        self.end_pause(&mut draft, id, until);
-        self.submit(draft);
+        let Some(until) = until.filter(|until| *until <= draft.at) else { return };
+        self.end_pause(draft, id, until);
         self.plan_next(id);
     }
 
@@ -257,13 +268,11 @@ impl Engine {
         self.record(draft, &StreamId::Schedule(id.clone()), ScheduleResumed {}.into());
     }
 
-    pub(super) fn resume_interface_due(&mut self, id: &InterfaceId, now: Instant) {
+    pub(super) fn resume_interface_due(&mut self, draft: &mut Draft, id: &InterfaceId) {
         let until =
             self.state.interfaces.get(id).and_then(|interface| interface.paused.as_ref()?.until);
-        let Some(until) = until.filter(|until| *until <= now) else { return };
-        let mut draft = Draft::new(now, Actor::Daybook);
-        self.end_interface_pause(&mut draft, id, until);
-        self.submit(draft);
+        let Some(until) = until.filter(|until| *until <= draft.at) else { return };
+        self.end_interface_pause(draft, id, until);
         for schedule in self.schedules_of(id) {
             self.plan_next(&schedule);
         }
@@ -283,17 +292,24 @@ impl Engine {
 
     /// The schedules ever seen of an interface.
     pub(super) fn schedules_of(&self, id: &InterfaceId) -> Vec<ScheduleRef> {
-        self.state.schedules.keys().filter(|schedule| schedule.interface == *id).cloned().collect()
+        // No name sorts before this one.
+        let first = "0".parse().expect("a digit is a name");
+        let first = ScheduleRef { interface: id.clone(), schedule: first };
+        let from_there = self.state.schedules.range(first..).map(|(schedule, _)| schedule);
+        from_there.take_while(|schedule| schedule.interface == *id).cloned().collect()
     }
 
-    /// Moves every cursor to `now`, after a clock that had been wrong by hours.
-    pub(super) fn anchor_all_at(&mut self, draft: &mut Draft, now: Instant) {
-        let all: Vec<_> = self.state.schedules.keys().cloned().collect();
-        for id in all {
-            let Some((_, definition_version, _)) = self.definition(&id) else { continue };
-            let anchored = ScheduleAnchored { cursor: now, definition_version, why: Anchor::Clock };
-            self.record(draft, &StreamId::Schedule(id.clone()), anchored.into());
+    /// Moves the cursors of `schedules` to the draft's instant, after a clock that had been wrong by hours.
+    pub(super) fn anchor_again(&mut self, draft: &mut Draft, schedules: Vec<ScheduleRef>) {
+        for id in schedules {
+            self.move_cursor(draft, &id, draft.at);
             self.plan_next(&id);
         }
+    }
+
+    fn move_cursor(&mut self, draft: &mut Draft, id: &ScheduleRef, cursor: Instant) {
+        let Some((_, definition_version, _)) = self.definition(id) else { return };
+        let anchored = ScheduleAnchored { cursor, definition_version, why: Anchor::Clock };
+        self.record(draft, &StreamId::Schedule(id.clone()), anchored.into());
     }
 }

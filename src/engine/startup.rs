@@ -2,13 +2,23 @@
 //! the time in between.
 
 use super::commit::After;
-use super::core::{Draft, Engine, Timer};
+use super::core::{Draft, Engine, STEP_BACK_MAX, Timer};
 use super::ports::{Files, Unfinished, Work};
+use super::requests::Original;
+use super::slots::Opening;
 use crate::domain::cause::Cause;
 use crate::domain::definition::{OnInterrupt, Timing};
-use crate::domain::event::{Actor, AttemptEnded, DaemonStarted, Opened, Outcome, Trigger};
+use crate::domain::event::{Actor, AttemptEnded, DaemonStarted, Outcome, Trigger};
 use crate::domain::execution::{Command, Phase};
 use crate::ids::{ExecutionId, ScheduleRef, StreamId};
+
+/// The executions that the former process left.
+struct LeftBehind {
+    /// They go on waiting.
+    queued: Vec<ExecutionId>,
+    /// They end now.
+    unfinished: Vec<(Work, Unfinished)>,
+}
 
 impl Engine {
     /// Goes on where the log ends. `files` are those that were just read.
@@ -16,26 +26,34 @@ impl Engine {
         let known: Vec<_> = self.state.schedules.keys().cloned().collect();
         known.iter().for_each(|id| self.tally(id));
         let before = self.state.daemon.boot_id.clone();
-        let (queued, running) = self.left_behind();
+        // Taken before this start owes anything itself: that goes to the courier when it is recorded.
+        let owed: Vec<_> = self.state.outbox.values().cloned().map(After::Deliver).collect();
+        let LeftBehind { queued, unfinished } = self.left_behind();
+        let interrupted = unfinished.iter().filter(|(_, why)| *why == Unfinished::Interrupted);
+        let interrupted = interrupted.count();
         let mut concluded = Vec::new();
-        for work in running {
-            let conclusion =
-                self.parts.performer.conclude(work.clone(), Unfinished::Interrupted).await;
+        for (work, why) in unfinished {
+            let conclusion = self.parts.performer.conclude(work.clone(), why).await;
             concluded.push((work, conclusion));
         }
         let mut draft = Draft::new(self.now(), Actor::Daybook);
-        self.record_start(&mut draft, concluded.len());
+        self.record_start(&mut draft, interrupted);
         self.adopt_all();
         let mut again = Vec::new();
         for (work, conclusion) in concluded {
-            self.close_interrupted(&mut draft, &work, Command::Close(conclusion));
-            again.push(work);
+            let execution = self.state.executions.get(&work.execution);
+            let cancelled = execution.is_some_and(|execution| execution.cancelling);
+            self.close_unfinished(&mut draft, &work, Command::Close(conclusion));
+            if !cancelled {
+                again.push(work);
+            }
         }
         for id in queued {
             if let Some(execution) = self.state.executions.get(&id) {
                 self.ready.wait(id, execution);
             }
         }
+        self.anchor_ahead(&mut draft);
         self.end_pauses(&mut draft);
         let schedules: Vec<_> = self.state.schedules.keys().cloned().collect();
         for id in &schedules {
@@ -47,26 +65,31 @@ impl Engine {
             self.run_reboot_schedules(&mut draft);
         }
         self.start_ready(&mut draft);
-        self.state.outbox.values().cloned().for_each(|effect| draft.then(After::Deliver(effect)));
-        draft.then(After::Show(self.patch_all()));
+        // The courier finds the addresses on the board, and what was owed before goes first.
+        let mut first = vec![After::Show(self.patch_all())];
+        first.extend(owed);
+        draft.then_first(first);
         draft.then(After::Ready);
         self.submit(draft);
         let schedules: Vec<_> = self.state.schedules.keys().cloned().collect();
         schedules.iter().for_each(|id| self.plan_next(id));
     }
 
-    /// The executions that the former process left: those that waited, and those that ran.
-    fn left_behind(&self) -> (Vec<ExecutionId>, Vec<Work>) {
-        let mut queued = Vec::new();
-        let mut running = Vec::new();
+    fn left_behind(&self) -> LeftBehind {
+        let mut left = LeftBehind { queued: Vec::new(), unfinished: Vec::new() };
         for (id, execution) in &self.state.executions {
-            match execution.phase {
-                Phase::Queued => queued.push(*id),
-                Phase::Running | Phase::Waiting => running.extend(self.work(*id)),
-                Phase::Closed(_) => (),
-            }
+            let why = match execution.phase {
+                Phase::Queued if execution.cancelling => Unfinished::CancelledInQueue,
+                Phase::Running | Phase::Waiting => Unfinished::Interrupted,
+                Phase::Queued => {
+                    left.queued.push(*id);
+                    continue;
+                }
+                Phase::Closed(_) => continue,
+            };
+            left.unfinished.extend(self.work(*id).map(|work| (work, why)));
         }
-        (queued, running)
+        left
     }
 
     fn record_start(&mut self, draft: &mut Draft, interrupted: usize) {
@@ -80,7 +103,7 @@ impl Engine {
         self.record(draft, &StreamId::Daemon, started.into());
     }
 
-    fn close_interrupted(&mut self, draft: &mut Draft, work: &Work, close: Command) {
+    fn close_unfinished(&mut self, draft: &mut Draft, work: &Work, close: Command) {
         let stream = StreamId::Execution(work.execution);
         let ended = AttemptEnded {
             attempt: work.attempts,
@@ -92,31 +115,42 @@ impl Engine {
         };
         for command in [Command::EndAttempt(ended), close] {
             let Some(execution) = self.state.executions.get(&work.execution) else { return };
-            // Between two attempts there is none to end.
+            // In the queue and between two attempts there is none to end.
             if let Ok(event) = execution.decide(draft.at, command) {
                 self.record(draft, &stream, event);
             }
         }
     }
 
+    /// A re-run that is interrupted is not run again, so that what brings the machine down does so twice at most. A slot
+    /// that was caught up meanwhile runs in the interrupted one's place.
     fn rerun_interrupted(&mut self, draft: &mut Draft, work: &Work) {
         let id = &work.opened.schedule;
         let wanted = self
             .definition(id)
             .is_some_and(|(_, _, schedule)| schedule.on_interrupt == OnInterrupt::Rerun);
-        if !wanted || work.opened.trigger == Trigger::Rerun {
+        let is_rerun = work.opened.trigger == Trigger::Rerun;
+        if !wanted || is_rerun || self.refuse_overlap(id, false).is_err() {
             return;
         }
-        let execution = ExecutionId::random(draft.at, (self.parts.entropy)());
-        let fresh = self.opening(id, execution, Trigger::Rerun, None);
-        let opened = Opened {
-            trigger: Trigger::Rerun,
-            definition_version: fresh.definition_version,
-            rerun_of: Some(work.execution),
-            forced: false,
-            ..(*work.opened).clone()
-        };
-        self.open(draft, execution, opened);
+        let opened = (*work.opened).clone();
+        self.open_again(draft, Original { id: work.execution, opened, force: false });
+    }
+
+    /// A clock that was set back by hours while nobody looked left cursors in the future: without this their schedules
+    /// would be silent until it has caught up.
+    fn anchor_ahead(&mut self, draft: &mut Draft) {
+        let ahead = self.state.schedules.iter().filter(|(_, schedule)| {
+            schedule.cursor.is_some_and(|cursor| cursor.since(draft.at) > STEP_BACK_MAX)
+        });
+        let ahead: Vec<_> = ahead.map(|(id, _)| id.clone()).collect();
+        if !ahead.is_empty() {
+            tracing::warn!(
+                schedules = ahead.len(),
+                "the clock was set back while the daemon was down"
+            );
+        }
+        self.anchor_again(draft, ahead);
     }
 
     /// Ends pauses whose time passed while nobody looked: slots up to then were paused, later ones were not.
@@ -167,7 +201,8 @@ impl Engine {
                 continue;
             }
             let execution = ExecutionId::random(draft.at, (self.parts.entropy)());
-            let opened = self.opening(&id, execution, Trigger::Reboot, None);
+            let (trigger, at) = (Trigger::Reboot, draft.at);
+            let opened = self.opening(&id, Opening { execution, trigger, slot: None, at });
             self.open(draft, execution, opened);
         }
     }

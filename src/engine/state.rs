@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::effect::{Effect, EffectKind};
-use crate::domain::event::{Actor, Closed, Envelope, Event, Opened, Outcome};
+use crate::domain::event::{Closed, Envelope, Event, Opened, Outcome};
 use crate::domain::execution::Execution;
 use crate::domain::interface::Interface;
 use crate::domain::schedule::Schedule;
@@ -17,7 +17,7 @@ use crate::instant::Instant;
 
 /// The version of [`State`]'s form in checkpoints. Raise it with every change of a type that `State` holds; an older
 /// checkpoint is then dropped and the log folded again.
-pub const STATE_VERSION: u32 = 1;
+pub const STATE_VERSION: u32 = 2;
 
 /// How long an answer to a request with an idempotency key is kept, in milliseconds (contract, section 6).
 pub const ANSWER_KEPT_MS: i64 = 24 * 3_600_000;
@@ -271,15 +271,5 @@ impl State {
             };
             *version == current || executions.values().any(used)
         });
-    }
-}
-
-/// An actor as people see it: `daybook`, `local:<uid>`, `token:<name>` or `session:<id>`.
-pub fn show_actor(actor: &Actor) -> String {
-    match actor {
-        Actor::Daybook => "daybook".to_owned(),
-        Actor::Local(uid) => format!("local:{uid}"),
-        Actor::Token(name) => format!("token:{name}"),
-        Actor::Session(id) => format!("session:{id}"),
     }
 }

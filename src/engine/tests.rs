@@ -3,85 +3,21 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
-
-use super::board::Board;
-use super::commit::Committer;
-use super::handle::Handle;
-use super::ports::{BoxFuture, Courier, Definitions, Files, Performer, Reporter, Unfinished, Work};
-use super::state::State;
-use super::{Engine, Identity, Parts};
-use crate::app::checks;
-use crate::clock::{Clock, VirtualClock};
-use crate::config::{self, load_text};
-use crate::domain::definition::Interface;
-use crate::domain::effect::Effect;
-use crate::domain::event::{AttemptEnded, Change, ErrorCounts, Event, Outcome};
-use crate::domain::execution::{Command, Conclusion};
-use crate::ids::{InterfaceId, Position};
+use super::Engine;
+use super::handle::{Pause, Refusal, Target};
+use super::ports::{Definitions, Files, News, go_on};
+use super::testing::{Given, Kept, Readings, Stuck, Text, sales};
+use crate::domain::effect::EffectKind;
+use crate::domain::event::{
+    Actor, Delivery, DeliveryEnded, Envelope, Event, Noted, RequestAnswered,
+};
+use crate::ids::{EventId, StreamId};
 use crate::instant::Instant;
-use crate::store::EventLog;
-use crate::store::memory::MemoryLog;
+use crate::projection::view;
+use crate::store::{ColdHead, ColdHeads, EventLog};
 
-/// Ends every execution well, so long after its start.
-struct Takes(Duration, Arc<VirtualClock>);
-
-fn conclusion(outcome: Outcome) -> Conclusion {
-    Conclusion {
-        outcome,
-        class: None,
-        cause: None,
-        exit_code: Some(0),
-        lines: 0,
-        errors: ErrorCounts::default(),
-        first_error: None,
-        log_hash: [0; 32],
-    }
-}
-
-impl Performer for Takes {
-    fn perform(&self, _work: Work, reporter: Reporter) -> BoxFuture<()> {
-        let (clock, end) = (Arc::clone(&self.1), self.1.now() + self.0);
-        Box::pin(async move {
-            clock.sleep_until(end).await;
-            let ended = AttemptEnded {
-                attempt: 1,
-                exit_code: Some(0),
-                signal: None,
-                usage: None,
-                outcome: Outcome::Ok,
-                cause: None,
-            };
-            reporter
-                .tell(vec![Command::EndAttempt(ended), Command::Close(conclusion(Outcome::Ok))]);
-        })
-    }
-
-    fn conclude(&self, _work: Work, _why: Unfinished) -> BoxFuture<Conclusion> {
-        Box::pin(async { conclusion(Outcome::Ko) })
-    }
-}
-
-struct Nobody;
-
-impl Courier for Nobody {
-    fn deliver(&self, _effect: Effect) {}
-}
-
-struct Text(String);
-
-impl Definitions for Text {
-    fn load(&self) -> Files {
-        let id: InterfaceId = "shop".parse().expect("a name");
-        let (interface, problems) = load_text(&id, "shop.toml", &self.0, checks());
-        let interface = interface.unwrap_or_else(|| panic!("{problems:?}"));
-        Files { accepted: [(id, interface)].into(), ..Files::default() }
-    }
-
-    fn changes(&self, old: Option<&Interface>, new: Option<&Interface>) -> Vec<Change> {
-        config::diff(old, new)
-    }
-}
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
 
 /// Runs the engine on `text` from `from` for `time`, every execution taking `takes`; gives all events.
 async fn events_of(
@@ -90,56 +26,25 @@ async fn events_of(
     takes: Duration,
     time: Duration,
 ) -> Vec<(Instant, Event)> {
-    let clock = Arc::new(VirtualClock::new(Instant::parse(from).expect("an instant")));
-    let log = Arc::new(MemoryLog::new());
-    let shared: Arc<dyn EventLog> = Arc::clone(&log) as _;
-    let performer: Arc<dyn Performer> = Arc::new(Takes(takes, Arc::clone(&clock)));
-    let courier: Arc<dyn Courier> = Arc::new(Nobody);
-    let board = Arc::new(Board::default());
-    let (news, heard) = mpsc::unbounded_channel();
-    let (commits, committed) = mpsc::unbounded_channel();
-    let (failed, _failure) = watch::channel(None);
-    let committer = Committer {
-        performer: Arc::clone(&performer),
-        courier: Arc::clone(&courier),
-        board: Arc::clone(&board),
-        failed,
-    };
-    tokio::spawn(committer.run(committed, Position(0)));
-    let definitions = Arc::new(Text(text.to_owned()));
-    let files = definitions.load();
-    let counter = Mutex::new(0u8);
-    let parts = Parts {
-        log: Arc::clone(&shared),
-        clock: Arc::clone(&clock) as _,
-        performer,
-        courier,
-        definitions,
-        board: Arc::clone(&board),
-        observers: Vec::new(),
-        entropy: Box::new(move || {
-            let mut counter = counter.lock().expect("no panic");
-            *counter += 1;
-            [*counter; 10]
-        }),
-        max_concurrent: 16,
-        identity: Identity {
-            version: "test".to_owned(),
-            boot_id: "one".to_owned(),
-            zone_data: "test".to_owned(),
-        },
-    };
-    let (_handle, requests) = Handle::new(board, 16);
-    let mut engine = Engine::new(parts, State::default(), commits, news);
-    engine.start(files).await;
-    let running = tokio::spawn(engine.run(requests, heard));
-    let end = clock.now() + time;
-    while clock.now() < end {
-        clock.sleep_until(end).await;
+    let working = Given::new(text, from, takes).start().await;
+    working.pass(time).await;
+    working.events()
+}
+
+/// The instants of the slots that were started, and what became of the others.
+fn slots(events: &[(Instant, Event)]) -> (Vec<String>, Vec<String>) {
+    let (mut started, mut passed) = (Vec::new(), Vec::new());
+    for (_, event) in events {
+        match event {
+            Event::SlotStarted(slot) => started.push(slot.slot.to_string()),
+            Event::SlotsPassed(run) => {
+                let (first, last) = (run.first, run.last);
+                passed.push(format!("{} {first} to {last}", run.reason.as_str()));
+            }
+            _ => (),
+        }
     }
-    running.abort();
-    let events = shared.read(Position(0), 100_000).expect("readable");
-    events.into_iter().map(|envelope| (envelope.at, envelope.event)).collect()
+    (started, passed)
 }
 
 fn named(events: &[(Instant, Event)], name: &str) -> Vec<Instant> {
@@ -186,4 +91,221 @@ async fn a_slot_is_skipped_while_the_one_before_still_runs() {
         _ => None,
     });
     assert_eq!(passed, Some(("overlap", 1)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slots_date_is_that_of_the_run_when_there_is_no_slot() {
+    let text = format!("{EVERY_TWO_HOURS}params.day = {{ default = \"{{{{ slot.date }}}}\" }}\n");
+    let working = Given::new(&text, "2026-11-21T22:30:00Z", MINUTE).start().await;
+    working.run().await.expect("started");
+    working.pass(2 * HOUR).await;
+    let days: Vec<_> =
+        working.opened().iter().map(|(_, opened)| opened.params["day"].clone()).collect();
+    assert_eq!(days, ["2026-11-21", "2026-11-22"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_what_is_due_at_once_the_larger_priority_starts_first() {
+    let schedule = |name: &str, priority: u8| {
+        format!(
+            "[schedules.{name}]\ncron = \"0 * * * *\"\ncommand = [\"true\"]\npriority = {priority}\n"
+        )
+    };
+    let text = format!("[limits]\nconcurrent = 1\n{}{}", schedule("a", 0), schedule("b", 5));
+    let working = Given::new(&text, "2026-11-22T00:30:00Z", MINUTE).start().await;
+    working.pass(40 * MINUTE).await;
+    let name = |stream: &StreamId| {
+        let opened = working.opened();
+        let found = opened.into_iter().find(|(opened, _)| opened == stream).expect("opened");
+        found.1.schedule.schedule.to_string()
+    };
+    let started = |envelope: &Envelope| {
+        (envelope.event.name() == "attempt-started").then(|| name(&envelope.stream))
+    };
+    let order: Vec<_> = working.all().iter().filter_map(started).collect();
+    assert_eq!(order, ["b", "a"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_set_back_by_hours_runs_no_slot_again() {
+    let working = Given::new(EVERY_TWO_HOURS, "2026-11-22T00:30:00Z", MINUTE).start().await;
+    working.pass(6 * HOUR).await;
+    working.clock.step_back(5 * HOUR);
+    working.pass(7 * HOUR).await;
+    let (started, passed) = slots(&working.events());
+    let expected = [2, 4, 6, 8].map(|hour| format!("2026-11-22T0{hour}:00:00.000Z"));
+    assert_eq!(started, expected);
+    assert_eq!(passed, Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_set_back_by_hours_while_the_daemon_was_down_silences_nothing() {
+    let first = Given::new(EVERY_TWO_HOURS, "2026-11-22T00:30:00Z", MINUTE).start().await;
+    first.pass(6 * HOUR).await;
+    let log = first.killed();
+    let second = Given { log, ..Given::new(EVERY_TWO_HOURS, "2026-11-21T22:30:00Z", MINUTE) };
+    let second = second.start().await;
+    second.pass(2 * HOUR).await;
+    let (started, _) = slots(&second.events());
+    assert_eq!(started.last().map(String::as_str), Some("2026-11-22T00:00:00.000Z"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_that_ended_during_a_suspend_skips_only_the_slots_before_its_end() {
+    let working = Given::new(EVERY_TWO_HOURS, "2026-11-22T00:30:00Z", MINUTE).start().await;
+    let until = Instant::parse("2026-11-22T03:00:00Z").ok();
+    let pause = Pause { target: Target::Schedule(sales()), note: None, until };
+    working.handle.pause(Actor::Daybook, pause).await.expect("paused");
+    working.clock.step_forward(4 * HOUR);
+    working.pass(MINUTE).await;
+    let (started, passed) = slots(&working.events());
+    assert_eq!(started, ["2026-11-22T04:00:00.000Z"]);
+    assert_eq!(passed, ["paused 2026-11-22T02:00:00.000Z to 2026-11-22T02:00:00.000Z"]);
+}
+
+const ONE_AT_A_TIME: &str = "[limits]\nconcurrent = 1\n[schedules.sales]\nmanual = true\ncommand = [\"true\"]\noverlap = \"allow\"\non_interrupt = \"rerun\"\n";
+
+#[tokio::test(start_paused = true)]
+async fn what_was_cancelled_in_the_queue_does_not_run_after_a_crash() {
+    let given = Given::new(ONE_AT_A_TIME, "2026-11-22T00:30:00Z", MINUTE);
+    let first = Given { performer: Arc::new(Stuck), ..given }.start().await;
+    let running = first.run().await.expect("started");
+    let waiting = first.run().await.expect("queued");
+    first.handle.cancel(Actor::Daybook, waiting, None).await.expect("recorded");
+    let log = first.killed();
+    let given = Given::new(ONE_AT_A_TIME, "2026-11-22T00:31:00Z", MINUTE);
+    let second = Given { log, ..given }.start().await;
+    second.pass(5 * MINUTE).await;
+    assert_eq!(second.story(waiting), ["opened", "cancel-requested", "closed"]);
+    let reruns: Vec<_> = second.opened().iter().filter_map(|(_, opened)| opened.rerun_of).collect();
+    assert_eq!(reruns, [running], "only what was interrupted runs again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_newest_execution_is_shown_also_when_it_was_cancelled() {
+    let working = Given::new(ONE_AT_A_TIME, "2026-11-22T00:30:00Z", HOUR).start().await;
+    working.run().await.expect("started");
+    let waiting = working.run().await.expect("queued");
+    working.handle.cancel(Actor::Daybook, waiting, None).await.expect("recorded");
+    working.pass(MINUTE).await;
+    let last = working.handle.schedule(&sales()).and_then(|schedule| schedule.last);
+    let last = last.map(|last| (last.execution, last.status));
+    assert_eq!(last, Some((waiting, view::Status::Cancelled)));
+}
+
+const WATCHED: &str = "notify = \"https://chat.example/hook\"\n[schedules.sales]\nmanual = true\ncommand = [\"true\"]\nping = \"https://hc.example/x\"\n";
+
+#[tokio::test(start_paused = true)]
+async fn a_start_delivers_what_is_owed_once_and_in_order() {
+    let given = Given::new(WATCHED, "2026-11-22T00:30:00Z", MINUTE);
+    let first = Given { performer: Arc::new(Stuck), ..given }.start().await;
+    first.run().await.expect("started");
+    let log = first.killed();
+    let given = Given { log, ..Given::new(WATCHED, "2026-11-22T00:31:00Z", MINUTE) };
+    let courier = Arc::new(Kept(Arc::clone(&given.board), Mutex::default()));
+    let second = Given { courier: Arc::clone(&courier) as _, ..given }.start().await;
+    second.settle().await;
+    let kept = courier.1.lock().expect("no panic").clone();
+    let expected = [EffectKind::PingStart, EffectKind::PingFail, EffectKind::NoticeKo];
+    assert_eq!(kept, expected.map(|kind| (kind, true)));
+}
+
+/// The index: it knows a stream's version, or is being rebuilt.
+struct Index(Option<u64>);
+
+impl ColdHeads for Index {
+    fn version_of(&self, _stream: &StreamId) -> ColdHead {
+        self.0.map_or(ColdHead::Rebuilding, ColdHead::Known)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_ended_long_ago_is_written_to_when_the_index_is_back() {
+    let working = Given::new(WATCHED, "2026-11-22T00:30:00Z", MINUTE).start().await;
+    let id = working.run().await.expect("started");
+    working.pass(HOUR).await;
+    working.log.forget(*working.log.durable().borrow());
+    working.log.attach_cold(Arc::new(Index(None)));
+    let stream = StreamId::Execution(id);
+    let ended = DeliveryEnded {
+        cause: EventId::derive(&stream, 2, Instant::default()),
+        kind: "start".to_owned(),
+        result: Delivery::Sent,
+        tries: 1,
+        reason: None,
+    };
+    let story = working.story(id);
+    assert!(working.news.send(News::Delivered { stream, ended }).is_ok());
+    let noted = Noted { text: None, reference: None, acknowledged: true };
+    let refused = working.handle.note(Actor::Daybook, id, noted).await;
+    assert!(matches!(refused, Err(Refusal::Rebuilding { .. })), "{refused:?}");
+    working.pass(MINUTE).await;
+    assert_eq!((&*working.failed.borrow(), working.story(id)), (&None, story.clone()));
+    working.log.attach_cold(Arc::new(Index(Some(story.len() as u64))));
+    working.pass(MINUTE).await;
+    assert_eq!(working.story(id).last(), Some(&"delivery-ended"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn problems_in_the_files_are_shown_until_they_are_mended() {
+    let good = || Text(EVERY_TWO_HOURS.to_owned()).load();
+    let refused = Files {
+        refused: ["shop".parse().expect("a name")].into(),
+        problems: vec!["shop.toml:3:1: unknown key `corn`".to_owned()],
+        ..Files::default()
+    };
+    let definitions = Readings::new([good(), refused, good()]);
+    let given = Given::new("", "2026-11-22T00:30:00Z", MINUTE);
+    let working = Given { definitions, ..given }.start().await;
+    let mut shown = Vec::new();
+    for _ in 0..2 {
+        working.handle.reload(Actor::Daybook).await.expect("read");
+        shown.push(working.handle.status().files.problems.len());
+    }
+    assert_eq!(shown, [1, 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_that_comes_back_does_not_miss_the_slot_that_it_ran() {
+    let once = "[schedules.sales]\nat = \"2026-11-22T01:00\"\ncommand = [\"true\"]\n";
+    let file = || Text(once.to_owned()).load();
+    let definitions = Readings::new([file(), Files::default(), file()]);
+    let given = Given::new("", "2026-11-22T00:30:00Z", MINUTE);
+    let working = Given { definitions, ..given }.start().await;
+    working.pass(HOUR).await;
+    for _ in 0..2 {
+        working.handle.reload(Actor::Daybook).await.expect("read");
+    }
+    let (started, passed) = slots(&working.events());
+    assert_eq!((started.len(), passed), (1, Vec::new()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_started_while_the_daemon_drains() {
+    let working = Given::new(WATCHED, "2026-11-22T00:30:00Z", MINUTE).start().await;
+    assert!(go_on(&working.news, Engine::drain));
+    working.settle().await;
+    let refused = working.run().await;
+    assert!(matches!(refused, Err(Refusal::Unavailable { .. })), "{refused:?}");
+    assert_eq!(working.opened(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_answer_is_remembered_beside_the_others_for_a_day() {
+    let working = Given::new(WATCHED, "2026-11-22T00:30:00Z", MINUTE).start().await;
+    for (key, wait) in [("one", HOUR), ("two", 23 * HOUR), ("three", MINUTE)] {
+        let answer = RequestAnswered {
+            key: key.to_owned(),
+            fingerprint: String::new(),
+            status: 202,
+            location: None,
+            body: String::new(),
+        };
+        working.handle.remember_answer(Actor::Daybook, answer).await.expect("recorded");
+        working.pass(wait).await;
+    }
+    let board = working.handle.board();
+    let known =
+        board.read(|state| ["one", "two", "three"].map(|key| state.answers.contains_key(key)));
+    assert_eq!(known, [false, true, true]);
 }

@@ -1,30 +1,35 @@
 //! The engine's state as rows of the [board](super::board): what a decision touched, shown when it is on disk.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::board::{AnswerRow, BoardState, InterfaceRow, OpenRow, ScheduleRow, TokenRow};
+use super::board::{AnswerRow, BoardState, Files, InterfaceRow, OpenRow, ScheduleRow, TokenRow};
 use super::core::Engine;
-use crate::domain::event::RequestAnswered;
+use super::state::{ANSWER_KEPT_MS, Token};
+use crate::domain::event::{Event, RequestAnswered};
 use crate::domain::execution::Phase;
 use crate::domain::schedule::Schedule;
 use crate::ids::{ExecutionId, InterfaceId, Position, ScheduleRef, StreamId};
 use crate::projection::view::{Last, State, Status};
+use crate::store::StreamAppend;
 
 /// The rows that a decision touched; none removes a row.
 #[derive(Default)]
 pub(super) struct Patch {
-    interfaces: Vec<(InterfaceId, InterfaceRow)>,
+    interfaces: BTreeMap<InterfaceId, InterfaceRow>,
     schedules: Vec<(ScheduleRef, ScheduleRow)>,
     open: Vec<(ExecutionId, Option<OpenRow>)>,
-    daemon: Option<Daemon>,
-}
-
-struct Daemon {
-    tokens: Vec<TokenRow>,
+    tokens: Option<Vec<TokenRow>>,
     answers: Vec<(String, AnswerRow)>,
+    files: Option<Files>,
 }
 
 impl Patch {
+    /// What was read of the files; it changes also when nothing is decided.
+    pub(super) fn of_files(files: Files) -> Self {
+        Self { files: Some(files), ..Self::default() }
+    }
+
     /// Writes the rows; everything up to `position` is on disk.
     pub(super) fn apply(self, board: &mut BoardState, position: Position) {
         board.position = board.position.max(position);
@@ -36,52 +41,71 @@ impl Patch {
                 None => board.open.remove(&id),
             };
         }
-        if let Some(daemon) = self.daemon {
-            board.tokens = daemon.tokens;
-            board.answers = daemon.answers.into_iter().collect();
+        if let Some(tokens) = self.tokens {
+            board.tokens = tokens;
+        }
+        if let Some((_, newest)) = self.answers.last() {
+            let kept_from = newest.at.millis() - ANSWER_KEPT_MS;
+            board.answers.retain(|_, row| row.at.millis() > kept_from);
+        }
+        board.answers.extend(self.answers);
+        if let Some(files) = self.files {
+            board.files = files;
         }
     }
 }
 
 impl Engine {
-    /// The rows of what `touched` stands for.
-    pub(super) fn patch(&self, touched: &[StreamId]) -> Patch {
-        let mut patch = Patch::default();
-        let mut schedules = Vec::new();
-        for stream in touched {
-            match stream {
-                StreamId::Daemon => patch.daemon = Some(self.daemon_rows()),
-                StreamId::Interface(id) => schedules.extend(self.schedules_of(id)),
-                StreamId::Schedule(id) => schedules.push(id.clone()),
-                StreamId::Execution(id) => patch.open.push((*id, self.open_row(*id))),
+    /// The rows of what an append touched.
+    pub(super) fn patch(&self, streams: &[StreamAppend]) -> Patch {
+        let mut patch = self.rows(streams.iter().map(|append| &append.stream));
+        for event in streams.iter().flat_map(|append| &append.events) {
+            if let Event::RequestAnswered(answered) = event {
+                patch.answers.extend(self.answer_row(&answered.key));
             }
-            match stream {
-                StreamId::Execution(id) => schedules.extend(self.schedule_of(*id)),
-                StreamId::Interface(id) => {
-                    patch.interfaces.extend(self.interface_row(id).map(|row| (id.clone(), row)));
-                }
-                StreamId::Daemon | StreamId::Schedule(_) => (),
-            }
-        }
-        schedules.sort_unstable();
-        schedules.dedup();
-        for id in schedules {
-            if patch.interfaces.iter().all(|(interface, _)| *interface != id.interface) {
-                patch.interfaces.extend(
-                    self.interface_row(&id.interface).map(|row| (id.interface.clone(), row)),
-                );
-            }
-            patch.schedules.extend(self.schedule_row(&id).map(|row| (id, row)));
         }
         patch
     }
 
     /// All rows, after a restart.
     pub(super) fn patch_all(&self) -> Patch {
-        let mut touched = vec![StreamId::Daemon];
-        touched.extend(self.state.interfaces.keys().cloned().map(StreamId::Interface));
-        touched.extend(self.state.executions.keys().copied().map(StreamId::Execution));
-        self.patch(&touched)
+        let mut all = vec![StreamId::Daemon];
+        all.extend(self.state.interfaces.keys().cloned().map(StreamId::Interface));
+        all.extend(self.state.executions.keys().copied().map(StreamId::Execution));
+        let mut patch = self.rows(all.iter());
+        patch.answers =
+            self.state.daemon.answers.keys().filter_map(|key| self.answer_row(key)).collect();
+        patch.answers.sort_by_key(|(_, row)| row.at);
+        patch
+    }
+
+    fn rows<'a>(&self, touched: impl Iterator<Item = &'a StreamId>) -> Patch {
+        let mut patch = Patch::default();
+        let mut schedules = Vec::new();
+        for stream in touched {
+            match stream {
+                StreamId::Daemon => patch.tokens = Some(self.token_rows()),
+                StreamId::Interface(id) => {
+                    patch.interfaces.extend(self.interface_row(id).map(|row| (id.clone(), row)));
+                    schedules.extend(self.schedules_of(id));
+                }
+                StreamId::Schedule(id) => schedules.push(id.clone()),
+                StreamId::Execution(id) => {
+                    patch.open.push((*id, self.open_row(*id)));
+                    schedules.extend(self.schedule_of(*id));
+                }
+            }
+        }
+        schedules.sort_unstable();
+        schedules.dedup();
+        for id in schedules {
+            if !patch.interfaces.contains_key(&id.interface) {
+                let row = self.interface_row(&id.interface);
+                patch.interfaces.extend(row.map(|row| (id.interface.clone(), row)));
+            }
+            patch.schedules.extend(self.schedule_row(&id).map(|row| (id, row)));
+        }
+        patch
     }
 
     /// The schedule of an execution: open ones know theirs, one that was just closed is a schedule's newest.
@@ -155,35 +179,32 @@ impl Engine {
             let status = if open.phase == Phase::Queued { Status::Queued } else { Status::Running };
             return Some(Last { execution: newest.execution, status, at: newest.at });
         }
-        let finished = folded.finished.as_ref()?;
-        Some(Last {
-            execution: finished.execution,
-            status: finished.outcome.into(),
-            at: finished.at,
-        })
+        let (outcome, at) = newest.ended?;
+        Some(Last { execution: newest.execution, status: outcome.into(), at })
     }
 
-    fn daemon_rows(&self) -> Daemon {
-        let daemon = &self.state.daemon;
-        let token = |token: &super::state::Token| TokenRow {
+    fn token_rows(&self) -> Vec<TokenRow> {
+        let row = |token: &Token| TokenRow {
             id: token.id.clone(),
             name: token.name.clone(),
             role: token.role.clone(),
             hash: token.hash.clone(),
             created_at: token.created_at,
         };
-        let mut tokens: Vec<_> = daemon.tokens.values().map(token).collect();
+        let mut tokens: Vec<_> = self.state.daemon.tokens.values().map(row).collect();
         tokens.sort_by_key(|token| token.created_at);
-        let answer = |(key, answer): (&String, &super::state::Answer)| {
-            let shown = RequestAnswered {
-                key: key.clone(),
-                fingerprint: answer.fingerprint.clone(),
-                status: answer.status,
-                location: answer.location.clone(),
-                body: answer.body.clone(),
-            };
-            (key.clone(), AnswerRow { at: answer.at, answer: shown })
+        tokens
+    }
+
+    fn answer_row(&self, key: &str) -> Option<(String, AnswerRow)> {
+        let answer = self.state.daemon.answers.get(key)?;
+        let shown = RequestAnswered {
+            key: key.to_owned(),
+            fingerprint: answer.fingerprint.clone(),
+            status: answer.status,
+            location: answer.location.clone(),
+            body: answer.body.clone(),
         };
-        Daemon { tokens, answers: daemon.answers.iter().map(answer).collect() }
+        Some((key.to_owned(), AnswerRow { at: answer.at, answer: shown }))
     }
 }

@@ -30,7 +30,7 @@ const USUAL: Duration = Duration::from_secs(30);
 /// What answers an unknown path.
 #[expect(clippy::unused_async, reason = "axum calls async functions")]
 pub async fn not_found() -> Problem {
-    Problem::new(Code::NotFound, "there is no such address")
+    no_address()
 }
 
 /// The outer layer.
@@ -46,7 +46,7 @@ pub async fn observe(State(app): State<App>, request: Request, next: Next) -> Re
         tracing::error!(request_id = %id, route = %route, panic = panic_text(&*panic), "a request panicked");
         Problem::new(Code::Internal, "the request could not be answered").into_response()
     });
-    let mut response = match answer.extensions().get::<Problem>() {
+    let mut response = match problem_of(&answer) {
         Some(problem) => problem.render(Some(&id), Some(&route)),
         None => answer,
     };
@@ -60,6 +60,17 @@ pub async fn observe(State(app): State<App>, request: Request, next: Next) -> Re
         tracing::debug!(request_id = %id, %method, route = %route, status = status.as_u16(), took_ms = took.as_millis() as u64, "answered");
     }
     response
+}
+
+/// The problem that an answer is, also one of axum's own: it refuses an address that is not UTF-8 with a text.
+fn problem_of(answer: &Response) -> Option<Problem> {
+    let ours = answer.extensions().get::<Problem>().cloned();
+    let refused = || answer.status().is_client_error().then(no_address);
+    ours.or_else(refused)
+}
+
+fn no_address() -> Problem {
+    Problem::new(Code::NotFound, "there is no such address")
 }
 
 async fn within(pace: Pace, answer: impl Future<Output = Response>) -> Response {

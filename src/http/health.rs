@@ -1,5 +1,7 @@
 //! What machines ask: does the process answer, is it ready, and the metrics.
 
+use std::path::Path;
+
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -12,6 +14,9 @@ use super::problem::Problem;
 use super::reads::blocking;
 use crate::telemetry::metrics::CONTENT_TYPE;
 use crate::telemetry::state::{ScheduleTimes, StateFigures};
+
+/// With less free space than this the next large append may fail, which ends the daemon.
+const FULL_BYTES: u64 = 16 * 1024 * 1024;
 
 /// That the process answers.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -71,7 +76,8 @@ pub fn unready(app: &App) -> Vec<Unready> {
     if health.draining {
         add("draining", "nothing new is started".to_owned(), None);
     }
-    if health.disk_full {
+    let free = free_bytes(&app.settings.data);
+    if health.disk_full || free.is_ok_and(|free| free < FULL_BYTES) {
         add("disk-full", "the log cannot grow: the disk is full".to_owned(), None);
     }
     if let Some(why) = &health.append_error {
@@ -85,6 +91,15 @@ pub fn unready(app: &App) -> Vec<Unready> {
         add("rebuilding", format!("the lists are being rebuilt: {percent} % done"), Some(percent));
     }
     reasons
+}
+
+/// Bytes that are free for `folder`, as far as the daemon's user may take them.
+///
+/// # Errors
+/// The system does not say.
+pub fn free_bytes(folder: &Path) -> rustix::io::Result<u64> {
+    let stat = rustix::fs::statvfs(folder)?;
+    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
 /// The metrics, as Prometheus reads them.

@@ -18,6 +18,7 @@ use super::access::Caller;
 use super::input::read_body;
 use super::parts::App;
 use super::problem::{Code, Problem};
+use super::reads::POSITION_HEADER;
 use super::routes::{Answer, Route};
 use crate::domain::event::RequestAnswered;
 
@@ -88,7 +89,12 @@ pub async fn layer(
     }
     let open = Open { app: Arc::clone(&app), key: key.clone() };
     if let Some(answer) = recall(&app, &key) {
-        return replay(answer, &fingerprint);
+        let mut response = replay(answer, &fingerprint)?;
+        // Its own position is not kept; what is on disk by now includes it.
+        let newest = *app.log.durable().borrow();
+        app.memory.answered(newest);
+        response.headers_mut().insert(POSITION_HEADER, HeaderValue::from(newest.0));
+        return Ok(response);
     }
     let keep = Keep {
         caller: parts.extensions.get::<Caller>().cloned(),

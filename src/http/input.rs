@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::problem::{Code, FieldError, Problem};
+use crate::domain::template::push_percent_encoded;
 use crate::instant::Instant;
 
 /// The largest body.
@@ -59,7 +60,7 @@ impl Input {
                 rows: rows.into_iter().collect(),
                 ..Self::default()
             }),
-            _ => Err(Problem::invalid_field(prefix.trim_end_matches('/'), "must be an object")),
+            _ => Err(Problem::invalid_field(prefix.trim_end_matches('/'), "must be a JSON object")),
         }
     }
 
@@ -74,7 +75,7 @@ impl Input {
         self.rows.remove(name).filter(|value| !value.is_null())
     }
 
-    /// A value given as text, number or truth value.
+    /// A value given as text, number or truth value, whose type names it when it refuses it.
     pub fn parsed<T: FromStr<Err: Display>>(&mut self, name: &'static str) -> Option<T> {
         self.with(name, |text| text.parse().map_err(|err: T::Err| err.to_string()))
     }
@@ -96,11 +97,35 @@ impl Input {
         read(&text).map_err(|why| self.refuse(name, why)).ok()
     }
 
+    /// A whole number that is not negative.
+    pub fn number<T: FromStr>(&mut self, name: &'static str) -> Option<T> {
+        self.with(name, |text| {
+            text.parse().map_err(|_err| format!("must be a whole number from 0 on, not `{text}`"))
+        })
+    }
+
+    /// How many there are to be, `usual` unless given.
+    pub fn count(&mut self, name: &'static str, usual: usize) -> usize {
+        let count = self.with(name, |text| {
+            let count = text.parse::<usize>().ok().filter(|count| (1..=LIMIT_MAX).contains(count));
+            count.ok_or_else(|| {
+                format!("must be a whole number from 1 to {LIMIT_MAX}, not `{text}`")
+            })
+        });
+        count.unwrap_or(usual)
+    }
+
     /// An RFC 3339 instant.
     pub fn instant(&mut self, name: &'static str) -> Option<Instant> {
         self.with(name, |text| {
-            Instant::parse(text)
-                .map_err(|err| format!("`{text}` is not an RFC 3339 instant: {err}"))
+            Instant::parse(text).map_err(|_err| {
+                // A bare `+` of an offset means a blank in a query.
+                let plus =
+                    if text.contains(' ') { "; in a query, `+` is written `%2B`" } else { "" };
+                format!(
+                    "`{text}` is not an instant such as `2026-11-22T10:00:00Z` (RFC 3339){plus}"
+                )
+            })
         })
     }
 
@@ -112,27 +137,23 @@ impl Input {
 
     /// True, or false when it is absent.
     pub fn flag(&mut self, name: &'static str) -> bool {
-        self.parsed(name).unwrap_or(false)
+        let flag = self.with(name, |text| {
+            text.parse().map_err(|_err| format!("must be true or false, not `{text}`"))
+        });
+        flag.unwrap_or(false)
     }
 
     /// A text of at most `max` characters.
     pub fn text(&mut self, name: &'static str, max: usize) -> Option<String> {
-        self.with(name, |text| {
-            if text.chars().count() <= max {
-                Ok(text.to_owned())
-            } else {
-                Err(format!("must have at most {max} characters"))
-            }
+        self.with(name, |text| match text.chars().count() {
+            count if count <= max => Ok(text.to_owned()),
+            count => Err(format!("must have at most {max} characters, not {count}")),
         })
     }
 
     /// How many rows, 100 unless given.
     pub fn limit(&mut self) -> usize {
-        let limit = self.parsed("limit").unwrap_or(LIMIT);
-        if !(1..=LIMIT_MAX).contains(&limit) {
-            self.refuse("limit", format!("must be from 1 to {LIMIT_MAX}"));
-        }
-        limit
+        self.count("limit", LIMIT)
     }
 
     /// A value that must be there; notes its absence.
@@ -149,26 +170,31 @@ impl Input {
     /// # Errors
     /// Something was.
     pub fn finish(mut self) -> Result<(), Problem> {
-        self.known.push("at_least");
+        if self.prefix == "?" {
+            // Each read takes it; see `Reads`.
+            self.rows.remove("at_least");
+        }
         let unknown: Vec<String> = self.rows.keys().cloned().collect();
         for name in unknown {
-            if name == "at_least" && self.prefix == "?" {
-                continue;
-            }
-            let nearest = self
-                .known
-                .iter()
-                .map(|known| (strsim::jaro_winkler(known, &name), *known))
-                .filter(|(likeness, _)| *likeness > 0.8)
-                .max_by(|a, b| a.0.total_cmp(&b.0));
-            let detail = nearest.map_or_else(
-                || format!("is not known here; known are: {}", self.known.join(", ")),
-                |(_, known)| format!("is not known here; did you mean `{known}`?"),
-            );
+            let detail = match nearest(&name, self.known.iter().copied()) {
+                Some(known) => format!("is not known here; did you mean `{known}`?"),
+                None if self.known.is_empty() => "is not known here; nothing is".to_owned(),
+                None => format!("is not known here; known are: {}", self.known.join(", ")),
+            };
             self.refuse(&name, detail);
         }
         if self.errors.is_empty() { Ok(()) } else { Err(Problem::invalid(self.errors)) }
     }
+}
+
+/// The name that `given` most resembles, if any comes close.
+pub fn nearest<'a>(given: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    names
+        .into_iter()
+        .map(|name| (strsim::jaro_winkler(name, given), name))
+        .filter(|(likeness, _)| *likeness > 0.8)
+        .max_by(|one, other| one.0.total_cmp(&other.0))
+        .map(|(_, name)| name)
 }
 
 /// The query parameters of a request.
@@ -187,13 +213,14 @@ pub struct Fields(pub Input);
 impl<S: Send + Sync> FromRequest<S> for Fields {
     type Rejection = Problem;
     async fn from_request(request: Request, _state: &S) -> Result<Self, Problem> {
-        let is_json = is_json(request.headers());
+        let media_type = media_type(request.headers()).to_owned();
         let bytes = read_body(request.into_body()).await?;
         if bytes.is_empty() {
             return Input::from_json(Value::Object(serde_json::Map::new()), "/").map(Self);
         }
-        if !is_json {
-            return Err(Problem::new(Code::MediaType, "the body must be `application/json`"));
+        if !media_type.eq_ignore_ascii_case("application/json") {
+            let detail = format!("the body must be `application/json`, not `{media_type}`");
+            return Err(Problem::new(Code::MediaType, detail));
         }
         let value = serde_json::from_slice(&bytes)
             .map_err(|err| Problem::new(Code::BadJson, format!("the body is not JSON: {err}")))?;
@@ -216,10 +243,10 @@ pub async fn read_body(body: Body) -> Result<axum::body::Bytes, Problem> {
     })
 }
 
-fn is_json(headers: &HeaderMap) -> bool {
-    let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let essence = media_type.and_then(|value| value.split(';').next()).unwrap_or_default().trim();
-    essence.eq_ignore_ascii_case("application/json")
+/// The body's type without its parameters; empty when it has none.
+fn media_type(headers: &HeaderMap) -> &str {
+    let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    given.and_then(|value| value.split(';').next()).unwrap_or_default().trim()
 }
 
 /// The `Link` to the next page of the list at `uri`.
@@ -229,21 +256,10 @@ pub fn next_link(uri: &Uri, cursor: &str) -> String {
         .filter(|pair| !pair.is_empty() && !pair.starts_with("cursor="))
         .map(str::to_owned)
         .collect();
-    query.push(format!("cursor={}", percent_encoded(cursor)));
+    let mut next = "cursor=".to_owned();
+    push_percent_encoded(&mut next, cursor);
+    query.push(next);
     format!("<{}?{}>; rel=\"next\"", uri.path(), query.join("&"))
-}
-
-fn percent_encoded(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push('%');
-            encoded.push_str(&super::auth::hex(&[byte]).to_ascii_uppercase());
-        }
-    }
-    encoded
 }
 
 #[cfg(test)]
@@ -272,6 +288,31 @@ mod tests {
     }
 
     #[test]
+    fn what_is_wrong_is_told_with_the_value_and_what_was_expected() {
+        let mut input = query("/x?n=many&after=-1&errors=yes&from=2026-11-22T10:00:00+01:00");
+        input.count("n", 5);
+        input.number::<u64>("after");
+        input.flag("errors");
+        input.instant("from");
+        let details: Vec<String> = errors(input).into_iter().map(|(_, detail)| detail).collect();
+        assert_eq!(
+            details,
+            [
+                "must be a whole number from 1 to 1000, not `many`",
+                "must be a whole number from 0 on, not `-1`",
+                "must be true or false, not `yes`",
+                "`2026-11-22T10:00:00 01:00` is not an instant such as `2026-11-22T10:00:00Z` (RFC 3339); in a query, `+` is written `%2B`",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_body_that_is_no_object_is_told_so() {
+        let refused = Input::from_json(serde_json::json!([1]), "/").expect_err("a list");
+        assert_eq!(refused.detail(), "the body must be a JSON object");
+    }
+
+    #[test]
     fn a_parameter_that_stands_twice_is_refused() {
         assert!(Input::from_query(&Uri::from_static("/x?a=1&a=2")).is_err());
     }
@@ -280,8 +321,8 @@ mod tests {
     fn a_number_may_be_given_as_a_number_or_as_text() {
         let value = serde_json::json!({"min_ms": 5, "max_ms": "7"});
         let mut input = Input::from_json(value, "/query/").expect("an object");
-        assert_eq!(input.parsed::<u64>("min_ms"), Some(5));
-        assert_eq!(input.parsed::<u64>("max_ms"), Some(7));
+        assert_eq!(input.number::<u64>("min_ms"), Some(5));
+        assert_eq!(input.number::<u64>("max_ms"), Some(7));
         assert!(input.finish().is_ok());
     }
 

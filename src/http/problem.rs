@@ -158,7 +158,7 @@ impl Code {
 /// One value that is not acceptable.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FieldError {
-    /// JSON pointer into the body (`/params/day`), or `?name` for a query parameter.
+    /// JSON pointer into the body (`/params/day`), empty for the whole of it, or `?name` for a query parameter.
     pub pointer: String,
     /// What was expected.
     pub detail: String,
@@ -235,8 +235,14 @@ impl Problem {
 
     /// Values that are not acceptable; at least one.
     pub fn invalid(errors: Vec<FieldError>) -> Self {
-        let first = errors.first();
-        let detail = first.map_or_else(String::new, |e| format!("`{}`: {}", e.pointer, e.detail));
+        let detail = match errors.first() {
+            None => String::new(),
+            // The empty pointer is the whole body.
+            Some(FieldError { pointer, detail }) if pointer.is_empty() => {
+                format!("the body {detail}")
+            }
+            Some(FieldError { pointer, detail }) => format!("`{pointer}`: {detail}"),
+        };
         let mut problem = Self::new(Code::Invalid, detail);
         problem.0.errors = errors;
         problem

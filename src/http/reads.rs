@@ -25,7 +25,6 @@ use crate::projection::view::{Event, Execution, Page, Slot, Status};
 use crate::projection::{
     EventFilter, ExecutionFilter, ExpandRequest, Order, QueryError, ResolveError, SlotRange,
 };
-use crate::store::ReadError;
 use crate::store::lines::{FollowState, LineQuery};
 
 /// The header with a command's position; a read that sends it back waits for that position.
@@ -55,8 +54,10 @@ impl FromRequestParts<App> for Reads {
 
 fn asked_position(app: &App, pointer: &str, text: &str) -> Result<Position, Problem> {
     let wrong = |why: String| Problem::invalid_field(pointer, why);
-    let position =
-        text.parse().map(Position).map_err(|_err| wrong("must be a position".to_owned()))?;
+    let position = text
+        .parse()
+        .map(Position)
+        .map_err(|_err| wrong(format!("must be a position such as 12, not `{text}`")))?;
     let newest = *app.log.durable().borrow();
     if position > newest {
         return Err(wrong(format!("lies beyond the newest event, which is at {newest}")));
@@ -187,11 +188,8 @@ pub async fn resolve(app: &App, text: &str) -> Result<ExecutionId, Problem> {
 fn query_problem(err: QueryError) -> Problem {
     match err {
         QueryError::Rebuilding(rebuilding) => Problem::rebuilding(rebuilding.percent),
-        QueryError::Cursor { given } => {
-            Problem::invalid_field("?cursor", format!("`{given}` is not a cursor of this list"))
-        }
+        QueryError::Cursor { .. } => Problem::invalid_field("?cursor", err.to_string()),
         QueryError::Index { why } => Problem::internal("the lists cannot be read", &why),
-        QueryError::Log(ReadError::Rebuilding { percent }) => Problem::rebuilding(percent),
         QueryError::Log(err) => Problem::internal("the log cannot be read", &err),
     }
 }
@@ -263,8 +261,8 @@ pub fn execution_filter(input: &mut Input) -> ExecutionFilter {
         to: input.instant("to"),
         text: input.text("text", 1_000),
         reference: input.text("reference", 200),
-        min_ms: input.parsed("min_ms"),
-        max_ms: input.parsed("max_ms"),
+        min_ms: input.number("min_ms"),
+        max_ms: input.number("max_ms"),
     }
 }
 

@@ -103,7 +103,9 @@ pub enum BindError {
         path: PathBuf,
     },
     /// The system refused.
-    #[error("cannot listen on `{place}`: {source}")]
+    #[error(
+        "cannot listen on `{place}`: {source}\nhint: --listen takes another address, --socket another path"
+    )]
     Listen {
         /// The path or address.
         place: String,

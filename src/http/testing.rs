@@ -226,9 +226,11 @@ impl Daemon {
             log_hash: [0; 32],
             duration_ms: 5,
         };
-        let at = self.app.clock.now();
-        append(&*self.app.log, StreamId::Execution(id), closed.into(), (Actor::Daybook, at)).await;
+        let (stream, by) = (StreamId::Execution(id), (Actor::Daybook, self.app.clock.now()));
+        let position = append(&*self.app.log, stream, closed.into(), by).await;
         self.app.engine.board().write(|state| state.open.remove(&id));
+        // Reads from now on wait until the lists show it.
+        self.app.memory.answered(position);
     }
 }
 
@@ -512,8 +514,8 @@ impl Engine {
         let (to, stream, event): (_, StreamId, Event) = match request {
             Request::Cancel { execution, note, reply: to } => {
                 if self.board.read(|state| !state.open.contains_key(&execution)) {
-                    let what = format!("execution `{execution}`");
-                    return reply(to, Err(Refusal::NotFound { what }));
+                    let why = format!("execution {execution} is over");
+                    return reply(to, Err(Refusal::Conflict { why, execution: Some(execution) }));
                 }
                 (to, StreamId::Execution(execution), CancelRequested { note }.into())
             }

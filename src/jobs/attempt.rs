@@ -17,7 +17,7 @@ use super::scribe::Scribe;
 use crate::clock::Clock;
 use crate::domain::cause::Cause;
 use crate::domain::class::Class;
-use crate::domain::definition::{Interface, Job, Schedule};
+use crate::domain::definition::{Interface, Job, OnInterrupt, Schedule};
 use crate::domain::event::{FirstError, Opened, Outcome, Usage};
 use crate::domain::verdict::{self, End};
 use crate::ids::{ExecutionId, ScheduleId};
@@ -30,6 +30,8 @@ pub struct JobSettings {
     pub credentials: CredentialDirs,
     /// Between TERM and KILL.
     pub grace: Duration,
+    /// Ends every attempt when cancelled, and lets none begin: the daemon stops.
+    pub interrupt: CancellationToken,
     /// The table of processes; its `collect_orphans` runs as a task of the daemon.
     pub processes: Processes,
     /// The one HTTP client.
@@ -43,7 +45,8 @@ impl JobSettings {
     /// The kernel refuses that.
     pub fn new(root: PathBuf, credentials: CredentialDirs, grace: Duration) -> io::Result<Self> {
         let caller = Caller::new(&credentials.environment);
-        Ok(Self { root, credentials, grace, processes: Processes::adopt()?, caller })
+        let (interrupt, processes) = (CancellationToken::new(), Processes::adopt()?);
+        Ok(Self { root, credentials, grace, interrupt, processes, caller })
     }
 }
 
@@ -65,6 +68,19 @@ pub struct AttemptContext {
     pub clock: Arc<dyn Clock>,
     /// Ends the attempt when cancelled.
     pub cancel: CancellationToken,
+}
+
+impl AttemptContext {
+    fn definition(&self) -> Option<&Schedule> {
+        self.interface.schedules.get(&self.schedule)
+    }
+
+    /// Whether the execution stays open after `end`: the next start closes one that is to run again after an
+    /// interruption, and opens the new one in the same append.
+    pub(super) fn stays_open(&self, end: &End) -> bool {
+        let again = |schedule: &Schedule| schedule.on_interrupt == OnInterrupt::Rerun;
+        *end == End::Interrupted && self.definition().is_some_and(again)
+    }
 }
 
 /// How an attempt ended.
@@ -116,13 +132,14 @@ impl Ran {
     }
 }
 
-/// Runs one attempt. Never fails: whatever goes wrong is in the report, and the closing line says it.
+/// Runs one attempt. Never fails: whatever goes wrong is in the report, and the closing line says it. Only where the
+/// execution stays open there is no closing line: the next start writes it.
 ///
 /// When this returns, no process of the attempt is left. Dropping the future instead leaves them running.
 pub async fn run_attempt(context: &AttemptContext, scribe: &mut Scribe) -> AttemptReport {
     scribe.begin_attempt(context.attempt);
     let start = Instant::now();
-    let schedule = context.interface.schedules.get(&context.schedule);
+    let schedule = context.definition();
     let ran = match schedule {
         Some(schedule) => run_job(context, schedule, scribe).await,
         None => Ran::ended(local(format!(
@@ -133,7 +150,9 @@ pub async fn run_attempt(context: &AttemptContext, scribe: &mut Scribe) -> Attem
     scribe.end_output();
     let ok_exit = schedule.map_or(&[][..], |schedule| &schedule.ok_exit);
     let verdict = verdict::judge(&ran.end, start.elapsed(), ok_exit, scribe.attempt_summary());
-    scribe.close_attempt(&verdict.closing);
+    if !context.stays_open(&ran.end) {
+        scribe.close_attempt(&verdict.closing);
+    }
     scribe.cut();
     AttemptReport {
         end: ran.end,
@@ -150,6 +169,9 @@ pub async fn run_attempt(context: &AttemptContext, scribe: &mut Scribe) -> Attem
 }
 
 async fn run_job(context: &AttemptContext, schedule: &Schedule, scribe: &mut Scribe) -> Ran {
+    if context.settings.interrupt.is_cancelled() {
+        return Ran::ended(End::Interrupted);
+    }
     let timeout = schedule.timeout_ms.map(Duration::from_millis);
     let program = match &schedule.job {
         Job::Command(arguments) => Program::Arguments(arguments),

@@ -7,6 +7,8 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use rustix::io::Errno;
+
 use super::attempt::AttemptContext;
 use super::credentials::{Secret, Value};
 use super::procfs::MARKER;
@@ -96,21 +98,16 @@ pub(super) fn not_started(path: &str, err: &io::Error) -> End {
         io::ErrorKind::ArgumentListTooLong => {
             format!("`{path}` cannot start: arguments and variables are too long: {err}")
         }
-        // ENOEXEC has no kind of its own.
-        _ if err.raw_os_error() == Some(8) => format!(
+        _ if Errno::from_io_error(err) == Some(Errno::NOEXEC) => format!(
             "`{path}` is neither a program of this machine nor a script: begin it with `#!` and its interpreter"
         ),
-        io::ErrorKind::OutOfMemory => {
-            return End::NotStarted {
-                cause: Cause::TecOom,
-                why: format!("`{path}` cannot start: {err}"),
-            };
-        }
         _ => {
-            return End::NotStarted {
-                cause: Cause::TecUnclassified,
-                why: format!("`{path}` cannot start: {err}"),
+            let cause = match Errno::from_io_error(err) {
+                Some(Errno::NOMEM) => Cause::TecOom,
+                Some(Errno::AGAIN | Errno::MFILE | Errno::NFILE) => Cause::TecResource,
+                _ => Cause::TecUnclassified,
             };
+            return End::NotStarted { cause, why: format!("`{path}` cannot start: {err}") };
         }
     };
     local(why)

@@ -21,7 +21,7 @@ mod testing;
 mod tests;
 
 pub use attempt::{AttemptContext, AttemptReport, JobSettings, run_attempt};
-pub use call::Caller;
+pub use call::{Caller, Proxies};
 pub use credentials::{CredentialDirs, CredentialError, Secret, Value};
 pub use performer::LocalPerformer;
 pub use processes::Processes;

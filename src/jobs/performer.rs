@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::attempt::{AttemptContext, AttemptReport, JobSettings, run_attempt};
 use super::redact::Redactor;
@@ -39,6 +39,8 @@ struct Shared {
     jitter: Box<dyn Fn() -> f64 + Send + Sync>,
     classifiers: Mutex<HashMap<InterfaceId, (u32, Arc<Classifier>)>>,
     builtin: Arc<Classifier>,
+    /// Executions that are worked on.
+    under_way: watch::Sender<usize>,
 }
 
 impl LocalPerformer {
@@ -51,20 +53,68 @@ impl LocalPerformer {
         builtin: Arc<Classifier>,
         jitter: Box<dyn Fn() -> f64 + Send + Sync>,
     ) -> Self {
-        let classifiers = Mutex::new(HashMap::new());
-        Self(Arc::new(Shared { lines, settings, clock, jitter, classifiers, builtin }))
+        Self(Arc::new(Shared {
+            lines,
+            settings,
+            clock,
+            jitter,
+            classifiers: Mutex::default(),
+            builtin,
+            under_way: watch::Sender::new(0),
+        }))
+    }
+
+    /// How many executions are worked on.
+    pub fn under_way(&self) -> usize {
+        *self.0.under_way.borrow()
+    }
+
+    /// Resolves when no execution is worked on.
+    pub async fn idle(&self) {
+        let mut under_way = self.0.under_way.subscribe();
+        // It cannot be closed: the sender is part of `self`.
+        drop(under_way.wait_for(|count| *count == 0).await);
+    }
+
+    /// Ends everything that is worked on as interrupted, whole process trees included, and whatever begins from now on.
+    pub fn interrupt(&self) {
+        self.0.settings.interrupt.cancel();
+    }
+}
+
+/// Counts an execution for as long as it is worked on, also when that panics.
+struct UnderWay(Arc<Shared>);
+
+impl UnderWay {
+    fn begin(shared: &Arc<Shared>) -> Self {
+        shared.under_way.send_modify(|count| *count += 1);
+        Self(Arc::clone(shared))
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.under_way.send_modify(|count| *count -= 1);
     }
 }
 
 impl Performer for LocalPerformer {
     fn perform(&self, work: Work, reporter: Reporter) -> BoxFuture<()> {
-        let shared = Arc::clone(&self.0);
-        Box::pin(async move { shared.perform(work, &reporter).await })
+        // Counted from here on: the future may be polled later.
+        let (shared, under_way) = (Arc::clone(&self.0), UnderWay::begin(&self.0));
+        Box::pin(async move {
+            shared.perform(work, &reporter).await;
+            drop(under_way);
+        })
     }
 
     fn conclude(&self, work: Work, why: Unfinished) -> BoxFuture<Conclusion> {
-        let shared = Arc::clone(&self.0);
-        Box::pin(async move { shared.conclude(&work, why).await })
+        let (shared, under_way) = (Arc::clone(&self.0), UnderWay::begin(&self.0));
+        Box::pin(async move {
+            let conclusion = shared.conclude(&work, why).await;
+            drop(under_way);
+            conclusion
+        })
     }
 }
 
@@ -78,6 +128,9 @@ impl Shared {
         };
         loop {
             let report = self.attempt(&context, &mut scribe, &mut news, reporter).await;
+            if context.stays_open(&report.end) {
+                return leave_open(scribe, ended(context.attempt, &report), reporter).await;
+            }
             let Some(planned) = self.retry(&context, &report) else {
                 return self.close(scribe, report, context.attempt, reporter).await;
             };
@@ -87,12 +140,17 @@ impl Shared {
             scribe.cut();
             let again = planned.at;
             reporter.tell(vec![ended(context.attempt, &report), Command::PlanRetry(planned)]);
-            tokio::select! {
-                () = wait_until(&*self.clock, again) => (),
-                () = context.cancel.cancelled() => {
-                    let report = cancelled_between(&mut scribe);
-                    return self.conclude_with(scribe, &report, reporter).await;
+            let end = tokio::select! {
+                () = wait_until(&*self.clock, again) => None,
+                () = context.cancel.cancelled() => Some(End::Cancelled),
+                () = self.settings.interrupt.cancelled() => Some(End::Interrupted),
+            };
+            if let Some(end) = end {
+                if context.stays_open(&end) {
+                    return;
                 }
+                let report = judged(&mut scribe, end);
+                return self.conclude_with(scribe, &report, reporter).await;
             }
             context.attempt += 1;
             reporter.record(vec![Command::StartAttempt]).await;
@@ -310,8 +368,12 @@ fn ended(attempt: u32, report: &AttemptReport) -> Command {
     })
 }
 
-fn cancelled_between(scribe: &mut Scribe) -> AttemptReport {
-    judged(scribe, End::Cancelled)
+/// Ends the last attempt of an execution that the next start closes.
+async fn leave_open(scribe: Scribe, ended: Command, reporter: &Reporter) {
+    if let Err(err) = scribe.finish().await {
+        tracing::error!(execution = %reporter.execution, error = %err, "the end of a log is lost");
+    }
+    reporter.tell(vec![ended]);
 }
 
 /// Judges an end that no job had a part in, and writes the closing line.

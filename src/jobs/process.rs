@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use std::process::{Child, ExitStatus};
 use std::time::Duration;
 
+use rustix::pipe::fcntl_setpipe_size;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -16,6 +17,7 @@ use super::attempt::{AttemptContext, Ran};
 use super::command::{self, Prepared};
 use super::processes::{Managed, Processes, send};
 use super::procfs::Process;
+use super::redact::Redactor;
 use super::scribe::Scribe;
 use crate::domain::class::{Level, Source};
 use crate::domain::event::Usage;
@@ -24,10 +26,11 @@ use crate::domain::verdict::End;
 /// A line is handed on after so long even when its chunk is not full (contract, rule 11).
 pub(super) const TICK: Duration = Duration::from_millis(250);
 
-/// What is left over delays an execution's end by so much at most (contract, section 3).
+/// What is left over delays an execution's end by so much at most (contract, section 3); in a tree that Daybook ends,
+/// counted from KILL on.
 const LEFTOVER_MAX: Duration = Duration::from_secs(5);
 
-/// Of that, the time between TERM and KILL.
+/// Of that, the time between TERM and KILL for what a command left over by itself.
 const LEFTOVER_GRACE_MAX: Duration = Duration::from_secs(3);
 
 /// How often processes that were asked to end are looked at.
@@ -35,6 +38,10 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Bytes of one read: what a pipe holds.
 const READ_BYTES: usize = 64 * 1024;
+
+/// What a busy pipe is widened to, so that writer and reader take fewer and longer turns. More is refused to users
+/// without privileges (pipe(7)); and since what their pipes hold together is limited too, quiet ones stay as they are.
+const WIDE_PIPE_BYTES: usize = 1 << 20;
 
 /// A timeout that nobody set.
 const NEVER: Duration = Duration::from_secs(60 * 60 * 24 * 365 * 30);
@@ -44,6 +51,7 @@ const NEVER: Duration = Duration::from_secs(60 * 60 * 24 * 365 * 30);
 enum Stop {
     Timeout,
     Cancel,
+    Interrupt,
 }
 
 /// Runs the prepared command to its end. When this returns, none of its processes is left.
@@ -57,7 +65,8 @@ pub(super) async fn run(
         Ok(live) => live,
         Err(err) => return Ran::ended(command::not_started(&prepared.shown, &err)),
     };
-    let stop = live.until_exit(context, timeout, scribe).await;
+    live.until_exit(context, timeout, scribe).await;
+    let stop = live.ending.map(|ending| ending.why);
     let (status, usage) = match live.collect() {
         Ok(collected) => collected,
         Err(err) => {
@@ -94,10 +103,19 @@ fn end_of(
     match (stop, signal(status)) {
         (Some(Stop::Timeout), _) => End::TimedOut { limit: timeout.unwrap_or_default() },
         (Some(Stop::Cancel), _) => End::Cancelled,
+        (Some(Stop::Interrupt), _) => End::Interrupted,
         (None, Some(9)) if processes.claim_out_of_memory_kill() => End::OutOfMemory,
         (None, Some(signal)) => End::Signalled { signal },
         (None, None) => End::Exited { status: exit_code(status).unwrap_or_default() },
     }
+}
+
+/// A tree that was asked to end.
+#[derive(Clone, Copy, Debug)]
+struct Ending {
+    why: Stop,
+    /// When the grace is over.
+    kill_at: Instant,
 }
 
 /// A started command.
@@ -106,7 +124,7 @@ struct Live {
     managed: Managed,
     exited: AsyncFd<OwnedFd>,
     output: Output,
-    stop: Option<Stop>,
+    ending: Option<Ending>,
 }
 
 impl Live {
@@ -114,7 +132,7 @@ impl Live {
         let processes = &context.settings.processes;
         let (mut child, managed) = processes.start(context.execution, &mut prepared.command)?;
         match Self::watch(&mut child, managed.pid()) {
-            Ok((exited, output)) => Ok(Self { child, managed, exited, output, stop: None }),
+            Ok((exited, output)) => Ok(Self { child, managed, exited, output, ending: None }),
             Err(err) => {
                 // Without a watch it must not run on: nobody would see its end.
                 end_group(managed.pid(), Signal::KILL);
@@ -133,20 +151,20 @@ impl Live {
         let pid = Pid::from_raw(pid).ok_or(io::ErrorKind::InvalidInput)?;
         let handle = pidfd_open(pid, PidfdFlags::NONBLOCK)?;
         let exited = AsyncFd::with_interest(handle, Interest::READABLE)?;
-        let stdout = child.stdout.take().map(|pipe| Receiver::from_owned_fd(pipe.into()));
-        let stderr = child.stderr.take().map(|pipe| Receiver::from_owned_fd(pipe.into()));
+        let stdout = child.stdout.take().map(|pipe| Pipe::new(pipe.into()));
+        let stderr = child.stderr.take().map(|pipe| Pipe::new(pipe.into()));
         let output =
             Output { stdout: stdout.transpose()?, stderr: stderr.transpose()?, buffer: Vec::new() };
         Ok((exited, output))
     }
 
-    /// Reads output until the main process ends by itself or is ended; why, if so.
+    /// Reads output until the main process ends by itself or is ended.
     async fn until_exit(
         &mut self,
         context: &AttemptContext,
         timeout: Option<Duration>,
         scribe: &mut Scribe,
-    ) -> Option<Stop> {
+    ) {
         let start = Instant::now();
         let deadline = start + timeout.unwrap_or(NEVER).min(NEVER);
         let mut kill_at = deadline;
@@ -156,13 +174,13 @@ impl Live {
         loop {
             tokio::select! {
                 biased;
-                () = context.cancel.cancelled(), if self.stop.is_none() => {
+                () = context.cancel.cancelled(), if self.ending.is_none() => {
                     kill_at = self.begin_to_end(Stop::Cancel, context.settings.grace);
                 }
-                () = sleep_until(deadline), if self.stop.is_none() => {
+                () = sleep_until(deadline), if self.ending.is_none() => {
                     kill_at = self.begin_to_end(Stop::Timeout, context.settings.grace);
                 }
-                () = sleep_until(kill_at), if self.stop.is_some() => {
+                () = sleep_until(kill_at), if self.ending.is_some() => {
                     self.signal_all(Signal::KILL);
                     kill_at = Instant::now() + LOOK_EVERY;
                 }
@@ -170,7 +188,11 @@ impl Live {
                     if let Err(err) = ready {
                         tracing::error!(%err, pid = self.managed.pid(), "a process cannot be watched");
                     }
-                    return self.stop;
+                    return;
+                }
+                // Behind the exit: what has ended by itself was not interrupted.
+                () = context.settings.interrupt.cancelled(), if self.ending.is_none() => {
+                    kill_at = self.begin_to_end(Stop::Interrupt, context.settings.grace);
                 }
                 _ = tick.tick() => scribe.cut(),
                 () = scribe.ready(), if full => full = false,
@@ -181,10 +203,12 @@ impl Live {
         }
     }
 
-    fn begin_to_end(&mut self, stop: Stop, grace: Duration) -> Instant {
-        self.stop = Some(stop);
+    /// Asks the tree to end; when KILL follows.
+    fn begin_to_end(&mut self, why: Stop, grace: Duration) -> Instant {
         self.signal_all(Signal::TERM);
-        Instant::now() + grace
+        let kill_at = Instant::now() + grace;
+        self.ending = Some(Ending { why, kill_at });
+        kill_at
     }
 
     fn signal_all(&self, signal: Signal) {
@@ -213,23 +237,32 @@ impl Live {
     /// After the main process's end: reads what is still in the pipes, and ends what it left behind.
     async fn settle(&mut self, context: &AttemptContext, scribe: &mut Scribe) {
         let mut left = self.leftovers();
-        if !left.is_empty() && self.stop.is_none() {
-            let text = format!("{} left over, ended by Daybook", named(&left));
-            scribe.note(Level::Warning, None, None, &text, None);
-        }
         let now = Instant::now();
-        let grace = context.settings.grace.min(LEFTOVER_GRACE_MAX);
-        // Those of a tree that was asked to end already had their grace.
-        let kill_at = if self.stop.is_some() { now } else { now + grace };
-        let deadline = now + LEFTOVER_MAX;
-        end_each(&left, if self.stop.is_some() { Signal::KILL } else { Signal::TERM });
+        // Who was asked to end with the main process keeps the rest of the grace.
+        let kill_at = match self.ending {
+            Some(ending) => ending.kill_at.max(now),
+            None => now + context.settings.grace.min(LEFTOVER_GRACE_MAX),
+        };
+        if !left.is_empty() && self.ending.is_none() {
+            let text = format!("{} left over, ended by Daybook", named(&left, scribe.secrets()));
+            scribe.note(Level::Warning, None, None, &text, None);
+            end_each(&left, Signal::TERM);
+        }
         let mut look_at = now + LOOK_EVERY;
+        let mut tick = interval_at(now + TICK, TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut full = false;
         while !left.is_empty() || self.output.is_open() {
+            let until = match self.ending {
+                Some(_) if !left.is_empty() => kill_at + LEFTOVER_MAX,
+                Some(_) | None => now + LEFTOVER_MAX,
+            };
             tokio::select! {
                 biased;
-                () = sleep_until(deadline) => {
+                // While the writer is behind, what is in the pipes waits for it and not for a process.
+                () = sleep_until(until), if !full => {
                     end_each(&left, Signal::KILL);
+                    self.output.drain(scribe).await;
                     self.note_unfinished(&left, scribe);
                     return;
                 }
@@ -240,6 +273,7 @@ impl Live {
                     }
                     look_at = Instant::now() + LOOK_EVERY;
                 }
+                _ = tick.tick() => scribe.cut(),
                 () = scribe.ready(), if full => full = false,
                 source = self.output.readable(), if !full && self.output.is_open() => {
                     full = self.output.read(source, scribe);
@@ -253,18 +287,22 @@ impl Live {
     }
 
     fn note_unfinished(&self, left: &[Process], scribe: &mut Scribe) {
-        let text = if left.is_empty() {
+        let text = if !left.is_empty() {
+            let named = named(left, scribe.secrets());
+            format!("{named} did not end on SIGTERM and SIGKILL")
+        } else if self.output.is_open() {
             "an output pipe is still held open by a process outside this execution; what it writes from now on is not read".to_owned()
         } else {
-            format!("{} did not end within 5 s of SIGTERM and SIGKILL", named(left))
+            return;
         };
         scribe.note(Level::Warning, None, None, &text, None);
     }
 }
 
-fn named(processes: &[Process]) -> String {
+fn named(processes: &[Process], secrets: &Redactor) -> String {
     const SHOWN: usize = 5;
-    let names: Vec<String> = processes.iter().take(SHOWN).map(Process::describe).collect();
+    let shown = processes.iter().take(SHOWN);
+    let names: Vec<String> = shown.map(|process| process.describe(secrets)).collect();
     let more = processes.len().saturating_sub(SHOWN);
     match more {
         0 => names.join(", "),
@@ -288,9 +326,28 @@ fn end_each(processes: &[Process], signal: Signal) {
 
 /// The reading ends of a command's two pipes.
 struct Output {
-    stdout: Option<Receiver>,
-    stderr: Option<Receiver>,
+    stdout: Option<Pipe>,
+    stderr: Option<Pipe>,
     buffer: Vec<u8>,
+}
+
+/// The reading end of one pipe.
+struct Pipe {
+    receiver: Receiver,
+    widened: bool,
+}
+
+impl Pipe {
+    fn new(end: OwnedFd) -> io::Result<Self> {
+        Ok(Self { receiver: Receiver::from_owned_fd(end)?, widened: false })
+    }
+
+    fn widen(&mut self) {
+        self.widened = true;
+        if let Err(err) = fcntl_setpipe_size(&self.receiver, WIDE_PIPE_BYTES) {
+            tracing::debug!(%err, "a busy pipe keeps its size");
+        }
+    }
 }
 
 impl Output {
@@ -315,9 +372,12 @@ impl Output {
         let Some(open) = pipe else { return false };
         self.buffer.clear();
         self.buffer.reserve(READ_BYTES);
-        match open.try_read_buf(&mut self.buffer) {
+        match open.receiver.try_read_buf(&mut self.buffer) {
             Ok(0) => *pipe = None,
-            Ok(_) => {
+            Ok(size) => {
+                if size >= READ_BYTES / 2 && !open.widened {
+                    open.widen();
+                }
                 scribe.take(source, &self.buffer);
                 return true;
             }
@@ -330,12 +390,24 @@ impl Output {
         }
         false
     }
+
+    /// Reads what the pipes hold, and no more than they can hold: somebody may still write.
+    async fn drain(&mut self, scribe: &mut Scribe) {
+        for source in [Source::Stdout, Source::Stderr] {
+            for _ in 0..=WIDE_PIPE_BYTES / READ_BYTES {
+                if !self.read(source, scribe) {
+                    break;
+                }
+                scribe.ready().await;
+            }
+        }
+    }
 }
 
-async fn readable(pipe: Option<&Receiver>) {
+async fn readable(pipe: Option<&Pipe>) {
     match pipe {
         // A failed wait is followed by a read, which tells the failure.
-        Some(pipe) => drop(pipe.readable().await),
+        Some(pipe) => drop(pipe.receiver.readable().await),
         None => std::future::pending().await,
     }
 }

@@ -82,8 +82,10 @@ impl Processes {
                 let key = (process.pid, process.start);
                 let signal =
                     if self.state().strays.insert(key) { Signal::TERM } else { Signal::KILL };
+                // Not its command line, where a secret may stand.
                 tracing::warn!(
-                    process = process.describe(),
+                    pid = process.pid,
+                    program = %process.name,
                     "ending a process whose execution is over"
                 );
                 send(&process, signal);

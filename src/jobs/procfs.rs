@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use super::redact::Redactor;
+
 /// The variable that every process of an execution inherits.
 pub(super) const MARKER: &str = "DAYBOOK_EXECUTION";
 
@@ -19,7 +21,8 @@ pub(super) struct Process {
     pub(super) start: u64,
     /// It has ended and waits for its parent to ask how.
     pub(super) zombie: bool,
-    name: String,
+    /// What its program calls it.
+    pub(super) name: String,
 }
 
 impl Process {
@@ -43,11 +46,13 @@ impl Process {
         })
     }
 
-    /// Its command line, cut, else its name; with its number.
-    pub(super) fn describe(&self) -> String {
+    /// Its command line without `secrets`, cut, else its name; with its number.
+    pub(super) fn describe(&self, secrets: &Redactor) -> String {
         let line = fs::read(format!("/proc/{}/cmdline", self.pid)).unwrap_or_default();
-        let line: String = String::from_utf8_lossy(&line)
-            .trim_end_matches('\0')
+        let line = String::from_utf8_lossy(&line);
+        // Before the cut, which could leave the beginning of one.
+        let line: String = secrets
+            .text(line.trim_end_matches('\0'))
             .chars()
             .map(|c| if c.is_control() { ' ' } else { c })
             .take(SHOWN_CHARS)

@@ -315,6 +315,10 @@ impl Scribe {
     /// Takes lines that all end inside `bytes`.
     fn whole_lines(&mut self, source: Source, at: Instant, bytes: &[u8]) {
         let plain = self.quiet && !self.own_rules && surely_plain(bytes);
+        if plain && self.is_kept_as_it_stands(bytes) {
+            self.writer.push_plain_block(at, self.attempt, source, bytes);
+            return;
+        }
         let mut start = 0;
         for end in memchr::memchr_iter(b'\n', bytes) {
             let line = without_return(&bytes[start..end]);
@@ -327,6 +331,15 @@ impl Scribe {
                 self.part(source, at, line, None);
             }
         }
+    }
+
+    /// Whether no line of a plain block is to be shown differently, split or dropped.
+    fn is_kept_as_it_stands(&self, bytes: &[u8]) -> bool {
+        !self.limited
+            && bytes.len() <= LINE_MAX_BYTES
+            && self.writer.bytes() + (bytes.len() as u64) < self.max_log_bytes
+            && memchr::memchr(b'\r', bytes).is_none()
+            && std::str::from_utf8(bytes).is_ok()
     }
 
     fn long_line(&mut self, source: Source, at: Instant, line: &[u8]) {

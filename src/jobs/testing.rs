@@ -11,8 +11,8 @@ use tokio::sync::{Mutex, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    AttemptContext, AttemptReport, Caller, CredentialDirs, JobSettings, Processes, Redactor,
-    Scribe, ScribeNews, ScribeParts, ScribeSummary, run_attempt,
+    AttemptContext, AttemptReport, Caller, CredentialDirs, JobSettings, LocalPerformer, Processes,
+    Redactor, Scribe, ScribeNews, ScribeParts, ScribeSummary, run_attempt,
 };
 use crate::clock::{Clock, Woke};
 use crate::domain::class::{Level, Source};
@@ -22,7 +22,9 @@ use crate::domain::definition::{
     Retry, Role, Schedule, Timing,
 };
 use crate::domain::event::{Opened, Trigger};
+use crate::domain::execution::Command;
 use crate::domain::line::Line;
+use crate::engine::ports::{News, Performer, Reporter, Work};
 use crate::ids::{ExecutionId, ScheduleRef};
 use crate::instant::Instant;
 use crate::store::lines::{LineQuery, LineStore, LinesOptions};
@@ -52,6 +54,23 @@ impl Clock for StillClock {
     }
 }
 
+/// A clock that nothing ever waits long enough for: a planned retry stays planned.
+struct EndlessClock;
+
+impl Clock for EndlessClock {
+    fn now(&self) -> Instant {
+        StillClock.now()
+    }
+
+    fn sleep_until(&self, _at: Instant) -> Pin<Box<dyn Future<Output = Woke> + Send + '_>> {
+        Box::pin(std::future::pending())
+    }
+
+    fn elapsed(&self) -> Duration {
+        Duration::ZERO
+    }
+}
+
 pub(super) struct Bench {
     pub(super) root: TempDir,
     pub(super) interface: Interface,
@@ -64,6 +83,8 @@ pub(super) struct Bench {
     pub(super) cancel: CancellationToken,
     /// Cancels the attempt at its first error line.
     pub(super) cancel_at_error: bool,
+    /// Cancelled: the daemon stops.
+    pub(super) interrupt: CancellationToken,
 }
 
 pub(super) struct Finished {
@@ -138,6 +159,7 @@ impl Bench {
             caller: None,
             cancel: CancellationToken::new(),
             cancel_at_error: false,
+            interrupt: CancellationToken::new(),
         }
     }
 
@@ -158,15 +180,54 @@ impl Bench {
             environment: Arc::new(self.environment.clone()),
         };
         let caller = self.caller.take().unwrap_or_else(|| Caller::new(&credentials.environment));
-        let root = self.root.path().to_owned();
-        JobSettings { root, credentials, grace: self.grace, processes: processes(), caller }
+        JobSettings {
+            root: self.root.path().to_owned(),
+            credentials,
+            grace: self.grace,
+            interrupt: self.interrupt.clone(),
+            processes: processes(),
+            caller,
+        }
+    }
+
+    fn lines(&self) -> LineStore {
+        let folder = self.root.path().join("lines");
+        LineStore::open(&folder, LinesOptions::default()).expect("a line store").0
+    }
+
+    /// Has a performer perform the execution, interrupts it at its first report, and gives all reports.
+    pub(super) async fn interrupted(mut self) -> Vec<Command> {
+        let _alone = ONE_AT_A_TIME.lock().await;
+        let settings = Arc::new(self.settings());
+        let clock = Arc::new(EndlessClock);
+        let builtin = Arc::new(Classifier::new(&[]).expect("no rules"));
+        let performer =
+            LocalPerformer::new(self.lines(), settings, clock, builtin, Box::new(|| 1.0));
+        self.interface.schedules.insert(self.opened.schedule.schedule.clone(), self.schedule);
+        let work = Work {
+            execution: self.execution,
+            opened: Arc::new(self.opened),
+            interface: Some(Arc::new(self.interface)),
+            attempts: 1,
+            cancel: self.cancel,
+        };
+        let (news, mut heard) = mpsc::unbounded_channel();
+        let reporter = Reporter { execution: self.execution, news };
+        let performed = tokio::spawn(performer.perform(work, reporter));
+        let mut told = Vec::new();
+        while let Some(News::Happened { commands, .. }) = heard.recv().await {
+            told.extend(commands);
+            performer.interrupt();
+        }
+        performer.idle().await;
+        performed.await.expect("no panic");
+        told
     }
 
     /// Runs one attempt and reads its log.
     pub(super) async fn run(mut self) -> Finished {
         let _alone = ONE_AT_A_TIME.lock().await;
-        let (store, _) = LineStore::open(&self.root.path().join("lines"), LinesOptions::default())
-            .expect("a line store");
+        let store = self.lines();
         let (seen, mut news) = mpsc::unbounded_channel();
         let mut scribe = Scribe::new(ScribeParts {
             writer: store.writer(self.execution),

@@ -13,7 +13,7 @@ pub(super) fn body(
     definition: &definition::Interface,
     execution: Option<&view::Execution>,
 ) -> Value {
-    let slot = execution.is_none().then(|| effect.slot).flatten().map(|at| view::Slot {
+    let slot = execution.is_none().then_some(effect.slot).flatten().map(|at| view::Slot {
         interface: effect.schedule.interface.clone(),
         schedule: effect.schedule.schedule.clone(),
         at,

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
-use reqwest::{Client, StatusCode, Url};
+use reqwest::{Client, Proxy, StatusCode, Url};
 
 use crate::domain::effect::EffectKind;
 use crate::error_text::in_full;
@@ -26,16 +26,24 @@ const BODY_BYTES_MAX: usize = 100_000;
 /// Bytes of an answer that are looked at.
 const ANSWER_BYTES: usize = 200;
 
-/// The client for all deliveries. Redirects are not followed: a ping URL that moved is to be corrected.
+/// The client for all deliveries, with `proxy` as its only rule. Redirects are not followed: a ping URL that moved is to
+/// be corrected.
 ///
 /// # Errors
-/// The TLS set-up of this machine is unusable.
-pub fn client() -> reqwest::Result<Client> {
-    Client::builder()
-        .timeout(TIMEOUT)
-        .redirect(reqwest::redirect::Policy::none())
-        .user_agent(concat!("daybook/", env!("CARGO_PKG_VERSION")))
-        .build()
+/// The TLS set-up of this machine is unusable. Without trusted certificates it is not: deliveries by http still work.
+pub fn client(proxy: &Proxy) -> reqwest::Result<Client> {
+    let builder = || {
+        Client::builder()
+            .timeout(TIMEOUT)
+            .redirect(reqwest::redirect::Policy::none())
+            .user_agent(concat!("daybook/", env!("CARGO_PKG_VERSION")))
+            .no_proxy()
+            .proxy(proxy.clone())
+    };
+    builder().build().or_else(|err| {
+        tracing::warn!(error = %in_full(&err), "no trusted certificates found: pings and notices by https will fail");
+        builder().tls_certs_only([]).build()
+    })
 }
 
 /// What became of one try. The reasons never hold a URL.
@@ -172,6 +180,7 @@ mod tests {
     use super::*;
     use crate::instant::Instant;
 
+    /// S2-8.
     #[test]
     fn the_kind_is_the_last_part_of_the_path_and_the_run_id_a_parameter() {
         let id = ExecutionId::random(Instant::from_secs(0), [1; 10]);

@@ -173,12 +173,27 @@ pub(super) fn positions_of<R: Rows>(
     after_version: u64,
     limit: usize,
 ) -> Result<Vec<Position>, QueryError> {
-    let newest = heads::version(rows, stream)?;
-    let wanted = usize::try_from(newest.saturating_sub(after_version)).unwrap_or(usize::MAX);
+    loop {
+        let newest = heads::version(rows, stream)?;
+        let wanted = usize::try_from(newest.saturating_sub(after_version)).unwrap_or(usize::MAX);
+        let mut found = newest_of(rows, stream, wanted)?;
+        // Positions are counted from the newest one, so they must not be those of another version.
+        if heads::version(rows, stream)? == newest {
+            found.truncate(limit);
+            return Ok(found);
+        }
+    }
+}
+
+/// The positions of the newest `wanted` events of `stream`, ascending. The oldest ones may have been pruned from the log.
+fn newest_of<R: Rows>(
+    rows: &R,
+    stream: &StreamId,
+    wanted: usize,
+) -> Result<Vec<Position>, QueryError> {
     let mut source = [stream_source(rows, stream)?];
     let mut found = Vec::new();
     let mut most = Some(u64::MAX);
-    // Counted from the newest one, whose version is known: the oldest ones may have been pruned from the log.
     while let Some(top) = most.filter(|_| found.len() < wanted) {
         let Some(position) = lists::common_at_most(&mut source, rows, top)? else {
             break;
@@ -187,6 +202,5 @@ pub(super) fn positions_of<R: Rows>(
         most = position.checked_sub(1);
     }
     found.reverse();
-    found.truncate(limit);
     Ok(found)
 }

@@ -173,7 +173,8 @@ impl Projections {
         shared.upgrade().map(|shared| Self { shared })
     }
 
-    /// Follows the log until `stop`. May be dropped at any await; the next one goes on where this one ended.
+    /// Follows the log until `stop`. One at a time: whoever drops this future leaves its thread at work for a moment, and
+    /// a second follower would then fold the same events again.
     pub async fn follow(&self, stop: CancellationToken) {
         let mut durable = self.shared.log.durable();
         let mut worker: Option<Worker> = None;
@@ -212,11 +213,18 @@ impl Projections {
         match tokio::task::spawn_blocking(move || Worker::stride(&shared, worker, &stop)).await {
             Ok(stride) => stride,
             Err(err) => {
-                if let (true, Phase::Ready { rows, .. }) = (err.is_panic(), self.shared.phase()) {
-                    self.shared.discard(&rows, "sled panicked");
+                if err.is_panic() {
+                    self.discard_after_panic();
                 }
                 Stride::Failed
             }
+        }
+    }
+
+    /// Throws the rows away: sled panics at some damage where it should answer with an error.
+    pub(super) fn discard_after_panic(&self) {
+        if let Phase::Ready { rows, .. } = self.shared.phase() {
+            self.shared.discard(&rows, "sled panicked");
         }
     }
 

@@ -1,5 +1,6 @@
 //! The newest version of streams that the log itself does not hold in memory.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{OnceLock, Weak};
 
 use super::bytes::Reader;
@@ -28,9 +29,14 @@ fn written<R: Rows>(rows: &R, stream: &StreamId) -> Result<u64, RowError> {
 
 impl ColdHeads for Projections {
     fn version_of(&self, stream: &StreamId) -> ColdHead {
-        match self.ask(|rows| Ok(version(rows, stream)?)) {
-            Ok(version) => ColdHead::Known(version),
-            Err(_not_now) => ColdHead::Rebuilding,
+        // Whoever appends asks here, and must not end with sled.
+        match catch_unwind(AssertUnwindSafe(|| self.ask(|rows| Ok(version(rows, stream)?)))) {
+            Ok(Ok(version)) => ColdHead::Known(version),
+            Ok(Err(_not_now)) => ColdHead::Rebuilding,
+            Err(_panic) => {
+                self.discard_after_panic();
+                ColdHead::Rebuilding
+            }
         }
     }
 }

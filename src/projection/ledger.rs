@@ -1,6 +1,7 @@
 //! The slots' ledger: one entry for each decision, one slot for each instant when it is listed.
 
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 use super::bytes::{Reader, Writer};
 use super::execution_row::{known, opened_at};
@@ -251,6 +252,10 @@ impl Mark {
     }
 }
 
+fn just_before(at: Instant) -> Instant {
+    at - Duration::from_millis(1)
+}
+
 /// One listing under way.
 struct Listing<'a, R> {
     rows: &'a R,
@@ -362,10 +367,10 @@ impl<R: Rows> Listing<'_, R> {
         let window = (whole / gaps).max(1).saturating_mul(wanted);
         let mut last = passed.last;
         if let Some(to) = self.range.to {
-            last = last.min(Instant::from_millis(to.millis() - 1));
+            last = last.min(just_before(to));
         }
         if let Some(mark) = self.mark.filter(|mark| mark.position == position) {
-            last = last.min(Instant::from_millis(mark.at.millis() - 1));
+            last = last.min(just_before(mark.at));
         }
         let least = self.range.from.map_or(passed.first, |from| from.max(passed.first));
         while last >= least && !self.is_full() {
@@ -387,7 +392,7 @@ impl<R: Rows> Listing<'_, R> {
                     break;
                 }
             }
-            last = Instant::from_millis(first.millis() - 1);
+            last = just_before(first);
         }
         Ok(())
     }

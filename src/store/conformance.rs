@@ -132,6 +132,8 @@ pub(super) async fn a_fresh_stream_is_trusted_but_not_against_better_knowledge(
     log.forget(ended.last);
     subject.attach_cold(Arc::new(Rebuilding));
     ok(&*log, noted(execution_stream(1), Expected::Fresh, "one")).await;
+    assert!(log.can_check(&execution_stream(1)) && log.can_check(&StreamId::Daemon));
+    assert!(!log.can_check(&execution_stream(2)));
     assert_eq!(
         log.append(noted(execution_stream(1), Expected::Fresh, "again")).await,
         Err(AppendError::Conflict { stream: execution_stream(1), expected: 0, actual: 1 })

@@ -102,6 +102,16 @@ impl Heads {
         }
     }
 
+    /// Whether [`Self::check`] can tell where `stream` stands.
+    pub(super) fn can_check(&self, stream: &StreamId, cold: &dyn ColdHeads) -> bool {
+        self.hot.contains_key(stream) || self.cold(stream, cold) != ColdHead::Rebuilding
+    }
+
+    /// The newest position that they tell of.
+    pub(super) fn newest(&self) -> Position {
+        self.hot.values().map(|head| head.last).fold(self.forgotten, Position::max)
+    }
+
     pub(super) fn len(&self) -> usize {
         self.hot.len()
     }

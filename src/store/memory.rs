@@ -244,6 +244,11 @@ impl EventLog for MemoryLog {
         self.durable.subscribe()
     }
 
+    fn can_check(&self, stream: &StreamId) -> bool {
+        let inner = self.inner();
+        inner.heads.can_check(stream, &*inner.cold)
+    }
+
     fn forget(&self, indexed: Position) {
         self.inner().heads.forget(indexed);
     }

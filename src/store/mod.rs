@@ -126,12 +126,6 @@ pub enum ReadError {
         /// The system's words.
         why: String,
     },
-    /// The index is being rebuilt.
-    #[error("the index is being rebuilt: {percent} %")]
-    Rebuilding {
-        /// How much is done.
-        percent: u8,
-    },
 }
 
 /// The answer to an append, once it is on disk.
@@ -172,7 +166,13 @@ pub trait EventLog: Send + Sync {
     /// The newest position on disk, as a value that can be waited on. Set before the ticket resolves.
     fn durable(&self) -> tokio::sync::watch::Receiver<Position>;
 
-    /// Tells the log that the index holds everything up to `indexed`, on disk: it may let go of the streams that have
-    /// ended there, and asks the index about them from then on. Nothing to do for a log that keeps none in memory.
+    /// Whether an append to `stream` can be checked now. If not, it would be answered with [`AppendError::Rebuilding`]:
+    /// the stream is not in memory, and the index cannot tell yet.
+    fn can_check(&self, _stream: &StreamId) -> bool {
+        true
+    }
+
+    /// Tells the log that the index holds everything up to `indexed`: it may let go of the streams that have ended
+    /// there, and asks the index about them from then on. Nothing to do for a log that keeps none in memory.
     fn forget(&self, _indexed: Position) {}
 }

@@ -3,16 +3,19 @@
 use std::fmt;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use tracing_appender::non_blocking::WorkerGuard;
 use tracing_appender::rolling;
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt as layer};
 
 /// Rolling files kept; the oldest goes when another day begins.
 const KEPT_FILES: usize = 14;
+
+/// A crate that tells of its own start as if that were news.
+const TALKATIVE: &str = "tokio_cron_scheduler";
 
 /// How a record is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,26 +27,8 @@ pub enum Format {
     Text,
     /// One JSON object.
     Json,
-}
-
-/// A word that is no format.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{given}` is not a log format: auto, text or json")]
-pub struct FormatError {
-    /// The word that was given.
-    pub given: String,
-}
-
-impl FromStr for Format {
-    type Err = FormatError;
-    fn from_str(text: &str) -> Result<Self, FormatError> {
-        match text {
-            "auto" => Ok(Self::Auto),
-            "text" => Ok(Self::Text),
-            "json" => Ok(Self::Json),
-            _ => Err(FormatError { given: text.to_owned() }),
-        }
-    }
+    /// Journald's fields, wherever standard error goes.
+    Journald,
 }
 
 /// What the log is to be.
@@ -83,7 +68,7 @@ pub enum LogError {
         source: tracing_appender::rolling::InitError,
     },
     /// Journald does not answer.
-    #[error("journald: {0}")]
+    #[error("journald: {0}\nhint: log_format = \"auto\" takes it only where it is there")]
     Journal(io::Error),
     /// A log has been set up before.
     #[error("the log is set up already")]
@@ -124,14 +109,21 @@ pub fn init(settings: &LogSettings) -> Result<LogGuard, LogError> {
 
 fn filter(level: &str) -> Result<EnvFilter, LogError> {
     let level = if level.is_empty() { "info" } else { level };
-    EnvFilter::builder()
-        .parse(level)
-        .map_err(|source| LogError::Level { given: level.to_owned(), source })
+    let refuse = |source| LogError::Level { given: level.to_owned(), source };
+    let filter = EnvFilter::builder().parse(level).map_err(refuse)?;
+    let most = filter.max_level_hint().unwrap_or(LevelFilter::TRACE);
+    if level.contains(TALKATIVE) || most <= LevelFilter::WARN {
+        return Ok(filter);
+    }
+    Ok(filter.add_directive(format!("{TALKATIVE}=warn").parse().map_err(refuse)?))
 }
 
 fn main_layer(settings: &LogSettings) -> Result<BoxedLayer, LogError> {
-    let to_journal = settings.format == Format::Auto
-        && settings.journal_stream.as_deref().is_some_and(stderr_is_journal);
+    let to_journal = match settings.format {
+        Format::Auto => settings.journal_stream.as_deref().is_some_and(stderr_is_journal),
+        Format::Journald => true,
+        Format::Text | Format::Json => false,
+    };
     if to_journal {
         return tracing_journald::layer().map(Layer::boxed).map_err(LogError::Journal);
     }
@@ -139,7 +131,7 @@ fn main_layer(settings: &LogSettings) -> Result<BoxedLayer, LogError> {
     let base = layer::layer().with_writer(io::stderr).with_ansi(colour);
     Ok(match settings.format {
         Format::Json => base.json().flatten_event(true).boxed(),
-        Format::Auto | Format::Text => base.boxed(),
+        Format::Auto | Format::Text | Format::Journald => base.boxed(),
     })
 }
 
@@ -174,6 +166,15 @@ mod tests {
         assert!(err.contains("chatty") && err.contains("hint:"), "{err}");
         assert!(filter("info,daybook::engine=debug").is_ok());
         assert!(filter("").is_ok());
+    }
+
+    #[test]
+    fn a_talkative_crate_is_heard_only_when_the_level_names_it() {
+        let shown = |level| filter(level).expect("a level").to_string();
+        assert!(shown("info").contains("tokio_cron_scheduler=warn"), "{}", shown("info"));
+        assert!(shown("debug,daybook=trace").contains("tokio_cron_scheduler=warn"));
+        assert!(!shown("info,tokio_cron_scheduler=debug").contains("=warn"));
+        assert!(!shown("error").contains("tokio_cron_scheduler"));
     }
 
     #[test]

@@ -124,6 +124,16 @@ fn help_goes_to_stdout_and_wrong_usage_to_stderr() {
 }
 
 #[test]
+fn wrong_usage_is_a_problem_that_tells_the_values_that_there_are() {
+    let said = say(&["execution", "list", "--status", "red", "--json"], &[], "");
+    assert_eq!((said.code, said.out.as_str()), (2, ""));
+    let problem: Value = serde_json::from_str(&said.err).expect("a problem");
+    assert_eq!(problem["code"], "usage");
+    assert!(problem["detail"].as_str().is_some_and(|text| text.contains("red")), "{problem}");
+    assert!(problem["action"].as_str().is_some_and(|text| text.contains("queued")), "{problem}");
+}
+
+#[test]
 fn the_manual_and_the_completions_come_without_a_daemon() {
     assert!(say(&["man"], &[], "").out.contains("daybook"));
     assert!(say(&["completions", "bash"], &[], "").out.contains("_daybook"));

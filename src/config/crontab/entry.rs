@@ -110,6 +110,16 @@ fn split_pattern(line: &str) -> Result<(String, &str), String> {
     Ok((fields.join(" "), rest))
 }
 
+/// What stands where the system's format has a user's name; none when the line is no entry.
+pub(super) fn first_word(line: &str) -> Option<&str> {
+    let line = line.trim();
+    if line.is_empty() || line.starts_with('#') || assignment(line).is_some() {
+        return None;
+    }
+    let (_, rest) = split_pattern(line).ok()?;
+    rest.split_whitespace().next()
+}
+
 /// Takes the user's name off a line of the system's format.
 fn own_command<'a>(rest: &'a str, host: &Host) -> Result<&'a str, String> {
     let (user, command) =

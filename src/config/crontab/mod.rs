@@ -28,13 +28,15 @@ pub enum Format {
 }
 
 impl Format {
-    /// The format that cron expects of a file at this path.
-    pub fn of(path: &Path) -> Self {
-        if path == Path::new("/etc/crontab") || path.starts_with("/etc/cron.d") {
-            Self::System
-        } else {
-            Self::User
+    /// The format of the crontab `text` at `path`: by its place, as cron decides it. Elsewhere, as for a copy, it is the
+    /// system's when each entry has the name of a user of this machine before its command.
+    pub fn of(path: &Path, text: &str, is_user: impl Fn(&str) -> bool) -> Self {
+        let folder = path.parent().unwrap_or_else(|| Path::new(""));
+        if path.ends_with("etc/crontab") || folder.ends_with("cron.d") {
+            return Self::System;
         }
+        let mut words = text.lines().filter_map(entry::first_word).peekable();
+        if words.peek().is_some() && words.all(is_user) { Self::System } else { Self::User }
     }
 }
 

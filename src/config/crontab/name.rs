@@ -67,10 +67,7 @@ pub(super) fn schedule(command: &str) -> String {
             "&&" | "||" | ";" | "|" | "]" | "]]" | "then" => checked = false,
             _ if checked
                 || word.starts_with(['-', '$', '>', '<', '&', '!'])
-                || word.contains('=') =>
-            {
-                ()
-            }
+                || word.contains('=') => {}
             _ => candidates.push(word.rsplit('/').next().unwrap_or(word)),
         }
     }
@@ -79,8 +76,10 @@ pub(super) fn schedule(command: &str) -> String {
             && word.chars().any(|c| c.is_ascii_alphabetic())
             && !slug(word).is_empty()
     });
-    let name =
-        named.or(candidates.first()).map(|word| slug(strip_suffix(word))).unwrap_or_default();
+    let name = named
+        .or_else(|| candidates.first())
+        .map(|word| slug(strip_suffix(word)))
+        .unwrap_or_default();
     if name.is_empty() { "job".to_owned() } else { name }
 }
 

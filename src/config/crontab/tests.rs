@@ -244,15 +244,26 @@ fn schedules_are_named_by_what_they_run_and_never_twice() {
 
 #[test]
 fn the_systems_own_files_have_a_user_before_the_command() {
-    assert_eq!(Format::of(Path::new("/etc/crontab")), Format::System);
-    assert_eq!(Format::of(Path::new("/etc/cron.d/e2scrub_all")), Format::System);
-    assert_eq!(Format::of(Path::new("/var/spool/cron/crontabs/root")), Format::User);
+    let of = |path: &str, text: &str| Format::of(Path::new(path), text, |word| word == "root");
+    assert_eq!(of("/etc/crontab", ""), Format::System);
+    assert_eq!(of("/etc/cron.d/e2scrub_all", ""), Format::System);
+    assert_eq!(of("/mnt/etc/cron.d/e2scrub_all", ""), Format::System);
+    assert_eq!(of("/var/spool/cron/crontabs/root", "0 1 * * * /opt/a"), Format::User);
     let text =
         "30 3 * * 0 root test -e /run/systemd/system || SERVICE_MODE=1 /usr/lib/e2scrub_all_cron\n";
     let import =
         import(Path::new("/etc/cron.d/e2scrub_all"), text, Format::System, &host(), checks());
     assert_eq!(import.id.as_str(), "e2scrub-all");
     assert_eq!((import.imported, import.left.len()), (1, 0));
+}
+
+/// A copy of a system's crontab must not become commands that begin with a user's name.
+#[test]
+fn a_copy_is_of_the_systems_format_when_a_user_stands_before_each_command() {
+    let of = |text: &str| Format::of(Path::new("copy"), text, |word| word == "root");
+    assert_eq!(of("A=1\n# x\n0 1 * * * root /opt/a\n@daily root /opt/b\n"), Format::System);
+    assert_eq!(of("0 1 * * * root /opt/a\n0 2 * * * /opt/b\n"), Format::User);
+    assert_eq!(of("A=1\n"), Format::User);
 }
 
 #[test]

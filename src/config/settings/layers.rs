@@ -10,12 +10,16 @@ use toml::de::{DeTable, DeValue};
 
 use super::{Flags, Origin, Setting, variable};
 use crate::config::environment::Environment;
+use crate::config::interface::hide_likely_secrets;
 use crate::config::keys::{Key, Kind, SETTINGS};
 use crate::config::problem::{Problem, Severity};
 use crate::config::reader::Fields;
 use crate::config::report::{Report, error};
 use crate::config::values::{ValueError, check_url, has_login, nearest, one_of, parse_duration};
 use crate::config::words::expects;
+
+/// The levels of the daemon's own log.
+const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 /// The layers that settings are read from, and what is wrong with them.
 pub(super) struct Layers<'a> {
@@ -65,6 +69,9 @@ impl<'a> Layers<'a> {
     ) -> Self {
         let report = Report::new(text);
         let (document, errors) = DeTable::parse_recoverable(text);
+        if !errors.is_empty() {
+            hide_likely_secrets(&report, text);
+        }
         for err in &errors {
             report.add(error(
                 err.span().unwrap_or(0..0),
@@ -192,8 +199,23 @@ impl<'a> Layers<'a> {
         })
     }
 
-    pub(super) fn text(&self, name: &str) -> Given<String> {
-        self.read(name, |text, _| filled(text).map(str::to_owned))
+    /// What the daemon logs about itself. A misspelt level would be taken for the name of a module, and nothing be logged.
+    pub(super) fn log_level(&self, name: &str) -> Given<String> {
+        self.read(name, |text, _| {
+            for directive in filled(text)?.split(',').map(str::trim) {
+                let is_word =
+                    !directive.is_empty() && directive.bytes().all(|b| b.is_ascii_alphanumeric());
+                let is_level = LEVELS.iter().any(|level| level.eq_ignore_ascii_case(directive));
+                if is_word && !is_level {
+                    let err = ValueError::new(format!("`{directive}` is not {}", one_of(&LEVELS)));
+                    return Err(match nearest(directive, LEVELS) {
+                        Some(near) => err.hint(format!("did you mean `{near}`?")),
+                        None => err.hint("a part of the program is `daybook::engine=debug`"),
+                    });
+                }
+            }
+            Ok(text.to_owned())
+        })
     }
 
     /// A path; one in the file counts from the file's folder.
@@ -281,7 +303,11 @@ impl<'a> Layers<'a> {
 }
 
 fn filled(text: &str) -> Result<&str, ValueError> {
-    if text.trim().is_empty() { Err(ValueError::new("is empty")) } else { Ok(text) }
+    if text.trim().is_empty() {
+        Err(ValueError::new("is empty").hint("give it a value, or leave it out"))
+    } else {
+        Ok(text)
+    }
 }
 
 /// The flag of a key: `max_concurrent` is `--max-concurrent`.

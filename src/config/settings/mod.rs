@@ -184,7 +184,7 @@ impl Settings {
                 .or(|| PathBuf::from(if here { "schedules" } else { "/etc/daybook/schedules" })),
             listen: layers.address("listen").or(|| SocketAddr::from(([127, 0, 0, 1], 7474))),
             socket: layers.path("socket").or(|| {
-                env.path("RUNTIME_DIRECTORY")
+                first_folder(env, "RUNTIME_DIRECTORY")
                     .unwrap_or_else(|| data.value.clone())
                     .join("daybook.sock")
             }),
@@ -193,7 +193,7 @@ impl Settings {
             grace: layers.duration("grace").or(|| Duration::from_secs(10)),
             ping: layers.url("ping").optional(),
             ping_every: layers.duration("ping_every").or(|| Duration::from_secs(60)),
-            log_level: layers.text("log_level").or(|| "info".to_owned()),
+            log_level: layers.log_level("log_level").or(|| "info".to_owned()),
             log_format: layers.choice("log_format", log_format).or(|| LogFormat::Auto),
             log_dir: layers.path("log_dir").optional(),
             metrics: layers.choice("metrics", metrics).or(|| MetricsAccess::Auto),
@@ -269,11 +269,13 @@ fn settings_file(flags: &Flags, env: &Environment) -> (Option<PathBuf>, bool) {
     (Some(own.unwrap_or_else(|| PathBuf::from(SYSTEM_FILE))), false)
 }
 
-/// `$STATE_DIRECTORY` may name several folders, of which the first is ours.
+/// systemd's variables may name several folders, of which the first is ours.
+fn first_folder(env: &Environment, variable: &str) -> Option<PathBuf> {
+    env.filled(variable).and_then(|list| list.split(':').next()).map(PathBuf::from)
+}
+
 fn default_data(env: &Environment) -> Option<PathBuf> {
-    let state =
-        env.filled("STATE_DIRECTORY").and_then(|list| list.split(':').next()).map(PathBuf::from);
-    state
+    first_folder(env, "STATE_DIRECTORY")
         .or_else(|| env.path("XDG_STATE_HOME").map(|home| home.join("daybook")))
         .or_else(|| env.path("HOME").map(|home| home.join(".local/state/daybook")))
 }

@@ -87,6 +87,24 @@ $DAYBOOK_MAX_CONCURRENT: `0` is not a whole number from 1 to 100000
 }
 
 #[test]
+fn a_misspelt_log_level_is_refused_and_not_taken_for_a_module() {
+    let refused = load(&Flags::new(), &env(), "log_level = \"inf\"\n").expect_err("no level");
+    assert_eq!(
+        shown(&refused),
+        "/etc/daybook/daybook.toml:1:13: `log_level`: `inf` is not `off`, `error`, `warn`, `info`, `debug` or `trace` (did you mean `info`?)\n"
+    );
+    let directives = "log_level = \"warn,daybook::engine=debug\"\n";
+    assert!(load(&Flags::new(), &env(), directives).is_ok());
+}
+
+#[test]
+fn a_ping_address_in_a_broken_file_is_not_shown() {
+    let text = "ping = \"https://hc.example/SECRET\nlisten = 1\n";
+    let refused = load(&Flags::new(), &env(), text).expect_err("broken");
+    assert!(!render_all(&refused, Paint::Plain).contains("SECRET"));
+}
+
+#[test]
 fn a_listener_beyond_loopback_needs_tls_or_consent() {
     let open = "listen = \"0.0.0.0:7474\"\n";
     assert!(load(&Flags::new(), &env(), open).is_err());

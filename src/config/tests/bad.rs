@@ -67,6 +67,9 @@ fn a_secret_is_never_shown_with_the_line_that_it_stands_in() {
         format!("notify = \"chat/{secret}\"\n"),
         format!("[env]\nDAYBOOK_PASSWORD = \"{secret}\"\n"),
         format!("[env]\nFNAC_TOKEN = \"{secret}\nX = 1\n"),
+        format!("http = {{ url = \"https://a.example\", headers = {{ \"x-api-key\" = \"{secret}\n"),
+        format!("schedules.a.ping = \"https://hc.example/{secret}\n"),
+        format!("env.URL = \"https://me:{secret}@a.example\n"),
         format!("[env]\nURL = \"https://me:{secret}@a.example\"\n"),
         format!(
             "[schedules.a]\nmanual = true\nhttp = {{ url = \"https://me:{secret}@a.example\" }}\n"

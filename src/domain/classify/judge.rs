@@ -162,9 +162,10 @@ pub(super) fn text(
         return Verdict::plain(Level::Debug);
     }
     let message = normalise(line, stated.map_or(0, |stated| stated.message), scratch);
-    TABLE.as_ref().map_or(Verdict::plain(level.unwrap_or(Level::Info)), |table| {
-        table.decide(line, scratch, message, level)
-    })
+    TABLE.as_ref().map_or_else(
+        || Verdict::plain(level.unwrap_or(Level::Info)),
+        |table| table.decide(line, scratch, message, level),
+    )
 }
 
 /// Judges what a JSON line says.

@@ -59,7 +59,7 @@ static SHAPES: LazyLock<Shapes> = LazyLock::new(|| {
         // npm ERR!, yarn error, cargo error[E0001]:, gradle 'e: ', docker compose 'web_1  | ERROR …'
         r"^npm (?P<l>(?i:err!|error|warn|notice|info|http|verb))(?:\s|$)".to_owned(),
         r"^[\w.-]{1,40}\s*\|\s+(?:[\d:.,TZ+ -]{0,40})?\[?(?P<l>TRACE|DEBUG|INFO|WARN|WARNING|ERROR|FATAL|SEVERE|CRITICAL)\]?\b".to_owned(),
-        format!(r"^\d{{1,5}} (?P<l>error|warn|info|verbose|http|silly|notice) "),
+        r"^\d{1,5} (?P<l>error|warn|info|verbose|http|silly|notice) ".to_owned(),
         r"^(?i:php (?:\w+ )?)(?P<l>(?i:fatal|notice|warning|deprecated|error))\b(?: error)?:".to_owned(),
         // Names in front: 'org.apache.x ERROR', 'main ERROR '
         format!(r"^[\w.\[\]/:,*#-]{{1,60}}\s+{UPPER}(?:\s|:|$)"),

@@ -74,12 +74,14 @@ pub async fn check(
 fn compare(parts: &Parts) -> Checked {
     let loaded = (parts.files)();
     let problems: Vec<Problems> = loaded.problems.iter().map(problem).collect();
-    let mut ids: BTreeSet<InterfaceId> = loaded.accepted.keys().cloned().collect();
     let live = parts.engine.interfaces().into_iter().filter(|row| row.state != Living::Removed);
-    ids.extend(live.map(|row| row.id));
+    let live: BTreeSet<InterfaceId> = live.map(|row| row.id).collect();
+    let mut ids: BTreeSet<InterfaceId> = loaded.accepted.keys().cloned().collect();
+    ids.extend(live.iter().cloned());
     let mut changes = Vec::new();
     for id in ids {
-        let old = parts.engine.definition(&id);
+        // The last version of a removed interface is not in force.
+        let old = live.contains(&id).then(|| parts.engine.definition(&id)).flatten();
         let new = loaded.accepted.get(&id).map(|file| &file.interface);
         let refused = loaded.unreadable || loaded.refused.contains(id.as_str());
         if new.is_none() && refused {

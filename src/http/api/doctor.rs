@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use crate::civil;
 use crate::config::MetricsAccess;
-use crate::http::health::unready;
+use crate::http::health::{free_bytes, unready};
 use crate::http::input::Params;
 use crate::http::parts::{App, Parts};
 use crate::http::problem::{Problem, ProblemBody};
@@ -129,14 +129,13 @@ fn store(app: &Parts) -> Check {
 }
 
 fn free_space(folder: &Path) -> Check {
-    let fix = "free some space, or shorten `retention`";
-    let stat = match rustix::fs::statvfs(folder) {
-        Ok(stat) => stat,
+    let fix = "make room, outside of the data folder first";
+    let free = match free_bytes(folder) {
+        Ok(free) => free,
         Err(err) => {
             return check("disk", Finding::Fail, format!("`{}`: {err}", folder.display()), fix);
         }
     };
-    let free = stat.f_bavail.saturating_mul(stat.f_frsize);
     let state = match free {
         _ if free < FREE_MIN_BYTES => Finding::Fail,
         _ if free < 10 * FREE_MIN_BYTES => Finding::Warn,

@@ -6,7 +6,8 @@ use axum::response::Response;
 use http::Uri;
 
 use super::page_answer;
-use crate::http::input::Params;
+use crate::domain::event::EVENT_NAMES;
+use crate::http::input::{Params, nearest};
 use crate::http::parts::App;
 use crate::http::problem::{Problem, ProblemBody};
 use crate::http::reads::{self, Reads};
@@ -29,15 +30,20 @@ use crate::projection::{EventFilter, Order};
 pub async fn list(reads: Reads, uri: Uri, Params(mut input): Params) -> Result<Response, Problem> {
     let filter = EventFilter {
         stream: input.parsed("stream"),
-        kind: input.with("type", |text| {
-            EventFilter::code_of(text).ok_or_else(|| format!("`{text}` is no type of event"))
-        }),
-        after: input.parsed("after").map(Position),
+        kind: input.with("type", |text| EventFilter::code_of(text).ok_or_else(|| no_type(text))),
+        after: input.number("after").map(Position),
     };
     let page = (input.limit(), input.text("cursor", 200));
     input.finish()?;
     let order = if filter.after.is_some() { Order::OldestFirst } else { Order::NewestFirst };
     Ok(page_answer(&uri, reads.events(filter, order, page).await?))
+}
+
+fn no_type(text: &str) -> String {
+    match nearest(text, EVENT_NAMES.iter().map(|(_, name)| *name)) {
+        Some(name) => format!("`{text}` is no type of event; did you mean `{name}`?"),
+        None => format!("`{text}` is no type of event, such as `slot-started` or `closed`"),
+    }
 }
 
 /// One event.

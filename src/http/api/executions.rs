@@ -11,11 +11,11 @@ use utoipa::ToSchema;
 use super::interfaces::NOTE_MAX;
 use super::{done, page_answer};
 use crate::domain::event::{ErrorCounts, Noted, Trigger};
-use crate::engine::handle::Done;
+use crate::engine::handle::{Done, Refusal};
 use crate::http::access::Caller;
 use crate::http::input::{Fields, Params};
 use crate::http::parts::App;
-use crate::http::problem::{Problem, ProblemBody};
+use crate::http::problem::{Code, Problem, ProblemBody};
 use crate::http::reads::{ExecutionQuery, Reads, execution_filter, resolve};
 use crate::ids::{ExecutionId, ScheduleRef};
 use crate::projection::view::{Execution, Page, Status};
@@ -94,9 +94,25 @@ pub async fn cancel(
     let note = input.text("note", NOTE_MAX);
     input.finish()?;
     let id = resolve(&app, &name).await?;
-    let cancelled = app.engine.cancel(caller.actor, id, note).await?;
+    let cancelled = match app.engine.cancel(caller.actor, id, note).await {
+        Ok(cancelled) => cancelled,
+        Err(refusal) => return Err(not_cancelled(&app, id, refusal).await),
+    };
     let execution = listed(&app, &cancelled, id).await;
     Ok(done(&app, StatusCode::ACCEPTED, &cancelled, execution))
+}
+
+/// The engine knows open executions alone: one that is over and one that never was look the same to it.
+async fn not_cancelled(app: &App, id: ExecutionId, refusal: Refusal) -> Problem {
+    let newest = *app.log.durable().borrow();
+    if matches!(refusal, Refusal::Conflict { .. })
+        && let Ok(reads) = Reads::at(app, newest).await
+        && let Err(problem) = reads.execution(id).await
+        && problem.code() == Code::NotFound
+    {
+        return problem;
+    }
+    refusal.into()
 }
 
 /// Writes something beside it: a text, a ticket's number, that an open KO is dealt with.

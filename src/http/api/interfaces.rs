@@ -110,10 +110,10 @@ pub async fn test(
     Ok(Json(app.probe.interface(&definition).await))
 }
 
-/// Pauses all its schedules: their slots are skipped from now on.
+/// Pauses all its schedules: their slots are skipped from now on. A pause that is in force gets the new note and end.
 ///
 /// # Errors
-/// It does not exist, is paused already, or a field is wrong.
+/// It does not exist, or a field is wrong.
 #[utoipa::path(post, path = "/api/interfaces/{interface}/pause", tag = "interfaces",
     params(("interface" = String, Path)), request_body = PauseBody,
     responses((status = 200, body = Interface), (status = "default", body = ProblemBody)))]
@@ -129,10 +129,10 @@ pub async fn pause(
     Ok(done(&app, StatusCode::OK, &paused, app.engine.interface(&id)))
 }
 
-/// Ends its pause.
+/// Ends its pause, if it is paused.
 ///
 /// # Errors
-/// It does not exist, or is not paused.
+/// It does not exist.
 #[utoipa::path(post, path = "/api/interfaces/{interface}/resume", tag = "interfaces",
     params(("interface" = String, Path)),
     responses((status = 200, body = Interface), (status = "default", body = ProblemBody)))]

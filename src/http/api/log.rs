@@ -16,7 +16,6 @@ use futures_util::stream;
 use http::{HeaderMap, header};
 use tokio::sync::watch;
 
-use crate::domain::classify::indicated;
 use crate::domain::line::Line;
 use crate::http::input::{Input, Params};
 use crate::http::parts::App;
@@ -30,6 +29,8 @@ use crate::store::lines::FollowState;
 const PAGE: usize = 500;
 /// How often a follower looks whether the execution is over: a log whose writer vanished never says so.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// How often the end of an execution whose log is finished is looked for.
+const SETTLE: Duration = Duration::from_millis(50);
 /// A comment this often keeps proxies from closing a silent stream.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// The longest regular expression.
@@ -68,7 +69,7 @@ pub async fn show(
 ) -> Result<Response, Problem> {
     let form = form(&headers);
     let mut query = log_query(&mut input);
-    let limit: usize = input.parsed("limit").unwrap_or(usize::MAX);
+    let limit: usize = input.number("limit").unwrap_or(usize::MAX);
     if form == Form::Events
         && let Some(last) = last_event_id(&headers)
     {
@@ -87,16 +88,21 @@ pub async fn show(
 
 fn log_query(input: &mut Input) -> LogQuery {
     LogQuery {
-        after: input.parsed("after").unwrap_or(0),
+        after: input.number("after").unwrap_or(0),
         level: input.json("level"),
         class: input.parsed("class"),
         errors: input.flag("errors"),
-        attempt: input.parsed("attempt"),
+        attempt: input.number("attempt"),
         grep: input.with("grep", |text| {
             if text.len() > GREP_MAX {
-                return Err(format!("must have at most {GREP_MAX} bytes"));
+                return Err(format!("must have at most {GREP_MAX} bytes, not {}", text.len()));
             }
-            regex::Regex::new(text).map_err(|err| err.to_string())
+            regex::Regex::new(text).map_err(|err| {
+                // What comes before the last line draws the pattern with a caret.
+                let why = err.to_string();
+                let why = why.lines().last().unwrap_or_default().trim_start_matches("error: ");
+                format!("`{text}` is not a regular expression: {why}")
+            })
         }),
     }
 }
@@ -154,12 +160,10 @@ fn json_row(rows: &mut String, line: &Line) {
     }
 }
 
-/// Number, instant, level, then the class before the text, unless the text begins with it (S3-6).
+/// Number, instant, level, then the text as people read it.
 fn text_row(rows: &mut String, line: &Line) {
-    let text =
-        line.class.map_or_else(|| line.text.as_str().into(), |class| indicated(class, &line.text));
     // Writing to a `String` cannot fail.
-    writeln!(rows, "{:>6} {} {:<7} {text}", line.line, line.at, line.level).ok();
+    writeln!(rows, "{:>6} {} {:<7} {}", line.line, line.at, line.level, line.shown()).ok();
 }
 
 fn whole(tail: Tail, media_type: &'static str, row: fn(&mut String, &Line)) -> Response {
@@ -232,20 +236,20 @@ impl Follower {
     /// Waits for news; none when the daemon stops.
     async fn wait(&mut self) -> Option<()> {
         let stop = self.tail.app.stop.clone();
-        let news = tokio::time::timeout(LOOK_AGAIN, self.news.changed());
-        tokio::select! {
+        let news = async {
+            let changed = tokio::time::timeout(LOOK_AGAIN, self.news.changed()).await;
+            if matches!(changed, Ok(Err(_))) {
+                // Nobody is left who could tell news.
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+            matches!(changed, Ok(Ok(())))
+        };
+        let is_news = tokio::select! {
             biased;
             () = stop.cancelled() => return None,
-            changed = news => {
-                if let Ok(Ok(())) = changed {
-                    return Some(());
-                }
-                if let Ok(Err(_closed)) = changed {
-                    tokio::time::sleep(LOOK_AGAIN).await;
-                }
-            }
-        }
-        if let Some(status) = self.look().await {
+            is_news = news => is_news,
+        };
+        if !is_news && let Some(status) = self.look().await {
             self.status = status;
             self.over = status.is_final();
         }
@@ -258,9 +262,24 @@ impl Follower {
         Some(reads.execution(self.tail.id).await.ok()?.status)
     }
 
+    /// Tells the end; none when the daemon stops. A log's last line is on disk a moment before the execution is closed, so
+    /// its status is waited for, unless the caller wanted no more lines.
     async fn end(&mut self) -> Option<Event> {
         self.tail.ended = true;
-        let status = self.look().await.unwrap_or(self.status);
+        let (stop, known, cut) = (self.tail.app.stop.clone(), self.status, self.tail.left == 0);
+        let settled = async {
+            loop {
+                match self.look().await {
+                    Some(status) if status.is_final() || cut => return status,
+                    Some(_) | None => tokio::time::sleep(SETTLE).await,
+                }
+            }
+        };
+        let status = tokio::select! {
+            biased;
+            () = stop.cancelled() => return None,
+            status = tokio::time::timeout(LOOK_AGAIN, settled) => status.unwrap_or(known),
+        };
         let body = serde_json::json!({"execution": self.tail.id, "status": status});
         Event::default().event("end").json_data(body).ok()
     }

@@ -10,14 +10,16 @@ use utoipa::ToSchema;
 
 use super::executions::{listed, matching};
 use super::{done, located};
+use crate::domain::definition::Overlap;
 use crate::engine::handle::{Refusal, Rerun};
 use crate::http::access::Caller;
 use crate::http::input::{Fields, Input, LIMIT_MAX};
 use crate::http::parts::App;
 use crate::http::problem::{Problem, ProblemBody};
 use crate::http::reads::{ExecutionQuery, Reads, execution_filter, resolve};
-use crate::ids::ExecutionId;
-use crate::projection::view::Execution;
+use crate::ids::{ExecutionId, ScheduleRef};
+use crate::projection::ExecutionFilter;
+use crate::projection::view::{Execution, State as Living};
 
 /// What to run again, as the document shows it: either `ids` or `query`.
 #[derive(Debug, ToSchema)]
@@ -59,7 +61,7 @@ pub struct RerunItem {
 
 enum Wanted {
     Ids(Vec<String>),
-    Query(Box<crate::projection::ExecutionFilter>),
+    Query(Box<ExecutionFilter>),
 }
 
 struct Plan {
@@ -75,8 +77,9 @@ fn plan(mut input: Input) -> Result<Plan, Problem> {
     if ids.is_some() == query.is_some() {
         input.refuse("ids", "give either `ids` or `query`");
     }
-    if ids.as_ref().is_some_and(|ids| ids.is_empty() || ids.len() > LIMIT_MAX) {
-        input.refuse("ids", format!("must be 1 to {LIMIT_MAX}"));
+    let count = ids.as_ref().map_or(1, Vec::len);
+    if !(1..=LIMIT_MAX).contains(&count) {
+        input.refuse("ids", format!("must name 1 to {LIMIT_MAX} executions, not {count}"));
     }
     input.finish()?;
     let wanted = match (ids, query) {
@@ -84,6 +87,10 @@ fn plan(mut input: Input) -> Result<Plan, Problem> {
             let mut filters = Input::from_json(query, "/query/")?;
             let filter = execution_filter(&mut filters);
             filters.finish()?;
+            if filter == ExecutionFilter::default() {
+                let why = "is empty, which would mean every execution; give a filter";
+                return Err(Problem::invalid_field("/query", why));
+            }
             Wanted::Query(Box::new(filter))
         }
         (ids, None) => Wanted::Ids(ids.unwrap_or_default()),
@@ -100,7 +107,7 @@ fn plan(mut input: Input) -> Result<Plan, Problem> {
 /// An id fits none or several, or a field is wrong.
 #[utoipa::path(post, path = "/api/executions/rerun", tag = "executions", request_body = RerunBody,
     responses((status = 202, body = Reruns, headers(("Location" = String, description = "Of a single one"))),
-        (status = 200, body = Reruns, description = "Nothing was started: a dry run, or nothing fits"),
+        (status = 200, body = Reruns, description = "Nothing was started: a dry run, nothing fits, or all refused"),
         (status = "default", body = ProblemBody)))]
 pub async fn rerun(
     State(app): State<App>,
@@ -116,7 +123,7 @@ pub async fn rerun(
         }
     };
     if plan.dry_run {
-        return preview(&app, ids).await.map(|body| Json(body).into_response());
+        return preview(&app, ids, plan.force).await.map(|body| Json(body).into_response());
     }
     if ids.is_empty() {
         return Ok(Json(Reruns { dry_run: false, items: Vec::new() }).into_response());
@@ -138,7 +145,9 @@ pub async fn rerun(
         [RerunItem { id: Some(id), .. }] => Some(format!("/api/executions/{id}")),
         _ => None,
     };
-    let answer = done(&app, StatusCode::ACCEPTED, &reran, Reruns { dry_run: false, items });
+    let started = items.iter().any(|item| item.id.is_some());
+    let status = if started { StatusCode::ACCEPTED } else { StatusCode::OK };
+    let answer = done(&app, status, &reran, Reruns { dry_run: false, items });
     Ok(match location {
         Some(location) => located(answer, &location),
         None => answer,
@@ -164,17 +173,44 @@ async fn resolved(app: &App, names: &[String]) -> Result<Vec<ExecutionId>, Probl
     Ok(ids)
 }
 
-/// What would run again, and what could not because it is not over.
-async fn preview(app: &App, ids: Vec<ExecutionId>) -> Result<Reruns, Problem> {
+/// What would run again, and what stands in the way of the others.
+async fn preview(app: &App, ids: Vec<ExecutionId>, force: bool) -> Result<Reruns, Problem> {
     let reads = Reads::at(app, app.memory.newest_answer()).await?;
     let mut items = Vec::with_capacity(ids.len());
     for of in ids {
         let row = reads.execution(of).await?;
-        let conflict = (!row.status.is_final()).then(|| {
-            let why = format!("execution `{of}` is {}", row.status.as_str());
-            Problem::from(Refusal::Conflict { why, execution: Some(of) }).body(None, None)
-        });
-        items.push(RerunItem { of, id: None, execution: None, problem: conflict });
+        let refusal = refused(app, &row).or_else(|| overlapped(app, &row).filter(|_| !force));
+        let problem = refusal.map(|refusal| Problem::from(refusal).body(None, None));
+        items.push(RerunItem { of, id: None, execution: None, problem });
     }
     Ok(Reruns { dry_run: true, items })
+}
+
+fn schedule_of(row: &Execution) -> ScheduleRef {
+    ScheduleRef { interface: row.interface.clone(), schedule: row.schedule.clone() }
+}
+
+/// Why an execution cannot run again now, whatever is asked (contract, rule 5).
+fn refused(app: &App, row: &Execution) -> Option<Refusal> {
+    if !row.status.is_final() {
+        let why = format!("execution `{}` is {}", row.id, row.status.as_str());
+        return Some(Refusal::Conflict { why, execution: Some(row.id) });
+    }
+    let name = schedule_of(row);
+    let state = app.engine.board().read(|state| state.schedules.get(&name).map(|row| row.state));
+    let gone = state.is_none_or(|state| state == Living::Removed);
+    let why = || format!("schedule `{name}` is no longer in its file");
+    gone.then(|| Refusal::Conflict { why: why(), execution: None })
+}
+
+/// The open execution of the schedule that a re-run would have to wait for, unless it is forced.
+fn overlapped(app: &App, row: &Execution) -> Option<Refusal> {
+    let name = schedule_of(row);
+    let open = app.engine.board().read(|state| {
+        let definition = state.schedules.get(&name)?.definition.schedules.get(&name.schedule)?;
+        let (open, _) = state.open.iter().find(|(_, open)| open.schedule == name)?;
+        (definition.overlap == Overlap::Skip).then_some(*open)
+    })?;
+    let why = format!("execution {open} of `{name}` is not over yet; `force` runs it beside that");
+    Some(Refusal::Conflict { why, execution: Some(open) })
 }

@@ -1,31 +1,41 @@
 //! `/api/schedules`.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use http::{StatusCode, Uri};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::executions::opened;
 use super::interfaces::{PauseBody, pause_of};
 use super::{done, located, page_answer, page_of};
+use crate::civil::Zone;
 use crate::domain::event::Trigger;
+use crate::domain::timing::Plan;
 use crate::engine::board;
 use crate::engine::handle::{Order, Target};
 use crate::http::access::Caller;
-use crate::http::input::{Fields, LIMIT_MAX, Params};
+use crate::http::input::{Fields, Input, Params};
 use crate::http::parts::App;
 use crate::http::problem::{Problem, ProblemBody};
 use crate::http::reads::{Reads, Span};
 use crate::ids::{InterfaceId, ScheduleRef};
+use crate::instant::Instant;
 use crate::projection::view::{Execution, Page, Schedule, Slot, SlotOutcome};
 
 /// Slots shown by `next` unless the caller says otherwise.
 const NEXT: usize = 5;
-/// Characters of a parameter's value at most.
+/// Bytes of a parameter's value at most.
 const PARAM_MAX: usize = 64 * 1024;
+/// The clocks are moved by no more than this, so a slot that comes twice lies no farther from the shift.
+pub const SHIFT_MAX: Duration = Duration::from_secs(3 * 3600);
+/// Slots of one local date are no farther apart than this.
+const DATE_MAX: Duration = Duration::from_secs(27 * 3600);
 
 type Name = Path<(String, String)>;
 
@@ -37,6 +47,16 @@ pub struct RunBody {
     params: Option<BTreeMap<String, String>>,
     /// Limits, locks and overlap are not asked.
     force: Option<bool>,
+}
+
+/// A slot that lies ahead.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Ahead {
+    /// The slot, pending.
+    #[serde(flatten)]
+    pub slot: Slot,
+    /// What daylight saving does to it, or to a reading of the clock beside it; null when nothing.
+    pub note: Option<String>,
 }
 
 fn named(name: &(String, String)) -> Result<ScheduleRef, Problem> {
@@ -121,7 +141,7 @@ pub async fn slots(
     Ok(page_answer(&uri, reads.slots(name, span).await?))
 }
 
-/// The next slots, all pending.
+/// The next slots, all pending, with what daylight saving does to them.
 ///
 /// # Errors
 /// It does not exist, or a parameter is wrong.
@@ -129,35 +149,57 @@ pub async fn slots(
     params(("interface" = String, Path), ("schedule" = String, Path),
         ("n" = Option<usize>, Query, description = "How many, 5 unless given"),
         ("after" = Option<String>, Query, description = "After this instant, now unless given")),
-    responses((status = 200, body = Page<Slot>), (status = "default", body = ProblemBody)))]
+    responses((status = 200, body = Page<Ahead>), (status = "default", body = ProblemBody)))]
 pub async fn next(
     State(app): State<App>,
     Path(name): Name,
     Params(mut input): Params,
-) -> Result<Json<Page<Slot>>, Problem> {
-    let count = input.parsed("n").unwrap_or(NEXT);
-    if !(1..=LIMIT_MAX).contains(&count) {
-        input.refuse("n", format!("must be from 1 to {LIMIT_MAX}"));
-    }
+) -> Result<Json<Page<Ahead>>, Problem> {
+    let count = input.count("n", NEXT);
     let after = input.instant("after").unwrap_or_else(|| app.clock.now());
     input.finish()?;
     let (name, _) = existing(&app, &name)?;
     let row = app.engine.board().read(|state| state.schedules.get(&name).cloned());
     let definition = row.as_ref().and_then(|row| row.definition.schedules.get(&name.schedule));
-    let plan = definition.and_then(board::plan);
-    let instants =
-        std::iter::successors(plan.as_ref().and_then(|plan| plan.next_after(after)), |at| {
-            plan.as_ref().and_then(|plan| plan.next_after(*at))
-        });
-    let pending = |at| Slot {
-        interface: name.interface.clone(),
-        schedule: name.schedule.clone(),
-        at,
-        outcome: SlotOutcome::Pending,
-        reason: None,
-        execution: None,
+    let Some((definition, plan)) = definition.and_then(|one| Some((one, board::plan(one)?))) else {
+        return Ok(Json(Page { items: Vec::new(), next: None }));
     };
-    Ok(Json(Page { items: instants.take(count).map(pending).collect(), next: None }))
+    let slots: Vec<Instant> = plan.slots_after(after).take(count).collect();
+    let notes = notes(&plan, &definition.timezone, after, &slots);
+    let pending = |(at, note)| {
+        let slot = Slot {
+            interface: name.interface.clone(),
+            schedule: name.schedule.clone(),
+            at,
+            outcome: SlotOutcome::Pending,
+            reason: None,
+            execution: None,
+        };
+        Ahead { slot, note }
+    };
+    Ok(Json(Page { items: slots.into_iter().zip(notes).map(pending).collect(), next: None }))
+}
+
+/// What daylight saving does, beside the slot that it is about: the one that makes up for a reading that does not exist,
+/// else the last one before the shift on the same date, else the first one after it.
+fn notes(plan: &Plan, zone: &str, after: Instant, slots: &[Instant]) -> Vec<Option<String>> {
+    let mut notes: Vec<Option<String>> = vec![None; slots.len()];
+    let (Some(last), Ok(zone)) = (slots.last(), Zone::load(zone)) else { return notes };
+    for note in plan.dst_notes(after, *last + SHIFT_MAX) {
+        let made_up = || slots.iter().position(|at| *at == note.at);
+        let same_date = |at: &Instant| {
+            *at < note.at && note.at.since(*at) < DATE_MAX && zone.local_date(*at) == note.date
+        };
+        let place = made_up()
+            .or_else(|| slots.iter().rposition(same_date))
+            .or_else(|| slots.iter().position(|at| *at > note.at));
+        let Some(beside) = place.and_then(|place| notes.get_mut(place)) else { continue };
+        *beside = Some(match beside.take() {
+            Some(first) => format!("{first}; {}", note.text),
+            None => note.text,
+        });
+    }
+    notes
 }
 
 /// Starts an execution at once. The next slot does not move.
@@ -174,10 +216,7 @@ pub async fn run(
     Path(name): Name,
     Fields(mut input): Fields,
 ) -> Result<Response, Problem> {
-    let params: BTreeMap<String, String> = input.json("params").unwrap_or_default();
-    if let Some((long, _)) = params.iter().find(|(_, value)| value.len() > PARAM_MAX) {
-        input.refuse(&format!("params/{long}"), format!("must have at most {PARAM_MAX} bytes"));
-    }
+    let params = params(&mut input);
     let force = input.flag("force");
     input.finish()?;
     let schedule = named(&name)?;
@@ -192,10 +231,33 @@ pub async fn run(
     Ok(located(answer, &format!("/api/executions/{id}")))
 }
 
-/// Pauses it: its slots are skipped from now on.
+/// Parameters by name. A number or truth value counts as its text.
+fn params(input: &mut Input) -> BTreeMap<String, String> {
+    let given: BTreeMap<String, Value> = input.json("params").unwrap_or_default();
+    let mut params = BTreeMap::new();
+    for (name, value) in given {
+        let text = match value {
+            Value::String(text) => text,
+            Value::Number(_) | Value::Bool(_) => value.to_string(),
+            Value::Null | Value::Array(_) | Value::Object(_) => {
+                input.refuse(&format!("params/{name}"), "must be a text");
+                continue;
+            }
+        };
+        if text.len() > PARAM_MAX {
+            let why = format!("must have at most {PARAM_MAX} bytes, not {}", text.len());
+            input.refuse(&format!("params/{name}"), why);
+            continue;
+        }
+        params.insert(name, text);
+    }
+    params
+}
+
+/// Pauses it: its slots are skipped from now on. A pause that is in force gets the new note and end.
 ///
 /// # Errors
-/// It does not exist, is paused already, or a field is wrong.
+/// It does not exist, or a field is wrong.
 #[utoipa::path(post, path = "/api/schedules/{interface}/{schedule}/pause", tag = "schedules",
     params(("interface" = String, Path), ("schedule" = String, Path)), request_body = PauseBody,
     responses((status = 200, body = Schedule), (status = "default", body = ProblemBody)))]
@@ -211,10 +273,10 @@ pub async fn pause(
     Ok(done(&app, StatusCode::OK, &paused, app.engine.schedule(&name)))
 }
 
-/// Ends its pause. Slots go on from this instant.
+/// Ends its pause, if it is paused. Slots go on from this instant.
 ///
 /// # Errors
-/// It does not exist, or is not paused.
+/// It does not exist.
 #[utoipa::path(post, path = "/api/schedules/{interface}/{schedule}/resume", tag = "schedules",
     params(("interface" = String, Path), ("schedule" = String, Path)),
     responses((status = 200, body = Schedule), (status = "default", body = ProblemBody)))]
@@ -228,4 +290,34 @@ pub async fn resume(
     let name = named(&name)?;
     let resumed = app.engine.resume(caller.actor, Target::Schedule(name.clone())).await?;
     Ok(done(&app, StatusCode::OK, &resumed, app.engine.schedule(&name)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::definition::{Dst, Timing};
+
+    /// What stands beside the next three slots of a pattern in Paris.
+    fn beside(pattern: &str, after: &str) -> Vec<Option<String>> {
+        let zone = Zone::load("Europe/Paris").expect("a zone");
+        let plan = Plan::new(&Timing::Cron(pattern.to_owned()), &zone, Dst::default());
+        let (plan, after) = (plan.expect("a plan"), Instant::parse(after).expect("an instant"));
+        let slots: Vec<Instant> = plan.slots_after(after).take(3).collect();
+        notes(&plan, "Europe/Paris", after, &slots)
+    }
+
+    #[test]
+    fn daylight_saving_is_told_beside_the_slot_that_it_moves_or_doubles() {
+        let made_up = "02:30:00 on 2026-03-29 does not exist: it runs at 2026-03-29T03:00:00+02:00";
+        assert_eq!(
+            beside("30 2 * * *", "2026-03-27T12:00:00Z"),
+            [None, Some(made_up.to_owned()), None]
+        );
+        let twice = "02:30:00 on 2026-10-25 comes twice: it runs the first time only";
+        assert_eq!(
+            beside("30 2 * * *", "2026-10-22T12:00:00Z"),
+            [None, None, Some(twice.to_owned())]
+        );
+        assert_eq!(beside("30 12 * * *", "2026-03-27T12:00:00Z"), [None, None, None]);
+    }
 }

@@ -2,7 +2,7 @@
 
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, StatusCode, Uri, header};
+use http::{HeaderValue, Method, StatusCode, Uri, header};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -138,7 +138,7 @@ fn token_name(text: &str) -> Result<String, String> {
     if plain && !text.trim().is_empty() && text.chars().count() <= NAME_MAX {
         Ok(text.trim().to_owned())
     } else {
-        Err(format!("must have 1 to {NAME_MAX} letters, digits, blanks or -_.@"))
+        Err(format!("must have 1 to {NAME_MAX} letters, digits, blanks or -_.@, unlike `{text}`"))
     }
 }
 
@@ -218,6 +218,10 @@ pub async fn login(
     Path(secret): Path<String>,
     request: Request,
 ) -> Result<Response, Problem> {
+    if request.method() == Method::HEAD {
+        // Whoever only looks where a link leads does not use it up.
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
     let Some(peer) = request.extensions().get::<Peer>().copied() else {
         return Err(guard::failed_login(&app, &request));
     };

@@ -148,6 +148,8 @@ async fn a_login_link_sets_a_cookie_that_only_our_own_pages_may_change_things_wi
     let daemon = Daemon::start().await;
     let link = daemon.post("/api/login-links", "").await.json();
     let path = link["path"].as_str().expect("a path").to_owned();
+    let looked = daemon.tcp_with(Method::HEAD, &path, &[], "").await;
+    assert_eq!((looked.status, looked.header("set-cookie")), (StatusCode::NO_CONTENT, None));
     let landed = daemon.tcp_with(Method::GET, &path, &[], "").await;
     assert_eq!((landed.status, landed.header("location")), (StatusCode::SEE_OTHER, Some("/")));
     let cookie = landed.header("set-cookie").expect("a cookie").to_owned();

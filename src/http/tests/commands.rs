@@ -80,6 +80,7 @@ async fn a_repeated_request_gets_the_first_answer_and_does_nothing_again() {
     assert_eq!(again.header("idempotency-replayed"), Some("true"));
     assert_eq!(again.json(), first.json());
     assert_eq!(again.header("location"), first.header("location"));
+    assert!(again.header("x-daybook-position").is_some());
     let list = daemon.get("/api/executions").await.json();
     assert_eq!(list["items"].as_array().map(Vec::len), Some(1));
     let other = daemon.local_with(Method::POST, RUN, &key, r#"{"force":true}"#).await;
@@ -148,10 +149,29 @@ async fn a_rerun_by_query_takes_what_the_list_shows_and_a_dry_run_starts_nothing
         (nothing.status, nothing.json()["items"].as_array().map(Vec::len)),
         (StatusCode::OK, Some(0))
     );
-    let both = daemon.post("/api/executions/rerun", r#"{"ids":["latest"],"query":{}}"#).await;
-    assert_eq!(both.status, StatusCode::UNPROCESSABLE_ENTITY);
+    for wrong in [r#"{"ids":["latest"],"query":{}}"#, r#"{"query":{}}"#] {
+        let refused = daemon.post("/api/executions/rerun", wrong).await;
+        assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{wrong}");
+    }
     let wrong = daemon.post("/api/executions/rerun", r#"{"query":{"status":"red"}}"#).await;
     assert_eq!(wrong.json()["errors"][0]["pointer"], "/query/status");
+}
+
+#[tokio::test]
+async fn a_dry_run_tells_what_would_stand_in_the_way() {
+    let daemon = Daemon::start().await;
+    let old = daemon.run().await;
+    let problem = async |more: &str| {
+        let body = format!(r#"{{"ids":["{old}"],"dry_run":true{more}}}"#);
+        let answer = daemon.post("/api/executions/rerun", &body).await;
+        answer.json()["items"][0]["problem"]["code"].clone()
+    };
+    assert_eq!(problem("").await, "conflict", "it is not over");
+    daemon.write(old, &["x"], Some(Outcome::Ko)).await;
+    assert!(problem("").await.is_null());
+    daemon.run().await;
+    assert_eq!(problem("").await, "conflict", "another one of the schedule is open");
+    assert!(problem(r#","force":true"#).await.is_null());
 }
 
 #[tokio::test]
@@ -171,6 +191,8 @@ async fn cancel_takes_a_running_execution_and_no_other() {
     let id = daemon.run().await;
     let path = format!("/api/executions/{id}/cancel");
     assert_eq!(daemon.post(&path, r#"{"note":"wrong day"}"#).await.status, StatusCode::ACCEPTED);
+    daemon.write(id, &["ended"], Some(Outcome::Cancelled)).await;
+    assert_eq!(daemon.post(&path, "").await.status, StatusCode::CONFLICT);
     let stranger = "/api/executions/00000000-0000-8000-8000-000000000000/cancel";
     assert_eq!(daemon.post(stranger, "").await.status, StatusCode::NOT_FOUND);
 }

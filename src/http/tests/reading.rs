@@ -58,6 +58,7 @@ async fn the_next_slots_are_pending() {
     assert_eq!(page["items"][0]["at"], "2026-11-22T10:00:00.000Z");
     assert_eq!(page["items"][1]["at"], "2026-11-22T12:00:00.000Z");
     assert_eq!(page["items"][0]["outcome"], "pending");
+    assert_eq!(page["items"][0].get("note"), Some(&serde_json::Value::Null));
     assert_eq!(
         daemon.get("/api/schedules/fnac/manual/next").await.json()["items"],
         serde_json::json!([])
@@ -115,9 +116,10 @@ async fn an_execution_is_found_by_a_prefix_of_its_id_and_as_the_latest() {
     for name in [id.as_str(), prefix.as_str(), "latest"] {
         assert_eq!(daemon.get(&format!("/api/executions/{name}")).await.json()["id"], id.as_str());
     }
-    for name in ["latest-ko", "..", "%2e%2e%2fetc", "zz"] {
+    for name in ["latest-ko", "..", "%2e%2e%2fetc", "zz", "%ff"] {
         let answer = daemon.get(&format!("/api/executions/{name}")).await;
         assert_eq!(answer.status, StatusCode::NOT_FOUND, "{name}");
+        assert_eq!(answer.header("content-type"), Some("application/problem+json"), "{name}");
     }
 }
 

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use reqwest::{Certificate, Client, Proxy, Url, redirect};
+use reqwest::{Certificate, Client, Url, redirect};
+
+use super::proxies::Proxies;
 
 /// Until a connection stands, TLS included.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
@@ -21,34 +23,10 @@ pub struct Caller {
     resolved: Mutex<HashSet<String>>,
 }
 
-/// The proxies of the daemon's environment.
-#[derive(Clone, Debug, Default)]
-struct Proxies {
-    http: Option<Url>,
-    https: Option<Url>,
-    except: Vec<String>,
-}
-
 impl Caller {
-    /// Reads `http_proxy`, `https_proxy`, `all_proxy` and `no_proxy`, in either case, from `environment`.
+    /// A caller with the proxies of `environment`.
     pub fn new(environment: &BTreeMap<String, String>) -> Self {
-        let lookup = |names: [&str; 2]| {
-            names
-                .into_iter()
-                .find_map(|name| environment.get(name))
-                .filter(|value| !value.is_empty())
-        };
-        let url = |names| lookup(names).and_then(|value| Url::parse(value).ok());
-        let all = url(["all_proxy", "ALL_PROXY"]);
-        let except = lookup(["no_proxy", "NO_PROXY"])
-            .map(|list| list.split(',').map(|host| host.trim().to_ascii_lowercase()).collect())
-            .unwrap_or_default();
-        let proxies = Proxies {
-            // In upper case it could come from a request's `Proxy` header in a CGI program.
-            http: url(["http_proxy", "http_proxy"]).or_else(|| all.clone()),
-            https: url(["https_proxy", "HTTPS_PROXY"]).or(all),
-            except,
-        };
+        let proxies = Proxies::new(environment);
         Self { client: OnceLock::new(), proxies, roots: Vec::new(), resolved: Mutex::default() }
     }
 
@@ -67,14 +45,13 @@ impl Caller {
             tracing::debug!("a cryptography provider is installed already");
         }
         let builder = || {
-            let proxies = self.proxies.clone();
             Client::builder()
                 .user_agent(concat!("daybook/", env!("CARGO_PKG_VERSION")))
                 .redirect(redirect::Policy::none())
                 .connect_timeout(CONNECT_MAX)
                 .read_timeout(SILENCE_MAX)
                 .no_proxy()
-                .proxy(Proxy::custom(move |url| proxies.of(url).cloned()))
+                .proxy(self.proxies.clone().rule())
         };
         let made = match self.roots.as_slice() {
             [] => builder().build(),
@@ -110,22 +87,6 @@ impl Caller {
     }
 }
 
-impl Proxies {
-    fn of(&self, url: &Url) -> Option<&Url> {
-        let host = url.host_str()?.to_ascii_lowercase();
-        let direct = self.except.iter().any(|except| {
-            let domain = except.trim_start_matches("*.").trim_start_matches('.');
-            except == "*"
-                || host == domain
-                || host
-                    .strip_suffix(domain)
-                    .is_some_and(|front| !domain.is_empty() && front.ends_with('.'))
-        });
-        let proxy = if url.scheme() == "https" { &self.https } else { &self.http };
-        proxy.as_ref().filter(|_| !direct)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -141,23 +102,11 @@ mod tests {
     }
 
     #[test]
-    fn the_proxy_of_the_environment_is_used_and_shown_without_its_password() {
-        let caller = caller(&[
-            ("https_proxy", "http://me:secret@proxy.example:3128"),
-            ("NO_PROXY", "localhost, .corp.example,*.other.example"),
-        ]);
-        let proxy = |text| caller.proxy_of(&url(text));
-        assert_eq!(proxy("https://api.example/"), Some("proxy.example:3128".to_owned()));
-        for direct in [
-            "http://api.example/",
-            "https://localhost:8443/",
-            "https://corp.example/",
-            "https://a.corp.example/",
-            "https://b.other.example/",
-        ] {
-            assert_eq!(proxy(direct), None, "{direct}");
-        }
-        assert!(proxy("https://notcorp.example/").is_some());
+    fn a_proxy_is_shown_without_its_password() {
+        let caller = caller(&[("https_proxy", "http://me:secret@proxy.example:3128")]);
+        let proxy = caller.proxy_of(&url("https://api.example/"));
+        assert_eq!(proxy, Some("proxy.example:3128".to_owned()));
+        assert_eq!(caller.proxy_of(&url("http://api.example/")), None);
     }
 
     #[test]

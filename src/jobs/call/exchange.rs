@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use super::fault::Finding;
 use crate::domain::class::Level;
 use crate::domain::verdict::spoken;
+use crate::jobs::redact::{RedactedStream, Redactor};
 use crate::jobs::scribe::Scribe;
 
 /// A request that was sent.
@@ -49,6 +50,16 @@ impl Answer {
 
     pub(super) const fn has_begun(&self) -> bool {
         self.status.is_some()
+    }
+
+    /// The beginning of the body without secrets, and without the beginning of one where the excerpt is cut.
+    fn shown_excerpt(&self, secrets: &Redactor) -> String {
+        let mut stream = RedactedStream::default();
+        let mut shown = stream.push(secrets, &self.excerpt).into_owned();
+        if !self.cut && self.bytes == self.excerpt.len() as u64 {
+            shown.extend(stream.finish(secrets));
+        }
+        String::from_utf8_lossy(&shown).into_owned()
     }
 }
 
@@ -117,7 +128,7 @@ impl Exchange {
             set("response_cut", true.into());
         }
         if excerpt == Excerpt::Keep && !answer.excerpt.is_empty() {
-            set("response_excerpt", String::from_utf8_lossy(&answer.excerpt).into());
+            set("response_excerpt", answer.shown_excerpt(secrets).into());
         }
         fields.into()
     }

@@ -98,7 +98,10 @@ pub(super) async fn of_error(err: &reqwest::Error, url: &Url, caller: &Caller) -
 
 /// The chain's messages, outermost first, each once; never the address, which may hold a secret.
 fn chain(err: &reqwest::Error) -> String {
-    err.source().map_or_else(|| kind(err).to_owned(), |cause| in_full(cause))
+    match err.source() {
+        Some(cause) => in_full(cause),
+        None => kind(err).to_owned(),
+    }
 }
 
 fn kind(err: &reqwest::Error) -> &'static str {

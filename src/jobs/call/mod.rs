@@ -3,11 +3,13 @@
 mod client;
 mod exchange;
 mod fault;
+mod proxies;
 mod request;
 #[cfg(test)]
 mod tests;
 
 pub use client::Caller;
+pub use proxies::Proxies;
 
 use std::time::Duration;
 
@@ -60,6 +62,7 @@ pub(super) async fn run(
         () = context.cancel.cancelled() => Err(End::Cancelled),
         () = expired(deadline) => Err(End::TimedOut { limit: timeout.unwrap_or_default() }),
         end = call.converse(prepared, scribe) => Ok(end),
+        () = context.settings.interrupt.cancelled() => Err(End::Interrupted),
     };
     match ended {
         Ok(end) => call.ran(end),
@@ -100,7 +103,8 @@ impl Call<'_> {
                 let finding = Finding::new(Cause::ExtNetTimeout, words);
                 exchange.failed(&finding, &Answer::default(), scribe);
             } else {
-                exchange.given_up("cancelled before the answer was complete", scribe);
+                let why = if end == End::Interrupted { "interrupted" } else { "cancelled" };
+                exchange.given_up(&format!("{why} before the answer was complete"), scribe);
             }
         }
         Ran { repeatable: self.repeatable, ..Ran::ended(end) }
@@ -138,6 +142,8 @@ impl Call<'_> {
             }
             if let Some(exchange) = self.under_way.take() {
                 exchange.answered(&answer, scribe);
+                // The next answer may let itself be waited for.
+                scribe.cut();
             }
         }
         let why = format!("more than {REDIRECTS_MAX} redirects; check the address");

@@ -1,5 +1,6 @@
 //! Calls of real sockets: what each fault looks like, and whose move it is.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
@@ -192,6 +193,7 @@ async fn a_refused_connection_is_external_and_safe_to_repeat_even_for_a_post() {
     assert!(done.report.retryable);
 }
 
+/// S3-16.
 #[tokio::test]
 async fn a_post_without_an_answer_is_not_repeated_unless_it_carries_an_idempotency_key() {
     for keyed in [false, true] {
@@ -233,6 +235,43 @@ async fn a_busy_server_says_when_to_come_again() {
     assert_eq!(done.report.retry_after.map(|wait| wait.as_secs()), Some(120));
     assert_eq!(field(&done.lines[0], "response_excerpt"), "maintenance");
     assert_eq!(done.lines[0].class, Some(Class::External));
+}
+
+#[tokio::test]
+async fn where_an_excerpt_is_cut_no_beginning_of_a_secret_is_left() {
+    let body = format!("{}hunter2-secret and more", "x".repeat(2040));
+    let reply = format!("HTTP/1.1 500 No\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    let server = Server::start(vec![Then::Reply(reply.leak())]).await;
+    let mut call = http("GET", &server.url("/"));
+    call.headers.insert("X-Key".to_owned(), EnvValue::Credential("fnac".to_owned()));
+    let bench = Bench::new(Job::Http(call));
+    bench.credential("fnac", "hunter2-secret\n");
+    let done = bench.run().await;
+    assert_eq!(field(&done.lines[0], "response_excerpt"), "x".repeat(2040).as_str());
+}
+
+#[tokio::test]
+async fn a_call_of_this_machine_goes_through_no_proxy() {
+    let server = Server::start(vec![Then::Reply(OK)]).await;
+    let mut bench = get(&server.url("/"));
+    let nobody = ("http_proxy".to_owned(), "http://127.0.0.1:9".to_owned());
+    bench.environment = BTreeMap::from([nobody]);
+    let done = bench.run().await;
+    assert_eq!(done.report.outcome, Outcome::Ok, "{}", done.lines[0].text);
+}
+
+#[tokio::test]
+async fn a_call_without_an_answer_is_given_up_when_the_daemon_stops() {
+    let mut server = Server::start(vec![Then::Hang]).await;
+    let bench = get(&server.url("/"));
+    let interrupt = bench.interrupt.clone();
+    let (done, ()) = tokio::join!(bench.run(), async {
+        server.requests.recv().await.expect("a request");
+        interrupt.cancel();
+    });
+    assert_eq!(done.report.end, End::Interrupted);
+    let text = &done.lines[0].text;
+    assert!(text.ends_with("interrupted before the answer was complete"), "{text}");
 }
 
 fn done_fault(done: &Finished) -> Option<crate::domain::verdict::CallFault> {

@@ -56,6 +56,7 @@ async fn a_clean_end_is_ok_and_the_last_line_says_so() {
     assert!(done.report.usage.expect("measured").max_rss_bytes > 100_000);
 }
 
+/// S3-10.
 #[tokio::test]
 async fn another_exit_status_is_technical_unless_a_line_says_more() {
     let done = shell("exit 3").run().await;

@@ -52,7 +52,7 @@ async fn beyond_max_log_only_error_lines_are_kept_and_the_rest_is_counted() {
     let done = bench.run().await;
     let kept = done.texts(Source::Stdout);
     assert_eq!(kept.first(), Some(&"1"));
-    assert_eq!(kept.last(), Some(&"ERROR Mapping: late"));
+    assert_eq!(kept.last(), Some(&"Mapping: late"));
     // 1 to 9 are 9 bytes, 10 to 15 are 12; dropped are 16 to 50 and 1 to 10.
     assert_eq!(kept.len(), 16);
     assert!(

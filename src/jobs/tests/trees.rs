@@ -2,16 +2,21 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::domain::event::Outcome;
+use crate::domain::cause::Cause;
+use crate::domain::class::Class;
+use crate::domain::definition::{OnInterrupt, Retry};
+use crate::domain::event::{AttemptEnded, Outcome};
+use crate::domain::execution::{Command, Conclusion};
 use crate::domain::verdict::End;
+use crate::jobs::Redactor;
 use crate::jobs::procfs::{self, Process};
 use crate::jobs::testing::{processes, shell};
 
 /// Living processes whose command line is `line`.
 fn alive(line: &str) -> Vec<Process> {
     let shown = format!("`{line}`");
-    let all = procfs::all().into_iter();
-    all.filter(|process| !process.zombie && process.describe().starts_with(&shown)).collect()
+    let named = |process: &Process| process.describe(&Redactor::none()).starts_with(&shown);
+    procfs::all().into_iter().filter(|process| !process.zombie && named(process)).collect()
 }
 
 /// Contract, section 3: the process tree is every descendant, also after `setsid` and a double fork.
@@ -74,6 +79,78 @@ async fn a_cancelled_command_may_clean_up_within_its_grace() {
     assert_eq!((done.report.outcome, done.report.class), (Outcome::Cancelled, None));
     assert!(done.lines.iter().any(|line| line.text == "cleaning up"));
     assert!(done.closing().text.starts_with("cancelled: "), "{}", done.closing().text);
+}
+
+/// The shell ends at once; what it started still has its grace.
+#[tokio::test]
+async fn descendants_may_clean_up_within_the_grace_when_their_parent_does_not() {
+    let mut bench = shell(
+        "sh -c \"trap 'sleep 0.3; echo cleaning up; exit 0' TERM; echo 'ERROR External: begun'; \
+         while :; do sleep 0.05; done\"; true",
+    );
+    bench.cancel_at_error = true;
+    bench.grace = Duration::from_secs(30);
+    let done = bench.run().await;
+    assert_eq!(done.report.end, End::Cancelled);
+    assert!(done.lines.iter().any(|line| line.text == "cleaning up"), "{:?}", done.lines);
+}
+
+#[tokio::test]
+async fn a_stop_of_the_daemon_ends_the_tree_and_closes_the_execution_as_interrupted() {
+    let bench = shell(
+        "(setsid sleep 31141 </dev/null >/dev/null 2>&1 &) ; \
+         while ! pgrep -x -f 'sleep 31141' >/dev/null; do :; done; \
+         echo 'ERROR External: begun'; sleep 31142; true",
+    );
+    let told = bench.interrupted().await;
+    let [Command::SeeError(_), Command::EndAttempt(ended), Command::Close(closed)] = &told[..]
+    else {
+        panic!("{told:?}")
+    };
+    assert_eq!(ended.outcome, Outcome::Ko);
+    assert_eq!((closed.outcome, closed.class), (Outcome::Ko, Some(Class::External)));
+    // What the program said, and why it ended.
+    assert_eq!(closed.lines, 2);
+    for line in ["sleep 31141", "sleep 31142"] {
+        assert_eq!(alive(line), [], "{line}");
+    }
+}
+
+#[tokio::test]
+async fn an_execution_that_is_to_run_again_stays_open_for_the_next_start() {
+    let mut bench = shell("echo 'ERROR External: begun'; sleep 31143; true");
+    bench.schedule.on_interrupt = OnInterrupt::Rerun;
+    let told = bench.interrupted().await;
+    let [Command::SeeError(_), Command::EndAttempt(AttemptEnded { outcome: Outcome::Ko, .. })] =
+        &told[..]
+    else {
+        panic!("{told:?}")
+    };
+    assert_eq!(alive("sleep 31143"), []);
+}
+
+#[tokio::test]
+async fn a_wait_for_a_retry_ends_with_the_daemon() {
+    let mut bench = shell("exit 3");
+    bench.schedule.retry =
+        Retry { attempts: 2, delay_ms: 60_000, factor: 1.0, max_delay_ms: 60_000, on: Vec::new() };
+    let told = bench.interrupted().await;
+    let [.., Command::PlanRetry(_), Command::Close(Conclusion { outcome, cause, .. })] = &told[..]
+    else {
+        panic!("{told:?}")
+    };
+    assert_eq!((*outcome, *cause), (Outcome::Ko, Some(Cause::TecExit)));
+}
+
+#[tokio::test]
+async fn nothing_begins_while_the_daemon_stops() {
+    let bench = shell("echo begun");
+    bench.interrupt.cancel();
+    let done = bench.run().await;
+    assert_eq!(done.report.end, End::Interrupted);
+    assert_eq!(done.report.cause, Some(Cause::TecInterrupted));
+    assert!(!done.report.retryable);
+    assert_eq!(done.lines.len(), 1);
 }
 
 #[tokio::test]

@@ -1,10 +1,66 @@
 //! The same events give the same rows, whichever way they come.
 
+use std::cell::Cell;
+
 use proptest::prelude::*;
 
-use super::history::histories;
+use super::history::{History, at, histories, schedule};
+use crate::domain::event::{Noted, Outcome};
 use crate::ids::{Position, StreamId};
+use crate::projection::rows::{MemoryRows, Row, RowError, Rows};
 use crate::projection::{events, heads};
+
+/// Rows that are others from the read on that is numbered so, from 0.
+struct Changing<'a> {
+    before: &'a MemoryRows,
+    after: &'a MemoryRows,
+    left: Cell<usize>,
+}
+
+impl Changing<'_> {
+    fn now(&self) -> &MemoryRows {
+        let left = self.left.get();
+        self.left.set(left.saturating_sub(1));
+        if left > 0 { self.before } else { self.after }
+    }
+}
+
+impl Rows for Changing<'_> {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, RowError> {
+        self.now().get(key)
+    }
+
+    fn last_in(&self, from: &[u8], to: &[u8]) -> Result<Option<Row>, RowError> {
+        self.now().last_in(from, to)
+    }
+
+    fn first_in(&self, from: &[u8], to: &[u8]) -> Result<Option<Row>, RowError> {
+        self.now().first_in(from, to)
+    }
+}
+
+#[test]
+fn an_event_that_is_folded_between_two_reads_hides_no_earlier_one() {
+    let name = schedule("fnac/sales");
+    let mut history = History::default();
+    let id = history.slot(&name, at(0));
+    history.run(id, Outcome::Ok);
+    history.slot(&name, at(60));
+    let before = history.rows();
+    history.slot(&name, at(120));
+    let note = Noted { text: None, reference: None, acknowledged: false };
+    history.record(StreamId::Execution(id), note);
+    let after = history.rows();
+    for stream in [StreamId::Schedule(name.clone()), StreamId::Execution(id)] {
+        let right = [&before, &after].map(|rows| events::positions_of(rows, &stream, 0, 10));
+        assert_ne!(right[0], right[1]);
+        for left in 0..20 {
+            let rows = Changing { before: &before, after: &after, left: Cell::new(left) };
+            let found = events::positions_of(&rows, &stream, 0, 10);
+            assert!(right.contains(&found), "{stream}, changed at read {left}: {found:?}");
+        }
+    }
+}
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]

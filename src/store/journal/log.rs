@@ -130,11 +130,6 @@ impl JournalLog {
         self.segments().iter().map(|segment| segment.end()).sum()
     }
 
-    /// How many segments there are.
-    pub fn segment_count(&self) -> usize {
-        self.segments().len()
-    }
-
     /// How many streams are held in memory.
     pub fn hot_streams(&self) -> usize {
         self.shared.state().heads.len()
@@ -180,7 +175,7 @@ impl JournalLog {
         Scan::new(self.segments(), from, until, SCAN_BYTES)
     }
 
-    /// Checks every stored byte of the log in `dir`, which may be in use.
+    /// Checks every stored byte of the log in `dir`, which nobody may have open.
     ///
     /// # Errors
     /// [`OpenError::Io`].
@@ -382,7 +377,7 @@ impl EventLog for JournalLog {
         after_version: u64,
         limit: usize,
     ) -> Result<Vec<Envelope>, ReadError> {
-        let mut found = Vec::new();
+        let mut found: Vec<Envelope> = Vec::new();
         let Some((mut from, until)) = self.bounds(stream, after_version) else {
             return Ok(found);
         };
@@ -393,7 +388,9 @@ impl EventLog for JournalLog {
                 scan.skip_to(position);
                 found.extend(scan.next_envelope()?.filter(|event| event.stream == *stream));
             }
-            from = from.max(indexed.until.plus(1));
+            // The index may have gone on while it was asked: what it named is not read again.
+            let last = found.last().map_or(Position(0), |event| event.position);
+            from = from.max(indexed.until.max(last).plus(1));
         }
         let mut scan = self.short_scan(from, limit);
         while found.len() < limit {
@@ -422,6 +419,11 @@ impl EventLog for JournalLog {
         self.shared.durable.subscribe()
     }
 
+    fn can_check(&self, stream: &StreamId) -> bool {
+        let state = self.shared.state();
+        state.heads.can_check(stream, &*state.cold)
+    }
+
     fn forget(&self, indexed: Position) {
         self.shared.state().heads.forget(indexed);
     }
@@ -433,11 +435,11 @@ impl Drop for JournalLog {
     }
 }
 
+/// Creates the folder if it is missing; its name is on disk when this returns.
 fn create_dir(dir: &Path) -> Result<(), OpenError> {
-    if dir.is_dir() {
-        return Ok(());
-    }
-    let made = fs::create_dir_all(dir).and_then(|()| dir.parent().map_or(Ok(()), sync_dir));
+    // Synced at every start: a crash may have come between the creation and its sync.
+    let above = dir.parent().filter(|above| !above.as_os_str().is_empty());
+    let made = fs::create_dir_all(dir).and_then(|()| above.map_or(Ok(()), sync_dir));
     made.map_err(|err| OpenError::io(dir, &err))
 }
 

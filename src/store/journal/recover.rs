@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -135,7 +136,9 @@ pub(super) fn recover(dir: &Path, known: Option<(Anchor, Heads)>) -> Result<Foun
         let length = fs::metadata(&path).map_err(|err| OpenError::io(&path, &err))?.len();
         segments.push(Arc::new(Segment::new(Position(first), path, length)));
     }
-    let promised = known.as_ref().map(|(anchor, _)| (anchor.position.0, anchor.chain));
+    // Heads may be newer than the anchor; both were kept only once they were on disk.
+    let promised =
+        known.as_ref().map_or(0, |(anchor, heads)| anchor.position.max(heads.newest()).0);
     let mut refused = None;
     let mut reader = None;
     if let Some((anchor, heads)) = known {
@@ -145,9 +148,9 @@ pub(super) fn recover(dir: &Path, known: Option<(Anchor, Heads)>) -> Result<Foun
         }
     }
     let mut reader = reader.unwrap_or_else(|| Reader::from_start(&segments));
-    reader.promised = promised.map_or(0, |(position, _)| position);
+    reader.promised = promised;
     reader.run()?;
-    let Reader { walk, end, heads, scanned, torn, promised, .. } = reader;
+    let Reader { walk, end, proven, heads, scanned, torn, .. } = reader;
     if walk.position < promised {
         return Err(OpenError::Damaged {
             place: dir.display().to_string(),
@@ -158,6 +161,9 @@ pub(super) fn recover(dir: &Path, known: Option<(Anchor, Heads)>) -> Result<Foun
             hint: restore_hint(walk.position, "move the checkpoint files away"),
         });
     }
+    if let Some(last) = segments.last() {
+        settle(last, proven).map_err(|err| OpenError::io(&last.path, &err))?;
+    }
     let report = Recovery {
         position: Position(walk.position),
         head: walk.chain,
@@ -166,6 +172,20 @@ pub(super) fn recover(dir: &Path, known: Option<(Anchor, Heads)>) -> Result<Foun
         anchor_refused: refused,
     };
     Ok(Found { segments, end, heads, report })
+}
+
+/// Brings the end of the log to disk, from the offset up to which that is proven.
+///
+/// A process that was killed may have left its last write in the page cache alone. After a failed sync the system takes
+/// such pages for clean, so a sync alone would do nothing: the bytes are written again.
+fn settle(segment: &Segment, proven: u64) -> io::Result<()> {
+    let file = OpenOptions::new().read(true).write(true).open(&segment.path)?;
+    let length = usize::try_from(segment.end().saturating_sub(proven)).unwrap_or(usize::MAX);
+    let mut bytes = vec![0; length];
+    file.read_exact_at(&mut bytes, proven)?;
+    file.write_all_at(&bytes, proven)?;
+    file.sync_all()?;
+    segment.path.parent().map_or(Ok(()), segment::sync_dir)
 }
 
 /// Says how to go on after damage that leaves the events up to `position`.
@@ -213,6 +233,11 @@ struct Reader<'a> {
     walk: Walk,
     heads: Heads,
     end: Anchor,
+    /// The offset in the segment at which the last group of frames begins: whatever stands before it was on disk when
+    /// they were written.
+    proven: u64,
+    /// The newest position on disk when that group was written.
+    group: Option<u64>,
     scanned: u64,
     /// A position that is known to have been on disk.
     promised: u64,
@@ -238,7 +263,19 @@ impl<'a> Reader<'a> {
 
     fn new(segments: &'a [Arc<Segment>], current: usize, end: Anchor, heads: Heads) -> Self {
         let walk = Walk { position: end.position.0, chain: end.chain };
-        Self { segments, current, walk, heads, end, scanned: 0, promised: 0, torn: None }
+        let proven = end.offset;
+        Self {
+            segments,
+            current,
+            walk,
+            heads,
+            end,
+            proven,
+            group: None,
+            scanned: 0,
+            promised: 0,
+            torn: None,
+        }
     }
 
     fn run(&mut self) -> Result<(), OpenError> {
@@ -251,6 +288,8 @@ impl<'a> Reader<'a> {
                 self.end.segment = segment.first;
                 self.end.frame = None;
                 self.end.offset = offset;
+                self.proven = offset;
+                self.group = None;
             }
             self.segment(segment, offset, index + 1 == self.segments.len())?;
             offset = SEGMENT_HEADER as u64;
@@ -296,6 +335,9 @@ impl<'a> Reader<'a> {
                         Ok(())
                     });
                     followed.map_err(|what| self.damaged(segment, offset, what))?;
+                    if self.group.replace(header.synced) != Some(header.synced) {
+                        self.proven = offset;
+                    }
                     self.scanned += u64::from(header.count);
                     self.end.position = Position(self.walk.position);
                     self.end.chain = self.walk.chain;

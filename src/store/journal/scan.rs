@@ -7,8 +7,8 @@ use super::frames::{Frames, Step};
 use super::segment::{POINT_EVERY, Segment};
 use crate::domain::event::Envelope;
 use crate::ids::Position;
+use crate::store::ReadError;
 use crate::store::codec::{self, CodecError, Header};
-use crate::store::{ReadError, codec::hash};
 
 /// Reading a few frames onward is cheaper than opening the file again.
 const NEAR: u64 = 1024;
@@ -48,11 +48,6 @@ impl RawEvent<'_> {
     /// [`CodecError`].
     pub fn header(&self) -> Result<Header, CodecError> {
         codec::header(self.bytes)
-    }
-
-    /// Its hash.
-    pub fn hash(&self) -> [u8; 32] {
-        hash(self.bytes)
     }
 
     /// The whole event.

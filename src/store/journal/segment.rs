@@ -12,6 +12,8 @@ use crate::ids::Position;
 
 /// A place every so many frames is remembered, so that reading need not begin at the segment's start.
 pub(super) const POINT_EVERY: u32 = 256;
+/// Remembered places lie at least so far apart, in bytes: readers that begin anywhere must not fill the memory.
+const POINT_BYTES: u64 = 32 << 10;
 
 /// One file of the journal.
 #[derive(Debug)]
@@ -39,9 +41,13 @@ impl Segment {
         self.end.store(end, Ordering::Release);
     }
 
-    /// Remembers that the frame at `offset` begins with `position`.
+    /// Remembers that the frame at `offset` begins with `position`, unless a place shortly before is known.
     pub(super) fn remember(&self, position: u64, offset: u64) {
-        self.points.lock().unwrap_or_else(PoisonError::into_inner).insert(position, offset);
+        let mut points = self.points.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = points.range(..=position).next_back().map_or(0, |(_, known)| *known);
+        if offset.saturating_sub(known) >= POINT_BYTES {
+            points.insert(position, offset);
+        }
     }
 
     /// The nearest known frame at or before `position`.

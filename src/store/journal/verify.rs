@@ -30,7 +30,7 @@ pub struct VerifyReport {
     pub position: Position,
     /// The chain hash after it.
     pub head: [u8; 32],
-    /// Bytes at the end that are no whole frame: a write that is under way or was cut short. The next start drops them.
+    /// Bytes at the end that are no whole frame: a write that was cut short. The next start puts them aside.
     pub unfinished: u64,
     /// The first difference.
     pub difference: Option<Difference>,

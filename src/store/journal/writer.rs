@@ -206,9 +206,6 @@ impl Writer {
         let file = segment.as_ref().map(|segment| {
             let mut file = OpenOptions::new().write(true).open(&segment.path)?;
             file.seek(SeekFrom::Start(end.offset))?;
-            // A process that was killed may have left its last write in the page cache alone.
-            file.sync_all()?;
-            segment::sync_dir(&dir)?;
             Ok::<File, io::Error>(file)
         });
         let file = file.transpose()?;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use super::error::LinesError;
@@ -51,7 +51,7 @@ pub(super) fn recover(dir: &Path) -> Result<Recovered, LinesError> {
             sealed.push(Arc::new(Sealed::new(number, path, trailer)));
             continue;
         }
-        let (file, active) = reindex(path, number, len, &mut recovery)?;
+        let (file, active) = reindex(&path, number, len, &mut recovery)?;
         if at + 1 == numbers.len() {
             newest = Some((file, active));
         } else if let Some(segment) = seal_again(file, &active)? {
@@ -100,16 +100,19 @@ fn drop_unborn(dir: &Path, mut numbers: Vec<u64>) -> Result<Vec<u64>, LinesError
 }
 
 fn reindex(
-    path: PathBuf,
+    path: &Path,
     number: u64,
     len: u64,
     recovery: &mut LinesRecovery,
 ) -> Result<(ActiveFile, Active), LinesError> {
     let mut entries = BTreeMap::new();
-    let walked = walk(&path, Extent::UpTo(len), &mut |entry: Entry, _| {
+    let walked = walk(path, Extent::UpTo(len), &mut |entry: Entry, _| {
         entries.insert(entry.key(), entry);
     })?;
     recovery.walked_chunks += entries.len();
+    // The last commit alone may be less than on disk: the one before it was synced first.
+    let newest = entries.values().max_by_key(|entry| entry.offset);
+    let proven = newest.map_or(walked.end, |entry| entry.head.group_at.min(walked.end));
     // A log must not look shorter than it is: reading a damaged chunk says so.
     entries.extend(walked.described.into_iter().map(|entry| (entry.key(), entry)));
     recovery.cut_bytes += len - walked.end;
@@ -119,7 +122,7 @@ fn reindex(
             .into_iter()
             .map(|(at, what)| Damage { place: format!("`{}` at byte {at}", path.display()), what }),
     );
-    let file = ActiveFile::resume(&path, number, walked.end)?;
+    let file = ActiveFile::resume(path, number, (proven, walked.end))?;
     let active = active_of(&file, entries);
     Ok((file, active))
 }

@@ -101,11 +101,16 @@ impl ActiveFile {
         Ok(Self::new(number, path, file, HEADER_LEN))
     }
 
-    /// Opens an unsealed segment again, whose chunks end at `len`; what follows is cut off.
+    /// Opens an unsealed segment again, whose chunks end at `len`; what follows is cut off. Those before `proven` are on
+    /// disk for certain.
     ///
     /// # Errors
     /// [`LinesError::Io`].
-    pub(super) fn resume(path: &Path, number: u64, len: u64) -> Result<Self, LinesError> {
+    pub(super) fn resume(
+        path: &Path,
+        number: u64,
+        (proven, len): (u64, u64),
+    ) -> Result<Self, LinesError> {
         let file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -115,7 +120,12 @@ impl ActiveFile {
         if found != len {
             file.set_len(len).map_err(LinesError::io("cut", path))?;
         }
-        // Also chunks that were whole but never synced count from now on.
+        // Also chunks that were whole but never synced count from now on. After a failed sync the system takes their
+        // pages for clean: they are written again, so that this sync does something.
+        let length = usize::try_from(len.saturating_sub(proven)).unwrap_or(usize::MAX);
+        let mut bytes = vec![0; length];
+        file.read_exact_at(&mut bytes, proven).map_err(LinesError::io("read", path))?;
+        file.write_all_at(&bytes, proven).map_err(LinesError::io("write", path))?;
         file.sync_all().map_err(LinesError::io("sync", path))?;
         Ok(Self::new(number, path.to_owned(), file, len))
     }

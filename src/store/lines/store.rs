@@ -136,15 +136,20 @@ impl LineStore {
     /// [`LinesError::Busy`] while another writer of it exists. [`LinesError::Io`] and [`LinesError::Damaged`] when
     /// the log so far cannot be read.
     pub fn reopen_writer(&self, execution: ExecutionId) -> Result<LogWriter, LinesError> {
-        let known = self.store.shared.live().contains_key(&execution);
-        let tail = if known { None } else { self.tail(execution)? };
-        let mut all = self.store.shared.live();
-        let live =
-            all.entry(execution).or_insert_with(|| Live::new(execution, tail.unwrap_or_default()));
-        if live.writers.load(Ordering::Acquire) > 0 {
-            return Err(LinesError::Busy { execution });
+        if let Some(live) = self.store.shared.live().get(&execution) {
+            return Self::write_on(&self.store, live);
         }
-        Ok(Self::write(&self.store, live))
+        let tail = self.tail(execution)?.unwrap_or_default();
+        let mut all = self.store.shared.live();
+        let live = all.entry(execution).or_insert_with(|| Live::new(execution, tail));
+        Self::write_on(&self.store, live)
+    }
+
+    fn write_on(store: &Arc<Store>, live: &Arc<Live>) -> Result<LogWriter, LinesError> {
+        if live.writers.load(Ordering::Acquire) > 0 {
+            return Err(LinesError::Busy { execution: live.execution });
+        }
+        Ok(Self::write(store, live))
     }
 
     fn write(store: &Arc<Store>, live: &Arc<Live>) -> LogWriter {
@@ -252,6 +257,7 @@ pub(super) struct Shared {
     /// Told after each commit.
     pub(super) drained: Notify,
     failure: watch::Sender<Option<String>>,
+    #[expect(clippy::vec_box, reason = "they go in and out of orders as boxes")]
     spare: Mutex<Vec<Box<ChunkBuilder>>>,
 }
 

@@ -1,6 +1,7 @@
 mod crash;
 mod flow;
 mod format;
+mod golden;
 mod reading;
 mod round_trip;
 

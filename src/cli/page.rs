@@ -1,0 +1,58 @@
+//! Pages of lists that may be long: executions, events, a schedule's slots.
+
+use serde::de::DeserializeOwned;
+
+use super::client::{Address, shaped};
+use super::context::Context;
+use super::failure::Outcome;
+use super::render::{Cell, Rows};
+use crate::projection::view::Page;
+
+/// Which page of a list.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Paging {
+    /// Rows at most, 1 to 1000
+    #[arg(long, short = 'n', value_name = "N", default_value_t = 100)]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub limit: u16,
+    /// `next` of the page before
+    #[arg(long, value_name = "CURSOR")]
+    pub cursor: Option<String>,
+}
+
+impl Paging {
+    /// Reads the page of the list at `address` and shows it: as it came, or a row of `cells` below `headings` for each item.
+    ///
+    /// # Errors
+    /// The daemon cannot be reached, or refuses.
+    pub async fn show<T: DeserializeOwned>(
+        &self,
+        address: Address,
+        headings: &[&str],
+        cells: impl Fn(&T, &Context<'_>) -> Vec<Cell>,
+        context: &mut Context<'_>,
+    ) -> Outcome {
+        let address = address
+            .with("limit", self.limit.to_string())
+            .with_some("cursor", self.cursor.as_deref());
+        let value = context.get(&address).await?;
+        if context.out.json {
+            return Ok(context.out.document(&value)?);
+        }
+        let page: Page<T> = shaped(&value)?;
+        let mut rows = Rows::new(headings);
+        for item in &page.items {
+            rows.add(&cells(item, context));
+        }
+        context.out.table(rows)?;
+        if page.items.is_empty() {
+            context.out.message("nothing fits")?;
+        }
+        match page.next {
+            Some(cursor) => {
+                Ok(context.out.message(format!("there are more: --cursor {cursor}"))?)
+            }
+            None => Ok(()),
+        }
+    }
+}
