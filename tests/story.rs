@@ -199,7 +199,8 @@ fn stop(daemon: &mut Daemon) {
         link("exe") == Path::new(env!("CARGO_BIN_EXE_daybook")) && link("cwd") == folder
     };
     let found = processes(is_daemon);
-    let [process] = &found[..] else { panic!("{found:?}") };
+    assert_eq!(found.len(), 1, "{found:?}");
+    let process = &found[0];
     let pid = process.file_name().expect("its number");
     assert!(Command::new("kill").arg("-TERM").arg(pid).status().expect("it runs").success());
     let end = Instant::now() + PATIENCE;

@@ -249,7 +249,7 @@ fn has_word(code: &str, word: &str) -> bool {
     code.match_indices(word).any(|(at, found)| {
         let before = code.get(..at).and_then(|before| before.chars().next_back());
         let behind = code.get(at + found.len()..).and_then(|behind| behind.chars().next());
-        !goes_on(before) && !(open_end && goes_on(behind))
+        !(goes_on(before) || open_end && goes_on(behind))
     })
 }
 

@@ -28,7 +28,6 @@ pub const REQUEST_ID: &str = "x-request-id";
 const USUAL: Duration = Duration::from_secs(30);
 
 /// What answers an unknown path.
-#[expect(clippy::unused_async, reason = "axum calls async functions")]
 pub async fn not_found() -> Problem {
     no_address()
 }

@@ -4,11 +4,9 @@
 //! asks the projections and the line store.
 
 pub mod access;
-#[expect(clippy::unused_async, reason = "axum calls async functions")]
 pub mod api;
 pub mod auth;
 pub mod guard;
-#[expect(clippy::unused_async, reason = "axum calls async functions")]
 pub mod health;
 pub mod idempotency;
 pub mod input;

@@ -43,7 +43,6 @@ pub fn documented() -> (Router<App>, utoipa::openapi::OpenApi) {
 pub struct DocumentText(Arc<str>);
 
 /// This document.
-#[expect(clippy::unused_async, reason = "axum calls async functions")]
 #[utoipa::path(get, path = "/api/openapi.json", tag = "daemon",
     responses((status = 200, body = serde_json::Value, description = "OpenAPI 3.1")))]
 pub async fn openapi_json(Extension(DocumentText(text)): Extension<DocumentText>) -> Response {

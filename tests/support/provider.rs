@@ -39,7 +39,7 @@ impl Provider {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("bound");
         let (tell, calls) = mpsc::channel();
-        let mut replies = replies.to_vec().into_iter();
+        let mut replies = Vec::from(replies).into_iter();
         thread::spawn(move || {
             let mut keys = BTreeSet::new();
             let mut silent = Vec::new();

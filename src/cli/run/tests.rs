@@ -35,8 +35,8 @@ fn wiring() -> Wiring {
     let timing = |_: &Timing, _: &str, _: Dst| Ok(Vec::new());
     let checks =
         Checks { zone: |_| Ok(()), timing, template: |_, _| Ok(()), per_minute: |_, _, _| 1.0 };
-    let serve = |options: ServeOptions, _: Environment| {
-        u8::from(options.data.is_some_and(|data| data.ends_with("here"))) * 42
+    let serve = |options: &ServeOptions, _: Environment| {
+        u8::from(options.data.as_ref().is_some_and(|data| data.ends_with("here"))) * 42
     };
     Wiring { serve, checks }
 }
