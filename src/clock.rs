@@ -179,7 +179,7 @@ mod timer {
 
 /// A clock that runs with tokio's time, from a given instant.
 ///
-/// Under tokio's paused time one virtual clock moves timers and timestamps together. [`VirtualClock::step`] is `date -s`.
+/// Under tokio's paused time one virtual clock moves timers and timestamps together. `VirtualClock::step` is `date -s`.
 #[derive(Debug)]
 pub struct VirtualClock {
     started: tokio::time::Instant,

@@ -6,7 +6,7 @@ use crate::config::Flags;
 
 /// Run the daemon in the foreground
 ///
-/// Every setting has a flag, a variable DAYBOOK_<KEY> and a key in daybook.toml; the flag wins over the variable, the
+/// Every setting has a flag, a variable `DAYBOOK_<KEY>` and a key in daybook.toml; the flag wins over the variable, the
 /// variable over the file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args)]
 pub struct ServeOptions {

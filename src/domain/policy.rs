@@ -206,7 +206,7 @@ mod tests {
             (
                 "the newest is on time, mode none",
                 &[120, 60, 0],
-                none.clone(),
+                none,
                 &["2 x missed(down)", "start"],
             ),
             ("outside the window", &[day + 60, day + 1], last.clone(), &["2 x missed(too-late)"]),

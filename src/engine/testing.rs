@@ -227,7 +227,12 @@ impl Working {
     /// Waits until all that the engine was told is on disk.
     pub(super) async fn settle(&self) {
         let (reply, answer) = oneshot::channel();
-        assert!(settled(&self.news, move |_| drop(reply.send(()))), "the engine has ended");
+        assert!(
+            settled(&self.news, move |_| {
+                assert_eq!(reply.send(()), Ok(()), "nobody waits");
+            }),
+            "the engine has ended"
+        );
         answer.await.expect("it settles");
     }
 

@@ -97,80 +97,79 @@ fn text_that_looks_like_a_secret_is_a_warning_and_names_the_remedy() {
 }
 
 /// Lines under `[schedules.a]` that is otherwise in order, and what is said about them, without place and hint.
+const BAD_KEYS: &[(&str, &str)] = &[
+    ("enabled = \"yes\"", "`enabled`: expects true or false, not text"),
+    ("timezone = \"Mars/Base\"", "`timezone`: `Mars/Base` is not a time zone"),
+    ("timezone = \"\"", "`timezone`: is empty; it expects a zone name such as \"Europe/Paris\""),
+    ("anchor = \"2026-01-01T00:00:00Z\"", "`anchor`: counts only beside `every`"),
+    ("cwd = 3", "`cwd`: expects text, not a whole number"),
+    ("params.day = \"x\"", "`day`: expects a table: params.<name>, not text"),
+    ("params.Day = {}", "`Day` is not a parameter's name"),
+    ("params.day = { defalt = \"x\" }", "`defalt` is not a key of a parameter"),
+    (
+        "params.day = { default = \"{{ slot.dat }}\" }",
+        "`default`: `{{ slot.dat }}` is not a known template",
+    ),
+    ("params = { a-b = {}, a_b = {} }", "would both be DAYBOOK_PARAM_A_B"),
+    ("ok_exit = []", "`ok_exit`: is empty: no exit status could ever be a success"),
+    (
+        "ok_exit = [0, 256]",
+        "`ok_exit[1]`: `256` is out of range; it expects a whole number from 0 to 255",
+    ),
+    (
+        "ok_exit = 0",
+        "`ok_exit`: expects a list, each item a whole number from 0 to 255, not a whole number",
+    ),
+    ("timeout = \"0s\"", "`timeout`: must be longer than 0s"),
+    ("timeout = 45", "`timeout`: `45` has no unit"),
+    ("timeout = \"soon\"", "`timeout`: `soon` is not a duration"),
+    (
+        "anomaly_after = true",
+        "`anomaly_after`: expects a duration such as \"45m\", not true or false",
+    ),
+    ("retry = 3", "`retry`: expects a table: retry = { … }, not a whole number"),
+    (
+        "retry = { attempts = 0 }",
+        "`attempts`: `0` is out of range; it expects a whole number from 1 to 100",
+    ),
+    (
+        "retry = { attempts = 2, factor = 0.5 }",
+        "`factor`: `0.5` is out of range; it expects a number from 1",
+    ),
+    (
+        "retry = { attempts = 2, factor = nan }",
+        "`factor`: `nan` is out of range; it expects a number from 1",
+    ),
+    ("retry = { attempts = 2, delay = \"1h\" }", "`retry`: `delay` is longer than `max_delay`"),
+    (
+        "retry = { attempts = 2, on = [\"extern\"] }",
+        "`on[0]`: `extern` is not `external`, `configuration`, `mapping`, `technical` or `cascade`",
+    ),
+    ("overlap = \"skipp\"", "`overlap`: `skipp` is not `skip` or `allow`"),
+    ("overlap = \"queue\"", "`overlap`: `queue` is not supported by this version yet"),
+    ("catch_up = { mode = \"all\" }", "`mode`: `all` is not supported by this version yet"),
+    ("catch_up = { max = 3 }", "`max` is not supported by this version yet"),
+    ("catch_up = \"none\"", "`catch_up`: expects a table: catch_up = { … }, not text"),
+    ("dst = { gap = \"jump\" }", "`gap`: `jump` is not `shift` or `skip`"),
+    ("dst = { fold = 1 }", "`fold`: expects `first`, `last` or `both`, not a whole number"),
+    ("role = \"error\"", "`role`: `error` is not `regular`, `errors` or `maintenance`"),
+    ("on_interrupt = \"retry\"", "`on_interrupt`: `retry` is not `ko` or `rerun`"),
+    ("max_log = \"1 gib\"", "`max_log`: `1 gib` is not a size"),
+    ("ping = \"hc-ping.com/x\"", "`ping`: does not begin with `https://` or `http://`"),
+    (
+        "priority = 1.5",
+        "`priority`: expects a whole number from -1000 to 1000, not a number with a point",
+    ),
+    ("lock = \"x\"", "`lock` is not supported by this version yet"),
+    ("splay = \"3s\"", "`splay` is not supported by this version yet"),
+    ("exclude = [\"fr\"]", "`exclude` is not supported by this version yet"),
+    ("only = [\"fr\"]", "`only` is not supported by this version yet"),
+    ("name = \"x\"", "`name` is not a key of a schedule"),
+];
+
 #[test]
 fn each_key_of_a_schedule_refuses_what_it_cannot_mean() {
-    for (line, why) in [
-        ("enabled = \"yes\"", "`enabled`: expects true or false, not text"),
-        ("timezone = \"Mars/Base\"", "`timezone`: `Mars/Base` is not a time zone"),
-        (
-            "timezone = \"\"",
-            "`timezone`: is empty; it expects a zone name such as \"Europe/Paris\"",
-        ),
-        ("anchor = \"2026-01-01T00:00:00Z\"", "`anchor`: counts only beside `every`"),
-        ("cwd = 3", "`cwd`: expects text, not a whole number"),
-        ("params.day = \"x\"", "`day`: expects a table: params.<name>, not text"),
-        ("params.Day = {}", "`Day` is not a parameter's name"),
-        ("params.day = { defalt = \"x\" }", "`defalt` is not a key of a parameter"),
-        (
-            "params.day = { default = \"{{ slot.dat }}\" }",
-            "`default`: `{{ slot.dat }}` is not a known template",
-        ),
-        ("params = { a-b = {}, a_b = {} }", "would both be DAYBOOK_PARAM_A_B"),
-        ("ok_exit = []", "`ok_exit`: is empty: no exit status could ever be a success"),
-        (
-            "ok_exit = [0, 256]",
-            "`ok_exit[1]`: `256` is out of range; it expects a whole number from 0 to 255",
-        ),
-        (
-            "ok_exit = 0",
-            "`ok_exit`: expects a list, each item a whole number from 0 to 255, not a whole number",
-        ),
-        ("timeout = \"0s\"", "`timeout`: must be longer than 0s"),
-        ("timeout = 45", "`timeout`: `45` has no unit"),
-        ("timeout = \"soon\"", "`timeout`: `soon` is not a duration"),
-        (
-            "anomaly_after = true",
-            "`anomaly_after`: expects a duration such as \"45m\", not true or false",
-        ),
-        ("retry = 3", "`retry`: expects a table: retry = { … }, not a whole number"),
-        (
-            "retry = { attempts = 0 }",
-            "`attempts`: `0` is out of range; it expects a whole number from 1 to 100",
-        ),
-        (
-            "retry = { attempts = 2, factor = 0.5 }",
-            "`factor`: `0.5` is out of range; it expects a number from 1",
-        ),
-        (
-            "retry = { attempts = 2, factor = nan }",
-            "`factor`: `nan` is out of range; it expects a number from 1",
-        ),
-        ("retry = { attempts = 2, delay = \"1h\" }", "`retry`: `delay` is longer than `max_delay`"),
-        (
-            "retry = { attempts = 2, on = [\"extern\"] }",
-            "`on[0]`: `extern` is not `external`, `configuration`, `mapping`, `technical` or `cascade`",
-        ),
-        ("overlap = \"skipp\"", "`overlap`: `skipp` is not `skip` or `allow`"),
-        ("overlap = \"queue\"", "`overlap`: `queue` is not supported by this version yet"),
-        ("catch_up = { mode = \"all\" }", "`mode`: `all` is not supported by this version yet"),
-        ("catch_up = { max = 3 }", "`max` is not supported by this version yet"),
-        ("catch_up = \"none\"", "`catch_up`: expects a table: catch_up = { … }, not text"),
-        ("dst = { gap = \"jump\" }", "`gap`: `jump` is not `shift` or `skip`"),
-        ("dst = { fold = 1 }", "`fold`: expects `first`, `last` or `both`, not a whole number"),
-        ("role = \"error\"", "`role`: `error` is not `regular`, `errors` or `maintenance`"),
-        ("on_interrupt = \"retry\"", "`on_interrupt`: `retry` is not `ko` or `rerun`"),
-        ("max_log = \"1 gib\"", "`max_log`: `1 gib` is not a size"),
-        ("ping = \"hc-ping.com/x\"", "`ping`: does not begin with `https://` or `http://`"),
-        (
-            "priority = 1.5",
-            "`priority`: expects a whole number from -1000 to 1000, not a number with a point",
-        ),
-        ("lock = \"x\"", "`lock` is not supported by this version yet"),
-        ("splay = \"3s\"", "`splay` is not supported by this version yet"),
-        ("exclude = [\"fr\"]", "`exclude` is not supported by this version yet"),
-        ("only = [\"fr\"]", "`only` is not supported by this version yet"),
-        ("name = \"x\"", "`name` is not a key of a schedule"),
-    ] {
+    for (line, why) in BAD_KEYS {
         let text = format!("[schedules.a]\nmanual = true\ncommand = [\"true\"]\n{line}\n");
         let (interface, _) = read(&text);
         assert!(interface.is_none(), "accepted: {line}");
@@ -178,109 +177,106 @@ fn each_key_of_a_schedule_refuses_what_it_cannot_mean() {
     }
 }
 
+/// What says when and what a schedule runs, and what is said about it.
+const BAD_WHEN_AND_WHAT: &[(&str, &str)] = &[
+    (
+        "command = [\"a\"]",
+        "schedule `a` does not say when it runs (give one of `cron`, `every`, `at`, `manual` or `reboot`)",
+    ),
+    (
+        "manual = true",
+        "schedule `a` does not say what it runs (give one of `command`, `shell` or `http`)",
+    ),
+    (
+        "manual = true\ncron = \"@daily\"\nshell = \"a\"",
+        "`cron` beside `manual`: schedule `a` must say when it runs exactly once",
+    ),
+    (
+        "manual = true\nshell = \"a\"\ncommand = [\"a\"]",
+        "`command` beside `shell`: schedule `a` must say what it runs exactly once",
+    ),
+    ("manual = false\nshell = \"a\"", "`manual`: can only be true"),
+    ("reboot = 1\nshell = \"a\"", "`reboot`: expects true, not a whole number"),
+    (
+        "after = { schedule = \"x/y\" }\nshell = \"a\"",
+        "`after` is not supported by this version yet",
+    ),
+    ("realtime = true\nshell = \"a\"", "`realtime` is not supported by this version yet"),
+    ("manual = true\nsync = {}", "`sync` is not supported by this version yet"),
+    ("manual = true\naction = {}", "`action` is not supported by this version yet"),
+    ("cron = \"0 0 * *\"\nshell = \"a\"", "`cron`: `0 0 * *` has 4 fields instead of 5 to 7"),
+    (
+        "cron = 5\nshell = \"a\"",
+        "`cron`: expects a cron pattern such as \"0 */2 * * *\", not a whole number",
+    ),
+    ("every = \"500ms\"\nshell = \"a\"", "`every`: must be whole seconds, at least 1s"),
+    ("every = \"0s\"\nshell = \"a\"", "`every`: must be whole seconds, at least 1s"),
+    ("every = \"1m\"\nanchor = \"noon\"\nshell = \"a\"", "`anchor`: `noon` is not an instant"),
+    ("at = \"2026-12-24T18:00Z\"\nshell = \"a\"", "`at`: `2026-12-24T18:00Z` is not a local time"),
+    ("at = \"2026-02-30T18:00\"\nshell = \"a\"", "`at`: `2026-02-30T18:00` is not a local time"),
+    ("at = 2026-12-24T18:00:00Z\nshell = \"a\"", "leave the offset out"),
+    (
+        "manual = true\ncommand = \"./a --b\"",
+        "`command`: expects a list: the program and its arguments, not text (write command = [\"./a\", \"--b\"]",
+    ),
+    ("manual = true\ncommand = []", "`command`: is empty: it names no program"),
+    ("manual = true\ncommand = [\"\"]", "`command[0]`: is empty: it names no program"),
+    ("manual = true\ncommand = [\"a\", 1]", "`command[1]`: expects text, not a whole number"),
+    (
+        "manual = true\ncommand = [\"a\", \"{{ param.day }}\"]",
+        "`command[1]`: `{{ param.day }}` is not a known template",
+    ),
+    ("manual = true\nshell = \"\"", "`shell`: is empty; it expects text"),
+    (
+        "manual = true\nshell = \"a {{ slot.at }}\"",
+        "`shell`: templates such as `{{ slot.… }}` are not filled in here (use the variable: \"$DAYBOOK_SLOT\")",
+    ),
+    (
+        "manual = true\nhttp = \"https://a.example\"",
+        "`http`: expects a table: http = { … }, not text",
+    ),
+    ("manual = true\nhttp = {}", "an HTTP call needs `url`"),
+    (
+        "manual = true\nhttp = { url = \"a.example\" }",
+        "`url`: does not begin with `https://` or `http://`",
+    ),
+    (
+        "manual = true\nhttp = { url = \"https://a.example/{{ x }}\" }",
+        "`url`: `{{ x }}` is not a known template",
+    ),
+    (
+        "manual = true\nhttp = { url = \"https://a.example\", method = \"get\" }",
+        "`method`: `get` is not `GET`",
+    ),
+    (
+        "manual = true\nhttp = { url = \"https://a.example\", expect = [99] }",
+        "`expect[0]`: `99` is out of range",
+    ),
+    (
+        "manual = true\nhttp = { url = \"https://a.example\", headers = { \"a b\" = \"c\" } }",
+        "`a b` is not a header's name",
+    ),
+    (
+        "manual = true\nhttp = { url = \"https://a.example\", headers = { A = \"1\", a = \"2\" } }",
+        "stands twice",
+    ),
+    (
+        "manual = true\nhttp = { url = \"https://a.example\", headers = { a = \"1\\n2\" } }",
+        "holds a line end",
+    ),
+    (
+        "manual = true\nhttp = { url = \"https://a.example\", body = 1 }",
+        "`body`: expects text, not a whole number",
+    ),
+    (
+        "manual = true\nhttp = { url = \"https://a.example\", max_body = 1 }",
+        "`max_body`: expects a size such as \"1GiB\", not a whole number",
+    ),
+];
+
 #[test]
 fn each_way_to_say_when_and_what_refuses_what_it_cannot_mean() {
-    for (lines, why) in [
-        (
-            "command = [\"a\"]",
-            "schedule `a` does not say when it runs (give one of `cron`, `every`, `at`, `manual` or `reboot`)",
-        ),
-        (
-            "manual = true",
-            "schedule `a` does not say what it runs (give one of `command`, `shell` or `http`)",
-        ),
-        (
-            "manual = true\ncron = \"@daily\"\nshell = \"a\"",
-            "`cron` beside `manual`: schedule `a` must say when it runs exactly once",
-        ),
-        (
-            "manual = true\nshell = \"a\"\ncommand = [\"a\"]",
-            "`command` beside `shell`: schedule `a` must say what it runs exactly once",
-        ),
-        ("manual = false\nshell = \"a\"", "`manual`: can only be true"),
-        ("reboot = 1\nshell = \"a\"", "`reboot`: expects true, not a whole number"),
-        (
-            "after = { schedule = \"x/y\" }\nshell = \"a\"",
-            "`after` is not supported by this version yet",
-        ),
-        ("realtime = true\nshell = \"a\"", "`realtime` is not supported by this version yet"),
-        ("manual = true\nsync = {}", "`sync` is not supported by this version yet"),
-        ("manual = true\naction = {}", "`action` is not supported by this version yet"),
-        ("cron = \"0 0 * *\"\nshell = \"a\"", "`cron`: `0 0 * *` has 4 fields instead of 5 to 7"),
-        (
-            "cron = 5\nshell = \"a\"",
-            "`cron`: expects a cron pattern such as \"0 */2 * * *\", not a whole number",
-        ),
-        ("every = \"500ms\"\nshell = \"a\"", "`every`: must be whole seconds, at least 1s"),
-        ("every = \"0s\"\nshell = \"a\"", "`every`: must be whole seconds, at least 1s"),
-        ("every = \"1m\"\nanchor = \"noon\"\nshell = \"a\"", "`anchor`: `noon` is not an instant"),
-        (
-            "at = \"2026-12-24T18:00Z\"\nshell = \"a\"",
-            "`at`: `2026-12-24T18:00Z` is not a local time",
-        ),
-        (
-            "at = \"2026-02-30T18:00\"\nshell = \"a\"",
-            "`at`: `2026-02-30T18:00` is not a local time",
-        ),
-        ("at = 2026-12-24T18:00:00Z\nshell = \"a\"", "leave the offset out"),
-        (
-            "manual = true\ncommand = \"./a --b\"",
-            "`command`: expects a list: the program and its arguments, not text (write command = [\"./a\", \"--b\"]",
-        ),
-        ("manual = true\ncommand = []", "`command`: is empty: it names no program"),
-        ("manual = true\ncommand = [\"\"]", "`command[0]`: is empty: it names no program"),
-        ("manual = true\ncommand = [\"a\", 1]", "`command[1]`: expects text, not a whole number"),
-        (
-            "manual = true\ncommand = [\"a\", \"{{ param.day }}\"]",
-            "`command[1]`: `{{ param.day }}` is not a known template",
-        ),
-        ("manual = true\nshell = \"\"", "`shell`: is empty; it expects text"),
-        (
-            "manual = true\nshell = \"a {{ slot.at }}\"",
-            "`shell`: templates such as `{{ slot.… }}` are not filled in here (use the variable: \"$DAYBOOK_SLOT\")",
-        ),
-        (
-            "manual = true\nhttp = \"https://a.example\"",
-            "`http`: expects a table: http = { … }, not text",
-        ),
-        ("manual = true\nhttp = {}", "an HTTP call needs `url`"),
-        (
-            "manual = true\nhttp = { url = \"a.example\" }",
-            "`url`: does not begin with `https://` or `http://`",
-        ),
-        (
-            "manual = true\nhttp = { url = \"https://a.example/{{ x }}\" }",
-            "`url`: `{{ x }}` is not a known template",
-        ),
-        (
-            "manual = true\nhttp = { url = \"https://a.example\", method = \"get\" }",
-            "`method`: `get` is not `GET`",
-        ),
-        (
-            "manual = true\nhttp = { url = \"https://a.example\", expect = [99] }",
-            "`expect[0]`: `99` is out of range",
-        ),
-        (
-            "manual = true\nhttp = { url = \"https://a.example\", headers = { \"a b\" = \"c\" } }",
-            "`a b` is not a header's name",
-        ),
-        (
-            "manual = true\nhttp = { url = \"https://a.example\", headers = { A = \"1\", a = \"2\" } }",
-            "stands twice",
-        ),
-        (
-            "manual = true\nhttp = { url = \"https://a.example\", headers = { a = \"1\\n2\" } }",
-            "holds a line end",
-        ),
-        (
-            "manual = true\nhttp = { url = \"https://a.example\", body = 1 }",
-            "`body`: expects text, not a whole number",
-        ),
-        (
-            "manual = true\nhttp = { url = \"https://a.example\", max_body = 1 }",
-            "`max_body`: expects a size such as \"1GiB\", not a whole number",
-        ),
-    ] {
+    for (lines, why) in BAD_WHEN_AND_WHAT {
         let text = format!("[schedules.a]\n{lines}\n");
         assert!(read(&text).0.is_none(), "accepted: {lines}");
         assert!(said(&text).contains(why), "{lines}: {}", said(&text));

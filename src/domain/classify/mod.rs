@@ -1,7 +1,7 @@
 //! Whose move is it? Classification of a command's output, line by line and run by run.
 //!
 //! Order: what the program marks itself, the interface's own rules, the built-in table. The same judgement serves the stream
-//! ([`Session`], which decides a line once, when it arrives, with bounded memory) and a whole run at once ([`analyse`]).
+//! ([`Session`], which decides a line once, when it arrives, with bounded memory) and a whole run at once ([`analyse()`]).
 //! Rules that hold: an error that no rule knows is Technical (`TEC-UNCLASSIFIED`), never silently External; a cascade points to an
 //! earlier line; a line that wraps a cause gets the innermost one's class; the frames of a trace are detail, not errors.
 //!

@@ -71,7 +71,7 @@ proptest! {
         batch in 1usize..100,
     ) {
         let at_once = history.fold(usize::MAX);
-        prop_assert_eq!(history.fold(batch), at_once.clone());
+        prop_assert_eq!(&history.fold(batch), &at_once);
         prop_assert_eq!(history.fold(1), at_once);
     }
 
@@ -82,7 +82,7 @@ proptest! {
             history.events.iter().map(|event| event.stream.clone()).collect();
         for stream in streams {
             let mine = || history.events.iter().filter(|event| event.stream == stream);
-            let newest = mine().last().map_or(0, |event| event.version);
+            let newest = mine().next_back().map_or(0, |event| event.version);
             prop_assert_eq!(heads::version(&rows, &stream), Ok(newest));
             for after in [0, 1, newest / 2, newest] {
                 let wanted: Vec<Position> = mine()

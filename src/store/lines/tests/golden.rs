@@ -61,7 +61,7 @@ fn chunks() -> Vec<Chunk> {
         text: "12 sales skipped".to_owned(),
         cascade_of: Some(2),
         fields: None,
-        ..error.clone()
+        ..error
     };
     let rows = (1..=60)
         .map(|number| Line { level: Level::Debug, ..plain(number, "the same row again and again") })

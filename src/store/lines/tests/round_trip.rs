@@ -1,6 +1,6 @@
 //! What is written comes back.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::domain::cause::Cause;
@@ -22,18 +22,14 @@ fn as_line(number: u64, line: &NewLine<'_>) -> Line {
     }
 }
 
-#[tokio::test]
-async fn every_kind_of_line_comes_back_as_it_was_written() {
-    let dir = tempfile::tempdir().unwrap();
-    let longest = "ä".repeat(LINE_MAX_BYTES / 2);
-    let fields = json!({"record": "FNAC-77", "sizes": [1, 2.5, null], "text": "line\nend"});
-    let empty = json!({});
+/// Lines of every kind, in the order of their numbers from 1.
+fn of_every_kind<'a>(longest: &'a str, fields: &'a Value, empty: &'a Value) -> [NewLine<'a>; 14] {
     let error = NewLine { level: Level::Error, source: Source::Stderr, ..info("") };
-    let lines = [
+    [
         info("first"),
         info(""),
         info(""),
-        info(&longest),
+        info(longest),
         info("Zażółć gęślą jaźń 🦀 \u{0} \t end"),
         NewLine { text: "two\nlines\n", ..info("") },
         NewLine { text: "\n", at: Instant::from_millis(-5), ..info("") },
@@ -47,7 +43,7 @@ async fn every_kind_of_line_comes_back_as_it_was_written() {
             text: "no product",
             class: Some(Class::Mapping),
             cause: Some(Cause::MapRef),
-            fields: Some(&fields),
+            fields: Some(fields),
             ..error
         },
         NewLine {
@@ -61,7 +57,7 @@ async fn every_kind_of_line_comes_back_as_it_was_written() {
             text: "",
             class: Some(Class::External),
             cause: None,
-            fields: Some(&empty),
+            fields: Some(empty),
             at: Instant::from_millis(i64::MIN),
             ..error
         },
@@ -84,7 +80,16 @@ async fn every_kind_of_line_comes_back_as_it_was_written() {
             class: Some(Class::Configuration),
             ..info("")
         },
-    ];
+    ]
+}
+
+#[tokio::test]
+async fn every_kind_of_line_comes_back_as_it_was_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let longest = "ä".repeat(LINE_MAX_BYTES / 2);
+    let fields = json!({"record": "FNAC-77", "sizes": [1, 2.5, null], "text": "line\nend"});
+    let empty = json!({});
+    let lines = of_every_kind(&longest, &fields, &empty);
     let store = open(dir.path());
     let mut writer = store.writer(execution(1));
     for line in &lines {
