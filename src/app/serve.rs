@@ -17,7 +17,7 @@ use super::service::{self, AppendPath};
 use super::store::{self, Stores};
 use super::tasks;
 use super::upkeep::Upkeep;
-use super::wiring::{self, Counting, Folder, files};
+use super::wiring::{Counting, Folder, files};
 use crate::civil::zone_data;
 use crate::cli::ServeOptions;
 use crate::clock::{Clock, SystemClock};
@@ -261,7 +261,6 @@ impl Daemon {
         let scheduler = upkeep.start().await;
         let scheduler =
             scheduler.map_err(|err| ServeError::machine("the upkeep's scheduler", &err))?;
-        wiring::define(&core.metrics, &core.board);
         tasks::admin_token(self, &core.handle).await?;
         Ok(scheduler)
     }

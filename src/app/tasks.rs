@@ -11,7 +11,6 @@ use tokio::signal::unix::Signal;
 use super::daemon::Daemon;
 use super::error::ServeError;
 use super::serve::Core;
-use super::wiring;
 use crate::config;
 use crate::domain::access::Role;
 use crate::domain::event::{Actor, Delivery};
@@ -97,7 +96,6 @@ async fn reload(core: &Core) {
         ),
         Err(err) => tracing::warn!(error = %err, "the files were not read again"),
     }
-    wiring::define(&core.metrics, &core.board);
 }
 
 /// Tells the outside that the daemon is alive, when a check for it is set.

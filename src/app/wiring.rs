@@ -11,7 +11,6 @@ use crate::domain::definition::{self, Dst, Timing};
 use crate::domain::event::{Change, Event, Trigger};
 use crate::domain::template::{self, Name};
 use crate::domain::timing::Plan;
-use crate::engine::board::Board;
 use crate::engine::ports::{Definitions, Files, Observer, Recorded};
 use crate::http::StoreVerified;
 use crate::http::auth::hex;
@@ -144,6 +143,10 @@ impl Observer for Counting {
             _ => (),
         }
     }
+
+    fn applied(&self, schedules: &[(&ScheduleRef, Trigger)]) {
+        self.0.define_schedules(schedules.iter().copied());
+    }
 }
 
 fn count_lines(metrics: &Metrics, interface: &InterfaceId, closed: &crate::domain::event::Closed) {
@@ -164,28 +167,6 @@ fn count_lines(metrics: &Metrics, interface: &InterfaceId, closed: &crate::domai
         }
     }
     metrics.log_lines(interface, Level::Info, None, others);
-}
-
-/// Tells the metrics which schedules there are, each with the trigger of its own slots.
-pub(super) fn define(metrics: &Metrics, board: &Board) {
-    let schedules: Vec<(ScheduleRef, Trigger)> = board.read(|state| {
-        let named = state.schedules.iter().filter_map(|(id, row)| {
-            let schedule = row.definition.schedules.get(&id.schedule)?;
-            Some((id.clone(), trigger(&schedule.timing)))
-        });
-        named.collect()
-    });
-    metrics.define_schedules(schedules.iter().map(|(id, trigger)| (id, *trigger)));
-}
-
-const fn trigger(timing: &Timing) -> Trigger {
-    match timing {
-        Timing::Cron(_) => Trigger::Cron,
-        Timing::Every { .. } => Trigger::Every,
-        Timing::At(_) => Trigger::At,
-        Timing::Manual => Trigger::Manual,
-        Timing::Reboot => Trigger::Reboot,
-    }
 }
 
 /// Both reports of a check in one.

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::values::{show_duration, show_size};
+use super::values::{show_duration, show_rate, show_size};
 use crate::domain::definition::{
     CatchUpMode, EnvValue, Fold, Gap, Http, Interface, Job, Match, OnInterrupt, Overlap, Retry,
     Role, Rule, Schedule, Timing,
@@ -24,6 +24,7 @@ pub fn document(interface: &Interface) -> Value {
     doc.insert("env".to_owned(), variables(&interface.env));
     let mut limits = Map::new();
     put(&mut limits, "concurrent", interface.limits.concurrent);
+    put(&mut limits, "rate", interface.limits.rate.map(show_rate));
     doc.insert("limits".to_owned(), Value::Object(limits));
     doc.insert("rules".to_owned(), interface.rules.iter().map(rule).collect());
     let schedules = interface.schedules.iter().map(|(id, one)| (id.to_string(), schedule(one)));

@@ -207,7 +207,7 @@ fn retention(fields: &Fields<'_>) -> Retention {
 }
 
 fn limits(fields: &Fields<'_>) -> Limits {
-    Limits { concurrent: fields.integer("concurrent"), rate: None }
+    Limits { concurrent: fields.integer("concurrent"), rate: fields.rate("rate") }
 }
 
 fn rules(fields: &Fields<'_>) -> Vec<Rule> {

@@ -11,6 +11,7 @@ use super::keys::{Key, Kind, Table};
 use super::report::{Report, error};
 use super::values::{self, ValueError, nearest, one_of};
 use super::words::{bad_name, expects, lower_first, unknown};
+use crate::domain::definition::Rate;
 
 /// One TOML table: asks for keys by name, each of which stands in its [`Table`].
 pub(super) struct Fields<'a> {
@@ -189,6 +190,12 @@ impl<'a> Fields<'a> {
         let item = self.get(name)?;
         let text = item.text()?;
         item.parsed(values::parse_size(&text))
+    }
+
+    pub(super) fn rate(&self, name: &str) -> Option<Rate> {
+        let item = self.get(name)?;
+        let text = item.text()?;
+        item.parsed(values::parse_rate(&text))
     }
 
     pub(super) fn url(&self, name: &str) -> Option<String> {

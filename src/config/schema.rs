@@ -8,6 +8,8 @@ use super::keys::{INTERFACE, Key, Kind, SECRET, Table};
 const DURATION: &str = "^([0-9]+(w|d|h|ms|m|s))+$";
 const SIZE: &str = "^[0-9]+ *(B|KiB|MiB|GiB|TiB|kB|MB|GB|TB)$";
 
+const RATE: &str = "^[0-9]+ */ *(s|min|h|d|([0-9]+(w|d|h|ms|m|s))+)$";
+
 /// The schema (draft 7, which the TOML editors read) of `schedules/<interface>.toml`: exactly the keys that are accepted.
 pub fn json_schema() -> Value {
     let mut schema = table(&INTERFACE);
@@ -67,6 +69,7 @@ fn kind(kind_: &Kind) -> Value {
         Kind::Number(min) => json!({ "type": "number", "minimum": min }),
         Kind::Duration => json!({ "type": "string", "pattern": DURATION }),
         Kind::Size => json!({ "type": "string", "pattern": SIZE }),
+        Kind::Rate => json!({ "type": "string", "pattern": RATE }),
         Kind::Url => json!({ "type": "string", "pattern": "^https?://" }),
         Kind::Slug => json!({ "type": "string", "pattern": "^[a-z0-9][a-z0-9-]{0,62}$" }),
         // Both may also be TOML dates, which editors show to the schema as text.

@@ -1,4 +1,6 @@
-//! The small languages of values: durations, sizes, addresses, names of variables.
+//! The small languages of values: durations, sizes, rates, addresses, names of variables.
+
+use crate::domain::definition::Rate;
 
 /// Why a value's text was refused; reads on after "`key` ".
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -79,6 +81,46 @@ pub fn show_duration(ms: u64) -> String {
         }
     }
     if shown.is_empty() { "0s".to_owned() } else { shown }
+}
+
+/// Calls that are remembered for one rate at most.
+const RATE_COUNT_MAX: u32 = 100_000;
+
+/// The words for a period of one unit.
+const PERIODS: [(&str, u64); 4] =
+    [("s", 1_000), ("min", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
+
+/// Reads how many in which period: `60/min`, `5/s`, `100/15m`.
+///
+/// # Errors
+/// Another form, none at all, more than 100,000, or a period of zero.
+pub(super) fn parse_rate(text: &str) -> Result<Rate, ValueError> {
+    let form = |why: &str| {
+        ValueError::new(format!("`{text}` {why}")).hint(
+            "write how many, a slash, and a period (s, min, h, d or a duration): \"60/min\", \"100/15m\"",
+        )
+    };
+    let (count, period) = text.split_once('/').ok_or_else(|| form("is not a rate"))?;
+    let (count, period) = (count.trim(), period.trim());
+    let count: u32 = match count.parse() {
+        Ok(count) => count,
+        Err(_) => return Err(form("is not a rate")),
+    };
+    if !(1..=RATE_COUNT_MAX).contains(&count) {
+        return Err(form(&format!("is out of range: it expects 1 to {RATE_COUNT_MAX} calls")));
+    }
+    let unit = PERIODS.iter().find(|(word, _)| *word == period).map(|(_, ms)| *ms);
+    match unit.or_else(|| parse_duration(period).ok()) {
+        Some(per_ms @ 1..) => Ok(Rate { count, per_ms }),
+        Some(0) | None => Err(form("names no period")),
+    }
+}
+
+/// Shows a rate the way [`parse_rate`] reads it.
+pub(super) fn show_rate(rate: Rate) -> String {
+    let unit = PERIODS.iter().find(|(_, ms)| *ms == rate.per_ms);
+    let period = unit.map_or_else(|| show_duration(rate.per_ms), |(word, _)| (*word).to_owned());
+    format!("{}/{period}", rate.count)
 }
 
 const SIZES: [(&str, u64); 9] = [
@@ -263,6 +305,25 @@ mod tests {
         assert_eq!(show_size(1 << 30), "1GiB");
         assert_eq!(show_size(1500), "1500B");
         assert_eq!(show_size(0), "0B");
+    }
+
+    #[test]
+    fn a_rate_is_a_number_in_a_period() {
+        for (text, count, per_ms) in [
+            ("60/min", 60, 60_000),
+            ("5/s", 5, 1_000),
+            ("100 / 15m", 100, 900_000),
+            ("1/d", 1, 86_400_000),
+        ] {
+            assert_eq!(parse_rate(text), Ok(Rate { count, per_ms }), "{text}");
+        }
+        assert_eq!(show_rate(Rate { count: 60, per_ms: 60_000 }), "60/min");
+        assert_eq!(show_rate(Rate { count: 100, per_ms: 900_000 }), "100/15m");
+        for text in
+            ["", "60", "60/", "/min", "0/min", "-1/s", "1.5/s", "60/0s", "60/minute", "200000/s"]
+        {
+            assert!(parse_rate(text).is_err(), "{text:?}");
+        }
     }
 
     #[test]

@@ -78,6 +78,7 @@ pub(super) fn expects(kind: &Kind) -> String {
         Kind::Number(min) => format!("a number from {min}"),
         Kind::Duration => "a duration such as \"45m\"".to_owned(),
         Kind::Size => "a size such as \"1GiB\"".to_owned(),
+        Kind::Rate => "a rate such as \"60/min\"".to_owned(),
         Kind::Url => "an address such as \"https://host.example/path\"".to_owned(),
         Kind::Zone => "a zone name such as \"Europe/Paris\"".to_owned(),
         Kind::Slug => "a name in small letters, digits and dashes".to_owned(),

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cause::Cause;
 use super::class::Class;
+use super::event::Trigger;
 use crate::ids::{InterfaceId, ScheduleId};
 use crate::instant::Instant;
 
@@ -176,6 +177,17 @@ pub enum Timing {
 }
 
 impl Timing {
+    /// The trigger of executions that it starts by itself; for a manual one, that of a person.
+    pub const fn trigger(&self) -> Trigger {
+        match self {
+            Self::Cron(_) => Trigger::Cron,
+            Self::Every { .. } => Trigger::Every,
+            Self::At(_) => Trigger::At,
+            Self::Manual => Trigger::Manual,
+            Self::Reboot => Trigger::Reboot,
+        }
+    }
+
     /// The name shown as a schedule's kind.
     pub const fn kind(&self) -> &'static str {
         match self {

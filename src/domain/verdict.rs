@@ -37,6 +37,8 @@ pub enum End {
     Cancelled,
     /// The daemon or the machine stopped under it.
     Interrupted,
+    /// Daybook itself failed while it performed the execution.
+    Crashed,
     /// The external system answered.
     Answered {
         /// The HTTP status.
@@ -160,6 +162,7 @@ fn fault_of(end: &End, ok_exit: &[i32], said: &Said) -> Fault {
         End::TimedOut { .. } => ko(Cause::TecTimeout, Cause::CasAborted, true),
         End::Cancelled => Fault::Cancelled,
         End::Interrupted => ko(Cause::TecInterrupted, Cause::CasAborted, false),
+        End::Crashed => ko(Cause::TecCrash, Cause::CasAborted, false),
         End::Answered { fault: Some(fault), .. } | End::Unanswered { fault } => {
             ko(fault.cause, Cause::CasStep, fault.retryable)
         }
@@ -203,6 +206,9 @@ fn words(end: &End, took: Duration, ok_exit: &[i32], said: &Said) -> String {
         End::Interrupted => {
             format!("interrupted: the daemon or the machine stopped while it ran{marked}")
         }
+        End::Crashed => format!(
+            "given up: Daybook itself failed while it performed this execution; its own log says where{marked}"
+        ),
         End::Answered { status, .. } => format!("status {status} after {after}{marked}"),
         End::Unanswered { .. } => format!("no complete answer after {after}{marked}"),
     }
@@ -325,6 +331,11 @@ mod tests {
             End::Interrupted,
             Cause::TecInterrupted,
             "ko: interrupted: the daemon or the machine stopped while it ran",
+        );
+        ko(
+            End::Crashed,
+            Cause::TecCrash,
+            "ko: given up: Daybook itself failed while it performed this execution; its own log says where",
         );
         ko(unanswered(), Cause::ExtNetReset, "ko: no complete answer after 1.5 s");
         let words = "cancelled: ended by Daybook on request after 1.5 s";

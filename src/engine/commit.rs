@@ -1,12 +1,14 @@
 //! What happens when a decision is on disk, and never before.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
+use futures_util::FutureExt;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::board::Board;
-use super::ports::{Courier, Performer, Reporter, Unfinished, Work};
+use super::ports::{Courier, Performer, Reporter, Unfinished, Work, go_on};
 use super::view::Patch;
 use crate::domain::effect::Effect;
 use crate::domain::execution::Command;
@@ -76,7 +78,8 @@ impl Committer {
             After::Show(patch) => self.board.write(|state| patch.apply(state, position)),
             After::Ready => self.board.write(|state| state.health.deciding = true),
             After::Perform(work, reporter) => {
-                tokio::spawn(self.performer.perform(work, reporter));
+                let performer = Arc::clone(&self.performer);
+                tokio::spawn(performed(performer, work, reporter));
             }
             After::Conclude(work, why, reporter) => {
                 let conclusion = self.performer.conclude(work, why);
@@ -86,5 +89,16 @@ impl Committer {
             After::Deliver(effect) => self.courier.deliver(effect),
             After::Answer(answer) => answer(position),
         }
+    }
+}
+
+/// Performs an execution, and has it closed even when that panics: its place and its row must not stay taken.
+async fn performed(performer: Arc<dyn Performer>, work: Work, reporter: Reporter) {
+    let Reporter { execution, news } = reporter.clone();
+    // What a panic leaves half-done is not looked at again.
+    let performing = AssertUnwindSafe(performer.perform(work, reporter));
+    if performing.catch_unwind().await.is_err() {
+        tracing::error!(%execution, "performing it panicked");
+        go_on(&news, move |engine| engine.give_up(execution));
     }
 }

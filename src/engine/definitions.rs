@@ -49,7 +49,17 @@ impl Engine {
         let shown = board::Files { problems: applied.problems.clone(), read_at: Some(draft.at) };
         draft.then(After::Show(Patch::of_files(shown)));
         self.cache.forget_unused();
+        self.tell_observers();
         applied
+    }
+
+    fn tell_observers(&self) {
+        let in_force = self.state.schedules.keys().filter_map(|id| {
+            let (_, _, schedule) = self.definition(id)?;
+            Some((id, schedule.timing.trigger()))
+        });
+        let in_force: Vec<_> = in_force.collect();
+        self.parts.observers.iter().for_each(|observer| observer.applied(&in_force));
     }
 
     fn define(&mut self, draft: &mut Draft, id: &InterfaceId, definition: &definition::Interface) {

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::domain::definition;
 use crate::domain::effect::Effect;
-use crate::domain::event::{Change, DeliveryEnded, Event, Opened};
+use crate::domain::event::{Change, DeliveryEnded, Event, Opened, Trigger};
 use crate::domain::execution::{Command, Conclusion};
 use crate::ids::{ExecutionId, InterfaceId, Position, ScheduleRef, StreamId};
 
@@ -39,6 +39,8 @@ pub enum Unfinished {
     Interrupted,
     /// A person cancelled it before it started.
     CancelledInQueue,
+    /// Whoever performed it panicked.
+    Crashed,
 }
 
 /// Performs executions: all attempts, their log, their end. Never fails; every trouble is a line and a verdict.
@@ -67,10 +69,13 @@ pub struct Recorded<'a> {
     pub opened: Option<&'a Opened>,
 }
 
-/// Hears of each event as it is decided (metrics).
+/// Hears of what is decided (metrics).
 pub trait Observer: Send + Sync {
     /// Something was decided.
     fn recorded(&self, recorded: Recorded<'_>);
+
+    /// The files were applied: `schedules` are in force, each with the trigger of its own slots.
+    fn applied(&self, schedules: &[(&ScheduleRef, Trigger)]);
 }
 
 /// What the files say.

@@ -11,10 +11,11 @@ use super::handle::{
 use super::params;
 use super::ports::{Continuation, News, Unfinished};
 use super::slots::Opening;
+use crate::domain::cause::Cause;
 use crate::domain::definition::Overlap;
 use crate::domain::event::{
-    Actor, Event, InterfacePaused, InterfaceResumed, Noted, Opened, RequestAnswered,
-    SchedulePaused, ScheduleResumed, TokenCreated, TokenRevoked, Trigger,
+    Actor, AttemptEnded, Event, InterfacePaused, InterfaceResumed, Noted, Opened, Outcome,
+    RequestAnswered, SchedulePaused, ScheduleResumed, TokenCreated, TokenRevoked, Trigger,
 };
 use crate::domain::execution::{Command, Phase};
 use crate::ids::{ExecutionId, ScheduleRef, StreamId};
@@ -390,6 +391,23 @@ impl Engine {
     /// of; it would refuse to append to them, and a refused append ends the daemon.
     fn is_countable(&self, stream: &StreamId) -> bool {
         self.state.version(stream).is_some() || self.parts.log.can_check(stream)
+    }
+
+    /// Closes an execution whose performer broke down.
+    pub(super) fn give_up(&mut self, id: ExecutionId) {
+        let Some(work) = self.work(id) else { return };
+        let mut draft = Draft::new(self.now(), Actor::Daybook);
+        let ended = AttemptEnded {
+            attempt: work.attempts,
+            exit_code: None,
+            signal: None,
+            usage: None,
+            outcome: Outcome::Ko,
+            cause: Some(Cause::TecCrash),
+        };
+        self.happened(&mut draft, id, Command::EndAttempt(ended));
+        draft.then(After::Conclude(work, Unfinished::Crashed, self.reporter(id)));
+        self.submit(draft);
     }
 
     fn happened(&mut self, draft: &mut Draft, id: ExecutionId, command: Command) {

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::commit::After;
 use super::core::{Draft, Engine, Timer};
 use super::ports::Work;
-use crate::domain::definition::{self, Timing};
+use crate::domain::definition;
 use crate::domain::event::{
     Anchor, InterfaceResumed, Opened, ScheduleAnchored, ScheduleResumed, SlotStarted, SlotsPassed,
     Trigger,
@@ -97,12 +97,7 @@ impl Engine {
 
     fn start_slot(&mut self, draft: &mut Draft, id: &ScheduleRef, slot: Instant, caught_up: bool) {
         let Some((_, definition_version, definition)) = self.definition(id) else { return };
-        let trigger = match (&definition.timing, caught_up) {
-            (_, true) => Trigger::CatchUp,
-            (Timing::Every { .. }, false) => Trigger::Every,
-            (Timing::At(_), false) => Trigger::At,
-            (Timing::Cron(_) | Timing::Manual | Timing::Reboot, false) => Trigger::Cron,
-        };
+        let trigger = if caught_up { Trigger::CatchUp } else { definition.timing.trigger() };
         let execution = ExecutionId::for_slot(id, slot);
         let late_ms = u64::try_from(draft.at.since(slot).as_millis()).unwrap_or(u64::MAX);
         let started = SlotStarted { slot, execution, definition_version, late_ms };

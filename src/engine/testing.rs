@@ -45,6 +45,14 @@ fn conclusion(outcome: Outcome) -> Conclusion {
     }
 }
 
+fn concluded(why: Unfinished) -> BoxFuture<Conclusion> {
+    let outcome = match why {
+        Unfinished::Interrupted | Unfinished::Crashed => Outcome::Ko,
+        Unfinished::CancelledInQueue => Outcome::Cancelled,
+    };
+    Box::pin(async move { conclusion(outcome) })
+}
+
 impl Performer for Takes {
     fn perform(&self, _work: Work, reporter: Reporter) -> BoxFuture<()> {
         let (clock, end) = (Arc::clone(&self.1), self.1.now() + self.0);
@@ -64,11 +72,20 @@ impl Performer for Takes {
     }
 
     fn conclude(&self, _work: Work, why: Unfinished) -> BoxFuture<Conclusion> {
-        let outcome = match why {
-            Unfinished::Interrupted => Outcome::Ko,
-            Unfinished::CancelledInQueue => Outcome::Cancelled,
-        };
-        Box::pin(async move { conclusion(outcome) })
+        concluded(why)
+    }
+}
+
+/// Breaks down at once.
+pub(super) struct Broken;
+
+impl Performer for Broken {
+    fn perform(&self, _work: Work, _reporter: Reporter) -> BoxFuture<()> {
+        Box::pin(async { panic!("a mistake of ours") })
+    }
+
+    fn conclude(&self, _work: Work, why: Unfinished) -> BoxFuture<Conclusion> {
+        concluded(why)
     }
 }
 

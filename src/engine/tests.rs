@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Engine;
 use super::handle::{Pause, Refusal, Target};
 use super::ports::{Definitions, Files, News, go_on};
-use super::testing::{Given, Kept, Readings, Stuck, Text, sales};
+use super::testing::{Broken, Given, Kept, Readings, Stuck, Text, sales};
 use crate::domain::effect::EffectKind;
 use crate::domain::event::{
     Actor, Delivery, DeliveryEnded, Envelope, Event, Noted, RequestAnswered,
@@ -91,6 +91,22 @@ async fn a_slot_is_skipped_while_the_one_before_still_runs() {
         _ => None,
     });
     assert_eq!(passed, Some(("overlap", 1)));
+}
+
+/// A mistake of ours costs one execution: the next one of the same interface finds its place free.
+#[tokio::test(start_paused = true)]
+async fn an_execution_whose_performer_panics_is_closed_and_gives_its_place_back() {
+    let text = format!("[limits]\nconcurrent = 1\n{EVERY_TWO_HOURS}");
+    let given = Given::new(&text, "2026-11-22T00:30:00Z", MINUTE);
+    let working = Given { performer: Arc::new(Broken), ..given }.start().await;
+    working.pass(4 * HOUR).await;
+    let opened = working.opened();
+    assert_eq!(opened.len(), 2, "the second slot runs as well");
+    for (stream, _) in opened {
+        let StreamId::Execution(id) = stream else { panic!("{stream}") };
+        let story = ["opened", "attempt-started", "attempt-ended", "closed"];
+        assert_eq!(working.story(id), story);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -280,6 +280,7 @@ impl Shared {
         let end = match why {
             Unfinished::Interrupted => End::Interrupted,
             Unfinished::CancelledInQueue => End::Cancelled,
+            Unfinished::Crashed => End::Crashed,
         };
         let said = Said { first_error, marked_error: false };
         let verdict = verdict::judge(&end, Duration::ZERO, &[], &said);

@@ -35,7 +35,7 @@ pub static INTERFACE: Table = Table {
         Key::new("env", Kind::Map(Names::Variable, &Kind::Secretable), "Variables for every command of this interface.")
             .example("{ FNAC_URL = \"https://api.fnac.example\", FNAC_TOKEN = { credential = \"fnac-token\" } }")
             .also(&["environment", "variables"]),
-        Key::new("limits", Kind::Table(&LIMITS), "How much at once.")
+        Key::new("limits", Kind::Table(&LIMITS), "How much at once, and how often.")
             .example("{ concurrent = 2 }"),
         Key::new("rules", Kind::List(&Kind::Table(&RULE)), "Classification rules, tried in order before the built-in ones.")
             .default("none")
@@ -59,7 +59,10 @@ pub static LIMITS: Table = Table {
             .default("no limit of its own")
             .example("2")
             .also(&["concurrency", "max_concurrent", "parallel"]),
-        Key::later("rate", "Calls to the external system in a period, shared by schedules, re-runs and real time."),
+        Key::new("rate", Kind::Rate, "HTTP calls of this interface in any such period, shared by its schedules and re-runs; the next one waits. What a command does is its own affair.")
+            .default("no limit")
+            .example("\"60/min\"")
+            .also(&["rate_limit", "per_minute", "throttle"]),
     ],
     one_of: &[],
     required: &[],

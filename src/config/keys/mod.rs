@@ -117,6 +117,8 @@ pub enum Kind {
     Duration,
     /// `1GiB`.
     Size,
+    /// `60/min`.
+    Rate,
     /// An `http` or `https` address.
     Url,
     /// An IANA zone name.

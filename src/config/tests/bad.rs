@@ -11,7 +11,7 @@ runbook = "wiki.example"
 
 [limits]
 concurrent = 0
-rate = "60/min"
+rate = "60 a minute"
 
 [schedules.integrate-sales]
 cron = "0 */2 * *"
@@ -27,7 +27,7 @@ manual = true
 2:1: `timezon` is not a key of an interface (did you mean `timezone`?)
 3:11: `runbook`: does not begin with `https://` or `http://` (an address looks like "https://host.example/path")
 6:14: `concurrent`: `0` is out of range; it expects a whole number from 1 to 100000
-7:1: `rate` is not supported by this version yet (its meaning is reserved: calls to the external system in a period, shared by schedules, re-runs and real time)
+7:8: `rate`: `60 a minute` is not a rate (write how many, a slash, and a period (s, min, h, d or a duration): "60/min", "100/15m")
 9:12: schedule `integrate-sales` does not say what it runs (give one of `command`, `shell` or `http`)
 10:8: `cron`: `0 */2 * *` has 4 fields instead of 5 to 7
 11:1: `comand` is not a key of a schedule (did you mean `command`?)
@@ -303,7 +303,8 @@ fn each_key_of_an_interface_refuses_what_it_cannot_mean() {
         ),
         ("retention = { bytes = \"1\" }", "`bytes`: `1` is not a size"),
         ("limits = { concurrent = -1 }", "`concurrent`: `-1` is out of range"),
-        ("limits = { rate = \"60/min\" }", "`rate` is not supported by this version yet"),
+        ("limits = { rate = \"60/mn\" }", "`rate`: `60/mn` names no period"),
+        ("limits = { rate = 60 }", "`rate`: expects a rate such as \"60/min\", not a whole number"),
         ("blackout = []", "`blackout` is not supported by this version yet"),
         ("env = []", "`env`: expects a table of names with values, not a list"),
         ("env = { \"1A\" = \"x\" }", "`1A` is not a variable's name"),
@@ -371,7 +372,6 @@ fn every_key_that_belongs_to_a_later_version_is_refused_and_never_ignored() {
         for key in table.keys.iter().filter(|key| key.later) {
             let text = match table.place {
                 "top of the file" => format!("{} = 1\n", key.name),
-                "[limits]" => format!("[limits]\n{} = 1\n", key.name),
                 "catch_up = { … }" => format!("[schedules.a.catch_up]\n{} = 1\n", key.name),
                 _ => format!("[schedules.a]\n{} = 1\n", key.name),
             };

@@ -31,6 +31,7 @@ FNAC_USER = { from_env = "FNAC_USER" }
 
 [limits]
 concurrent = 2
+rate = "60/min"
 
 [[rules]]
 contains = "no product for code"
@@ -89,7 +90,10 @@ fn the_example_of_the_contract_becomes_this_definition() {
     assert_eq!(interface.runbook.as_deref(), Some("https://wiki.example/fnac"));
     assert_eq!(interface.labels, BTreeMap::from([("customer".to_owned(), "fnac".to_owned())]));
     assert_eq!(interface.notify.as_deref(), Some("https://chat.example/hook"));
-    assert_eq!(interface.limits, Limits { concurrent: Some(2), rate: None });
+    assert_eq!(
+        interface.limits,
+        Limits { concurrent: Some(2), rate: Some(Rate { count: 60, per_ms: 60_000 }) }
+    );
     let day = 86_400_000;
     assert_eq!(
         interface.retention,

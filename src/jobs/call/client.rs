@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use reqwest::{Certificate, Client, Url, redirect};
 
+use super::pace::Pace;
 use super::proxies::Proxies;
 
 /// Until a connection stands, TLS included.
@@ -21,13 +22,20 @@ pub struct Caller {
     roots: Vec<Certificate>,
     /// Hosts whose name has resolved since the daemon's start.
     resolved: Mutex<HashSet<String>>,
+    pace: Pace,
 }
 
 impl Caller {
     /// A caller with the proxies of `environment`.
     pub fn new(environment: &BTreeMap<String, String>) -> Self {
         let proxies = Proxies::new(environment);
-        Self { client: OnceLock::new(), proxies, roots: Vec::new(), resolved: Mutex::default() }
+        Self {
+            client: OnceLock::new(),
+            proxies,
+            roots: Vec::new(),
+            resolved: Mutex::default(),
+            pace: Pace::default(),
+        }
     }
 
     /// Trusts `roots` instead of the system's certificates.
@@ -69,6 +77,11 @@ impl Caller {
         let proxy = self.proxies.of(url)?;
         let port = proxy.port_or_known_default().map(|port| format!(":{port}"));
         Some(format!("{}{}", proxy.host_str()?, port.unwrap_or_default()))
+    }
+
+    /// The turns of interfaces whose calls are limited.
+    pub(super) const fn pace(&self) -> &Pace {
+        &self.pace
     }
 
     /// Remembers that the name of `url`'s host has an address.

@@ -3,6 +3,7 @@
 mod client;
 mod exchange;
 mod fault;
+mod pace;
 mod proxies;
 mod request;
 #[cfg(test)]
@@ -55,6 +56,16 @@ pub(super) async fn run(
         under_way: None,
         retry_after: None,
     };
+    // Ahead of the timeout: waiting for a turn is not waiting for the external system.
+    let begun = tokio::select! {
+        biased;
+        () = context.cancel.cancelled() => Err(End::Cancelled),
+        () = turn(context, scribe) => Ok(()),
+        () = context.settings.interrupt.cancelled() => Err(End::Interrupted),
+    };
+    if let Err(end) = begun {
+        return Ran::ended(end);
+    }
     let timeout = schedule.timeout_ms.map(Duration::from_millis);
     let deadline = timeout.map(|timeout| Instant::now() + timeout);
     let ended = tokio::select! {
@@ -67,6 +78,19 @@ pub(super) async fn run(
     match ended {
         Ok(end) => call.ran(end),
         Err(end) => call.broken_off(end, scribe),
+    }
+}
+
+/// Waits until the interface's rate allows another call.
+async fn turn(context: &AttemptContext, scribe: &mut Scribe) {
+    let Some(rate) = context.interface.limits.rate else { return };
+    let now = Instant::now();
+    let at = context.settings.caller.pace().next_turn(&context.interface.id, rate, now);
+    if at > now {
+        let text = format!("waits {} for its turn: `limits.rate`", spoken(at - now));
+        scribe.note(Level::Info, None, None, &text, None);
+        scribe.cut();
+        sleep_until(at).await;
     }
 }
 
@@ -145,6 +169,7 @@ impl Call<'_> {
                 // The next answer may let itself be waited for.
                 scribe.cut();
             }
+            turn(self.context, scribe).await;
         }
         let why = format!("more than {REDIRECTS_MAX} redirects; check the address");
         self.under_way = None;

@@ -16,7 +16,7 @@ use tokio_rustls::TlsAcceptor;
 use super::Caller;
 use crate::domain::cause::Cause;
 use crate::domain::class::{Class, Level, Source};
-use crate::domain::definition::{EnvValue, Job, Param};
+use crate::domain::definition::{EnvValue, Job, Param, Rate};
 use crate::domain::event::Outcome;
 use crate::domain::line::Line;
 use crate::domain::verdict::End;
@@ -272,6 +272,21 @@ async fn a_call_without_an_answer_is_given_up_when_the_daemon_stops() {
     assert_eq!(done.report.end, End::Interrupted);
     let text = &done.lines[0].text;
     assert!(text.ends_with("interrupted before the answer was complete"), "{text}");
+}
+
+#[tokio::test]
+async fn a_call_beyond_the_rate_waits_for_its_turn_and_says_so() {
+    let server = Server::start(vec![Then::Reply(OK)]).await;
+    let mut bench = get(&server.url("/"));
+    let rate = Rate { count: 1, per_ms: 50 };
+    bench.interface.limits.rate = Some(rate);
+    let caller = Caller::new(&BTreeMap::new());
+    caller.pace().next_turn(&bench.interface.id, rate, tokio::time::Instant::now());
+    bench.caller = Some(caller);
+    let done = bench.run().await;
+    assert_eq!(done.report.outcome, Outcome::Ok);
+    assert!(done.lines[0].text.ends_with("for its turn: `limits.rate`"), "{}", done.lines[0].text);
+    assert_eq!(done.lines[1].fields.as_ref().expect("an exchange")["status"], 200);
 }
 
 fn done_fault(done: &Finished) -> Option<crate::domain::verdict::CallFault> {
