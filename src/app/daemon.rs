@@ -16,6 +16,7 @@ use crate::http::server::{Bind, SocketMode, TlsFiles};
 use crate::jobs::probe::{Probe, system_roots};
 use crate::jobs::{CredentialDirs, JobSettings};
 use crate::telemetry::logging::{self, LogSettings};
+use crate::telemetry::metrics::Metrics;
 
 /// What a daemon is started with.
 pub(super) struct Daemon {
@@ -53,14 +54,14 @@ impl Daemon {
     }
 
     /// What jobs work with.
-    pub(super) fn job_settings(&self) -> Result<JobSettings, ServeError> {
+    pub(super) fn job_settings(&self, metrics: &Arc<Metrics>) -> Result<JobSettings, ServeError> {
         let credentials = CredentialDirs {
             systemd: self.environment.path("CREDENTIALS_DIRECTORY"),
             data: self.settings.data.value.join("credentials"),
             root: self.root(),
             environment: Arc::new(self.environment.all()),
         };
-        JobSettings::new(self.root(), credentials, self.settings.grace.value)
+        JobSettings::new(self.root(), credentials, self.settings.grace.value, Arc::clone(metrics))
             .map_err(|err| ServeError::machine("the adoption of processes", &err))
     }
 

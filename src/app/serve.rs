@@ -192,7 +192,7 @@ impl Daemon {
         heard: Heard,
         loaded: Loaded,
     ) -> Result<Deciding, ServeError> {
-        let job_settings = Arc::new(self.job_settings()?);
+        let job_settings = Arc::new(self.job_settings(&core.metrics)?);
         tokio::spawn(job_settings.processes.clone().collect_orphans());
         let builtin = Classifier::new(&[]).map_err(|err| ServeError::Machine(err.to_string()))?;
         let local = LocalPerformer::new(

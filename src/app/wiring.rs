@@ -138,7 +138,6 @@ impl Observer for Counting {
                 let Some(opened) = recorded.opened else { return };
                 let took = Duration::from_millis(closed.duration_ms);
                 metrics.execution_finished(&opened.schedule, opened.trigger, closed.outcome, took);
-                count_lines(metrics, &opened.schedule.interface, closed);
             }
             _ => (),
         }
@@ -147,26 +146,6 @@ impl Observer for Counting {
     fn applied(&self, schedules: &[(&ScheduleRef, Trigger)]) {
         self.0.define_schedules(schedules.iter().copied());
     }
-}
-
-fn count_lines(metrics: &Metrics, interface: &InterfaceId, closed: &crate::domain::event::Closed) {
-    use crate::domain::class::{Class, Level};
-    let errors = &closed.errors;
-    let by_class = [
-        (Class::External, errors.external),
-        (Class::Configuration, errors.configuration),
-        (Class::Mapping, errors.mapping),
-        (Class::Technical, errors.technical),
-        (Class::Cascade, errors.cascade),
-    ];
-    let mut others = closed.lines;
-    for (class, count) in by_class {
-        others = others.saturating_sub(count);
-        if count > 0 {
-            metrics.log_lines(interface, Level::Error, Some(class), count);
-        }
-    }
-    metrics.log_lines(interface, Level::Info, None, others);
 }
 
 /// Both reports of a check in one.

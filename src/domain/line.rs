@@ -52,9 +52,57 @@ impl Line {
     }
 }
 
+/// How many lines of each kind a log has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LineCounts([[u64; 1 + Class::ALL.len()]; 4]);
+
+impl LineCounts {
+    const LEVELS: [Level; 4] = [Level::Debug, Level::Info, Level::Warning, Level::Error];
+
+    /// Counts `count` lines more.
+    pub const fn add(&mut self, level: Level, class: Option<Class>, count: u64) {
+        let column = match class {
+            None => 0,
+            Some(class) => 1 + class as usize,
+        };
+        self.0[level as usize][column] += count;
+    }
+
+    /// The kinds that occur, with their numbers.
+    pub fn iter(&self) -> impl Iterator<Item = (Level, Option<Class>, u64)> {
+        let classes = std::iter::once(None).chain(Class::ALL.map(Some));
+        let kinds = Self::LEVELS
+            .into_iter()
+            .flat_map(move |level| classes.clone().map(move |class| (level, class)));
+        let counts = self.0.as_flattened().iter();
+        kinds
+            .zip(counts)
+            .filter(|(_, count)| **count > 0)
+            .map(|((level, class), count)| (level, class, *count))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_are_counted_by_level_and_class() {
+        let mut counts = LineCounts::default();
+        counts.add(Level::Info, None, 7);
+        counts.add(Level::Warning, Some(Class::External), 1);
+        counts.add(Level::Error, Some(Class::Cascade), 2);
+        counts.add(Level::Error, Some(Class::Cascade), 1);
+        let counted: Vec<_> = counts.iter().collect();
+        assert_eq!(
+            counted,
+            [
+                (Level::Info, None, 7),
+                (Level::Warning, Some(Class::External), 1),
+                (Level::Error, Some(Class::Cascade), 3),
+            ]
+        );
+    }
 
     // S3-6, S3-9
     #[test]

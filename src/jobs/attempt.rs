@@ -21,6 +21,7 @@ use crate::domain::definition::{Interface, Job, OnInterrupt, Schedule};
 use crate::domain::event::{FirstError, Opened, Outcome, Usage};
 use crate::domain::verdict::{self, End};
 use crate::ids::{ExecutionId, ScheduleId};
+use crate::telemetry::metrics::Metrics;
 
 /// What all attempts of a daemon share.
 pub struct JobSettings {
@@ -36,6 +37,8 @@ pub struct JobSettings {
     pub processes: Processes,
     /// The one HTTP client.
     pub caller: Caller,
+    /// Where lines are counted.
+    pub metrics: Arc<Metrics>,
 }
 
 impl JobSettings {
@@ -43,10 +46,15 @@ impl JobSettings {
     ///
     /// # Errors
     /// The kernel refuses that.
-    pub fn new(root: PathBuf, credentials: CredentialDirs, grace: Duration) -> io::Result<Self> {
+    pub fn new(
+        root: PathBuf,
+        credentials: CredentialDirs,
+        grace: Duration,
+        metrics: Arc<Metrics>,
+    ) -> io::Result<Self> {
         let caller = Caller::new(&credentials.environment);
         let (interrupt, processes) = (CancellationToken::new(), Processes::adopt()?);
-        Ok(Self { root, credentials, grace, interrupt, processes, caller })
+        Ok(Self { root, credentials, grace, interrupt, processes, caller, metrics })
     }
 }
 

@@ -218,6 +218,8 @@ impl Shared {
             secrets: Redactor::none(),
             clock: Arc::clone(&self.clock),
             max_log_bytes: schedule.map_or(u64::MAX, |schedule| schedule.max_log_bytes),
+            metrics: Arc::clone(&self.settings.metrics),
+            interface: work.opened.schedule.interface.clone(),
             seen,
         })
     }
@@ -297,6 +299,7 @@ impl Shared {
             cascade_of: closing.cascade_of,
             fields: None,
         });
+        self.settings.metrics.log_lines(&work.opened.schedule.interface, writer.counts());
         let summary = writer.finish().await?;
         if let (Level::Error, Some(class)) = (closing.level, closing.class) {
             errors.add(class);

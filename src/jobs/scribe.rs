@@ -15,8 +15,10 @@ use crate::domain::classify::{Classifier, Judgement, RootFinder, Session, surely
 use crate::domain::event::{ErrorCounts, FirstError};
 use crate::domain::line::LINE_MAX_BYTES;
 use crate::domain::verdict::{Closing, Said};
+use crate::ids::InterfaceId;
 use crate::instant::Instant;
 use crate::store::lines::{LinesError, LogWriter, NewLine};
+use crate::telemetry::metrics::Metrics;
 
 /// Characters of the first error's text that go into its event.
 const FIRST_ERROR_MAX_CHARS: usize = 2000;
@@ -33,6 +35,10 @@ pub struct ScribeParts {
     pub clock: Arc<dyn Clock>,
     /// After so many bytes of text only error lines are kept.
     pub max_log_bytes: u64,
+    /// Where its lines are counted, and as whose.
+    pub metrics: Arc<Metrics>,
+    /// The interface.
+    pub interface: InterfaceId,
     /// Where facts go that cannot wait for the end.
     pub seen: mpsc::UnboundedSender<ScribeNews>,
 }
@@ -60,7 +66,7 @@ pub struct ScribeSummary {
     pub bytes: u64,
     /// BLAKE3 over the hashes of the chunks, in order.
     pub hash: [u8; 32],
-    /// Error lines by class, over all attempts.
+    /// Error lines by class, over all attempts. A continued line is one.
     pub errors: ErrorCounts,
 }
 
@@ -76,6 +82,8 @@ pub struct Scribe {
     secrets: Redactor,
     clock: Arc<dyn Clock>,
     max_log_bytes: u64,
+    metrics: Arc<Metrics>,
+    interface: InterfaceId,
     seen: mpsc::UnboundedSender<ScribeNews>,
     attempt: u32,
     streams: [Stream; 2],
@@ -118,6 +126,8 @@ impl Scribe {
             secrets: parts.secrets,
             clock: parts.clock,
             max_log_bytes: parts.max_log_bytes,
+            metrics: parts.metrics,
+            interface: parts.interface,
             seen: parts.seen,
             attempt: 1,
             streams: [Stream::default(), Stream::default()],
@@ -239,6 +249,7 @@ impl Scribe {
     /// [`LinesError`] when any line could not be written.
     pub async fn finish(mut self) -> Result<ScribeSummary, LinesError> {
         self.end_output();
+        self.metrics.log_lines(&self.interface, self.writer.counts());
         let summary = self.writer.finish().await;
         match self.failure {
             Some(failure) => Err(failure),

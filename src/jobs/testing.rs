@@ -28,6 +28,7 @@ use crate::engine::ports::{News, Performer, Reporter, Work};
 use crate::ids::{ExecutionId, ScheduleRef};
 use crate::instant::Instant;
 use crate::store::lines::{LineQuery, LineStore, LinesOptions};
+use crate::telemetry::metrics::Metrics;
 
 /// Only one attempt at a time, so that what one leaves behind is never taken for another one's.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
@@ -187,6 +188,7 @@ impl Bench {
             interrupt: self.interrupt.clone(),
             processes: processes(),
             caller,
+            metrics: metrics(),
         }
     }
 
@@ -235,6 +237,8 @@ impl Bench {
             secrets: Redactor::none(),
             clock: Arc::new(StillClock),
             max_log_bytes: self.schedule.max_log_bytes,
+            metrics: metrics(),
+            interface: self.interface.id.clone(),
             seen,
         });
         let settings = Arc::new(self.settings());
@@ -274,6 +278,10 @@ impl Bench {
         let lines = store.read(self.execution, &query).expect("readable");
         Finished { report, lines, summary, news: told }
     }
+}
+
+fn metrics() -> Arc<Metrics> {
+    Arc::new(Metrics::new("0.1.0", "test").expect("unique names"))
 }
 
 fn rand_bytes() -> [u8; 16] {

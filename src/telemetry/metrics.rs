@@ -12,8 +12,9 @@ use prometheus::{
 };
 
 use super::state::{self, StateFigures};
-use crate::domain::class::{Class, Level};
+use crate::domain::class::Class;
 use crate::domain::event::{Delivery, EVENT_NAMES, Outcome, Trigger};
+use crate::domain::line::LineCounts;
 use crate::domain::slot::{Reason, Verdict};
 use crate::ids::{InterfaceId, ScheduleRef};
 
@@ -226,16 +227,13 @@ impl Metrics {
         self.execution_duration.with_label_values(&[interface]).observe(took.as_secs_f64());
     }
 
-    /// So many lines of one kind were written.
-    pub fn log_lines(
-        &self,
-        interface: &InterfaceId,
-        level: Level,
-        class: Option<Class>,
-        count: u64,
-    ) {
-        let class = class.map_or("none", Class::as_str);
-        self.lines.with_label_values(&[interface.as_str(), level.as_str(), class]).inc_by(count);
+    /// A log of `interface` ended with these lines.
+    pub fn log_lines(&self, interface: &InterfaceId, counts: LineCounts) {
+        for (level, class, count) in counts.iter() {
+            let class = class.map_or("none", Class::as_str);
+            let labels = [interface.as_str(), level.as_str(), class];
+            self.lines.with_label_values(&labels).inc_by(count);
+        }
     }
 
     /// A ping or notice ended. A kind outside [`PING_KINDS`] is counted as `notice`.
@@ -296,6 +294,7 @@ fn status_text(status: u16, digits: &mut [u8; 3]) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::class::Level;
 
     fn metrics() -> Metrics {
         Metrics::new("0.1.0", "abc").expect("names are unique")
@@ -347,8 +346,10 @@ mod tests {
         let sales = schedule("fnac/sales");
         metrics.execution_finished(&sales, Trigger::Rerun, Outcome::Ok, Duration::from_secs(2));
         metrics.slots_passed(&sales, Verdict::Missed, Reason::TooLate, 12);
-        metrics.log_lines(&sales.interface, Level::Error, Some(Class::Mapping), 3);
-        metrics.log_lines(&sales.interface, Level::Info, None, 5);
+        let mut counts = LineCounts::default();
+        counts.add(Level::Error, Some(Class::Mapping), 3);
+        counts.add(Level::Warning, None, 1);
+        metrics.log_lines(&sales.interface, counts);
         metrics.ping("fail", Delivery::Sent);
         metrics.events_appended("opened", 4);
         metrics.append_took(Duration::from_millis(1));
@@ -360,7 +361,7 @@ mod tests {
             r#"daybook_execution_duration_seconds_bucket{interface="fnac",le="5"} 1"#,
             r#"daybook_slots_total{interface="fnac",outcome="missed",reason="too-late",schedule="sales"} 12"#,
             r#"daybook_log_lines_total{class="mapping",interface="fnac",level="error"} 3"#,
-            r#"daybook_log_lines_total{class="none",interface="fnac",level="info"} 5"#,
+            r#"daybook_log_lines_total{class="none",interface="fnac",level="warning"} 1"#,
             r#"daybook_deadman_pings_total{kind="fail",result="sent"} 1"#,
             r#"daybook_deadman_pings_total{kind="start",result="failed"} 0"#,
             r#"daybook_events_appended_total{type="opened"} 4"#,

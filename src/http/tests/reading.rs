@@ -7,6 +7,7 @@ use http::{Method, StatusCode};
 
 use crate::domain::class::Level;
 use crate::domain::event::{Outcome, Trigger};
+use crate::domain::line::LineCounts;
 use crate::http::testing::Daemon;
 
 #[tokio::test]
@@ -211,7 +212,9 @@ async fn promtool_has_nothing_to_say_about_the_metrics() {
     metrics.define_schedules([(&sales, Trigger::Cron)].into_iter());
     metrics.slot_started(&sales, Duration::from_millis(2));
     metrics.execution_finished(&sales, Trigger::Cron, Outcome::Ok, Duration::from_secs(2));
-    metrics.log_lines(&sales.interface, Level::Info, None, 3);
+    let mut counts = LineCounts::default();
+    counts.add(Level::Info, None, 3);
+    metrics.log_lines(&sales.interface, counts);
     metrics.append_took(Duration::from_millis(1));
     let text = daemon.get("/metrics").await.text();
     let started = Command::new("promtool")

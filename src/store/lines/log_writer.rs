@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 
 use crate::domain::cause::Cause;
 use crate::domain::class::{Class, Level, Source};
+use crate::domain::line::LineCounts;
 use crate::instant::Instant;
 
 use super::chunk::ChunkBuilder;
@@ -48,6 +49,7 @@ pub struct LogWriter {
     chunk: Box<ChunkBuilder>,
     lines: u64,
     bytes: u64,
+    counts: LineCounts,
 }
 
 impl LogWriter {
@@ -55,7 +57,7 @@ impl LogWriter {
     pub(super) fn new(store: Arc<Store>, live: Arc<Live>) -> Self {
         let (lines, bytes) = live.handed();
         let chunk = store.shared.spare_builder();
-        Self { store, live, chunk, lines, bytes }
+        Self { store, live, chunk, lines, bytes, counts: LineCounts::default() }
     }
 
     /// Adds a line and gives its number, from 1. Does not wait: call [`Self::ready`] once per block of output.
@@ -67,6 +69,7 @@ impl LogWriter {
         }
         self.bytes += self.chunk.push(&line) as u64;
         self.lines += 1;
+        self.counts.add(line.level, line.class, 1);
         self.lines
     }
 
@@ -109,6 +112,7 @@ impl LogWriter {
             if lines.len() <= super::chunk::PIECE_MAX_BYTES && lines.ends_with(b"\n") {
                 let count = u64::from(self.chunk.push_block(&labels, lines));
                 self.lines += count;
+                self.counts.add(labels.level, labels.class, count);
                 self.bytes += lines.len() as u64 - count;
             } else {
                 let text = String::from_utf8_lossy(lines);
@@ -159,6 +163,11 @@ impl LogWriter {
     /// Lines pushed so far, those of an earlier writer included.
     pub fn lines(&self) -> u64 {
         self.lines
+    }
+
+    /// The lines pushed by this writer, by kind.
+    pub const fn counts(&self) -> LineCounts {
+        self.counts
     }
 
     /// Bytes of their text, without line ends.
