@@ -25,7 +25,7 @@ use crate::domain::timing::{Plan, PlanCache};
 use crate::engine::ports::News;
 use crate::ids::{ExecutionId, InterfaceId, Position, ScheduleRef, StreamId};
 use crate::instant::Instant;
-use crate::store::{Append, EventLog, Expected, StreamAppend};
+use crate::store::{Append, AppendTicket, EventLog, Expected, StreamAppend};
 
 /// A clock that moved by less than this is not worth an event.
 const STEP_MIN: Duration = Duration::from_secs(2);
@@ -36,9 +36,12 @@ pub(super) const STEP_BACK_MAX: Duration = Duration::from_secs(3 * 3600);
 /// Reports handled between two looks at the timers.
 const BURST_MAX: usize = 128;
 
-/// Timers that share an append: of what is due at once the larger priority goes first, and a herd still reaches the disk
-/// piece by piece.
-const FIRED_MAX: usize = 1_000;
+/// Timers that share an append: a herd reaches the disk piece by piece, while the rest of it is decided.
+const FIRED_MAX: usize = 200;
+
+/// Events from which on a draft is handed over where its parts need not stand together: an append is one frame, which is
+/// written, read and checked as a whole.
+const APPEND_EVENTS_WANTED: usize = 2_000;
 
 /// What the engine works with.
 pub struct Parts {
@@ -124,23 +127,55 @@ pub(super) struct Draft {
     streams: Vec<StreamAppend>,
     /// Where each stream stands in `streams`.
     places: HashMap<StreamId, usize>,
+    events: usize,
+    after: Vec<After>,
+}
+
+/// What an append changes of what readers see.
+#[derive(Default)]
+pub(super) struct Touched {
+    pub(super) streams: Vec<StreamId>,
+    /// Keys of answers that are remembered.
+    pub(super) answers: Vec<String>,
+}
+
+impl Touched {
+    fn by(appends: &[StreamAppend]) -> Self {
+        let mut touched = Self::default();
+        for append in appends {
+            touched.streams.push(append.stream.clone());
+            for event in &append.events {
+                if let Event::RequestAnswered(answered) = event {
+                    touched.answers.push(answered.key.clone());
+                }
+            }
+        }
+        touched
+    }
+}
+
+/// An append on its way to the disk.
+struct Handed {
+    touched: Touched,
+    ticket: Option<AppendTicket>,
     after: Vec<After>,
 }
 
 impl Draft {
     pub(super) fn new(at: Instant, actor: Actor) -> Self {
-        Self { at, actor, streams: Vec::new(), places: HashMap::new(), after: Vec::new() }
+        Self {
+            at,
+            actor,
+            streams: Vec::new(),
+            places: HashMap::new(),
+            events: 0,
+            after: Vec::new(),
+        }
     }
 
     /// Does `after` once everything recorded so far is on disk.
     pub(super) fn then(&mut self, after: After) {
         self.after.push(after);
-    }
-
-    /// Does `first` before all that was asked for up to now.
-    pub(super) fn then_first(&mut self, mut first: Vec<After>) {
-        first.append(&mut self.after);
-        self.after = first;
     }
 }
 
@@ -208,19 +243,24 @@ impl Engine {
         let mut due = self.timers.pop_due(now);
         // After a suspend a pause may have ended before some of the slots: it ends first, and takes only those before.
         due.sort_by_key(|(at, timer)| (matches!(timer, Timer::Slot(_)), *at));
-        for batch in due.chunks(FIRED_MAX) {
-            let mut draft = Draft::new(now, Actor::Daybook);
-            for (_, timer) in batch {
-                match timer {
-                    Timer::Slot(id) => self.slot_due(&mut draft, id),
-                    Timer::Anomaly(id) => self.anomaly_due(&mut draft, *id),
-                    Timer::Resume(id) => self.resume_due(&mut draft, id),
-                    Timer::ResumeInterface(id) => self.resume_interface_due(&mut draft, id),
-                }
+        let mut draft = Draft::new(now, Actor::Daybook);
+        let mut appended = Vec::new();
+        for (count, (_, timer)) in (1..).zip(&due) {
+            match timer {
+                Timer::Slot(id) => self.slot_due(&mut draft, id),
+                Timer::Anomaly(id) => self.anomaly_due(&mut draft, *id),
+                Timer::Resume(id) => self.resume_due(&mut draft, id),
+                Timer::ResumeInterface(id) => self.resume_interface_due(&mut draft, id),
             }
-            self.start_ready(&mut draft);
-            self.submit(draft);
+            if count % FIRED_MAX == 0 {
+                let full = std::mem::replace(&mut draft, Draft::new(now, Actor::Daybook));
+                appended.extend(self.append(full));
+            }
         }
+        // Once all are decided: of what is due at once the larger priority goes first.
+        self.start_ready(&mut draft);
+        appended.extend(self.append(draft));
+        appended.into_iter().for_each(|appended| self.follow(appended));
     }
 
     pub(super) fn now(&self) -> Instant {
@@ -239,7 +279,7 @@ impl Engine {
         let mut draft = Draft::new(now, Actor::Daybook);
         self.record(&mut draft, &StreamId::Daemon, ClockStepped { from: expected, to: now }.into());
         if expected.since(now) > STEP_BACK_MAX {
-            let all = self.state.schedules.keys().cloned().collect();
+            let all = self.state.schedules.names();
             self.anchor_again(&mut draft, all);
         }
         self.submit(draft);
@@ -275,6 +315,7 @@ impl Engine {
         });
         self.apply_counted(stream, draft.at, &event);
         draft.streams[place].events.push(event);
+        draft.events += 1;
         draft.after.extend(self.state.fresh.drain(..).map(After::Deliver));
     }
 
@@ -302,7 +343,7 @@ impl Engine {
         let newest = |schedule: &Schedule| {
             schedule.finished.as_ref().is_some_and(|newest| newest.execution == id)
         };
-        self.state.schedules.iter().find(|(_, schedule)| newest(schedule)).map(|(id, _)| id.clone())
+        self.state.schedules.names_where(newest).pop()
     }
 
     /// Counts a schedule into its interface's row.
@@ -317,20 +358,43 @@ impl Engine {
         }
     }
 
+    /// Hands over what `draft` holds when that is much, and leaves an empty one of the same instant and actor.
+    pub(super) fn submit_if_large(&mut self, draft: &mut Draft) {
+        if draft.events >= APPEND_EVENTS_WANTED {
+            let next = Draft::new(draft.at, draft.actor.clone());
+            let full = std::mem::replace(draft, next);
+            self.submit(full);
+        }
+    }
+
     /// Hands the draft to the log, and what follows from it to the committer.
     pub(super) fn submit(&mut self, draft: Draft) {
-        let Draft { at, actor, streams, mut after, .. } = draft;
+        if let Some(appended) = self.append(draft) {
+            self.follow(appended);
+        }
+    }
+
+    /// Hands the draft to the log. None when there is nothing in it.
+    fn append(&self, draft: Draft) -> Option<Handed> {
+        let Draft { at, actor, streams, after, .. } = draft;
         if streams.is_empty() && after.is_empty() {
-            return;
+            return None;
         }
-        if !streams.is_empty() {
-            // Readers see it before whoever asked for it is answered.
-            after.insert(0, After::Show(self.patch(&streams)));
-            self.closed_now.clear();
-        }
+        let touched = Touched::by(&streams);
         let ticket = (!streams.is_empty()).then(|| {
             self.parts.log.append(Append { streams, at, actor, correlation: None, causation: None })
         });
+        Some(Handed { touched, ticket, after })
+    }
+
+    /// Lets what was handed to the log take effect once it is on disk.
+    fn follow(&mut self, handed: Handed) {
+        let Handed { touched, ticket, mut after } = handed;
+        if !touched.streams.is_empty() {
+            // Readers see it before whoever asked for it is answered.
+            after.insert(0, After::Show(self.patch(&touched)));
+            self.closed_now.clear();
+        }
         if self.commits.send(Commit { ticket, after }).is_err() {
             tracing::error!("the committer is gone; decisions no longer take effect");
         }

@@ -31,6 +31,7 @@ impl Engine {
                 .is_none_or(|old| **old != *definition)
             {
                 self.define(draft, id, definition);
+                self.submit_if_large(draft);
                 applied.accepted.push(id.clone());
             }
         }
@@ -42,6 +43,7 @@ impl Engine {
         for id in &applied.removed {
             self.schedules_of(id).iter().for_each(|schedule| self.remove_schedule(draft, schedule));
             self.record(draft, &StreamId::Interface(id.clone()), InterfaceRemoved {}.into());
+            self.submit_if_large(draft);
         }
         if !files.problems.is_empty() {
             self.record(draft, &StreamId::Daemon, FilesRefused { problems: files.problems }.into());
@@ -54,7 +56,8 @@ impl Engine {
     }
 
     fn tell_observers(&self) {
-        let in_force = self.state.schedules.keys().filter_map(|id| {
+        let names = self.state.schedules.names();
+        let in_force = names.iter().filter_map(|id| {
             let (_, _, schedule) = self.definition(id)?;
             Some((id, schedule.timing.trigger()))
         });

@@ -10,6 +10,7 @@ pub mod ports;
 pub mod queue;
 mod ready;
 mod requests;
+mod schedules;
 mod slots;
 mod startup;
 pub mod state;

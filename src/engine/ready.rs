@@ -18,6 +18,8 @@ pub(super) struct Ready {
     running_of: HashMap<InterfaceId, u32>,
     limit_of: HashMap<InterfaceId, u32>,
     waiting: BTreeMap<InterfaceId, BTreeSet<Turn>>,
+    /// The first turn of each interface that has one waiting and room for it.
+    heads: BTreeSet<(Turn, InterfaceId)>,
 }
 
 impl Ready {
@@ -29,32 +31,32 @@ impl Ready {
             running_of: HashMap::new(),
             limit_of: HashMap::new(),
             waiting: BTreeMap::new(),
+            heads: BTreeSet::new(),
         }
     }
 
     /// Sets how many executions of `interface` run at once; none means only the daemon's limit.
     pub(super) fn limit_interface(&mut self, interface: &InterfaceId, concurrent: Option<u32>) {
-        match concurrent {
-            Some(limit) => self.limit_of.insert(interface.clone(), limit),
-            None => self.limit_of.remove(interface),
-        };
+        self.change(interface, |ready| {
+            match concurrent {
+                Some(limit) => ready.limit_of.insert(interface.clone(), limit),
+                None => ready.limit_of.remove(interface),
+            };
+        });
     }
 
     /// Lets `execution` wait for its turn.
     pub(super) fn wait(&mut self, id: ExecutionId, execution: &Execution) {
-        let interface = execution.opened.schedule.interface.clone();
-        self.waiting.entry(interface).or_default().insert(turn(id, execution));
+        let interface = &execution.opened.schedule.interface;
+        self.change(interface, |ready| {
+            ready.waiting.entry(interface.clone()).or_default().insert(turn(id, execution));
+        });
     }
 
     /// Takes `execution` out of the queue. False when it was not in it.
     pub(super) fn leave(&mut self, id: ExecutionId, execution: &Execution) -> bool {
         let interface = &execution.opened.schedule.interface;
-        let Some(waiting) = self.waiting.get_mut(interface) else { return false };
-        let left = waiting.remove(&turn(id, execution));
-        if waiting.is_empty() {
-            self.waiting.remove(interface);
-        }
-        left
+        self.change(interface, |ready| ready.take(interface, &turn(id, execution)))
     }
 
     /// The execution whose turn it is, taken out of the queue and counted as running.
@@ -62,35 +64,62 @@ impl Ready {
         if self.running >= self.limit {
             return None;
         }
-        let (interface, first) = self
-            .waiting
-            .iter()
-            .filter(|(interface, _)| self.has_room(interface))
-            .filter_map(|(interface, turns)| turns.first().map(|turn| (interface, *turn)))
-            .min_by_key(|(_, turn)| *turn)?;
-        let interface = interface.clone();
-        if let Some(turns) = self.waiting.get_mut(&interface) {
-            turns.remove(&first);
-            if turns.is_empty() {
-                self.waiting.remove(&interface);
-            }
-        }
-        self.start(&interface);
+        let (first, interface) = self.heads.first().cloned()?;
+        self.change(&interface, |ready| {
+            ready.take(&interface, &first);
+            ready.count(&interface);
+        });
         Some(first.3)
     }
 
     /// Counts an execution of `interface` as running that did not wait (forced).
     pub(super) fn start(&mut self, interface: &InterfaceId) {
-        self.running += 1;
-        *self.running_of.entry(interface.clone()).or_default() += 1;
+        self.change(interface, |ready| ready.count(interface));
     }
 
     /// An execution of `interface` no longer runs.
     pub(super) fn finish(&mut self, interface: &InterfaceId) {
-        self.running = self.running.saturating_sub(1);
-        if let Some(count) = self.running_of.get_mut(interface) {
-            *count = count.saturating_sub(1);
+        self.change(interface, |ready| {
+            ready.running = ready.running.saturating_sub(1);
+            if let Some(count) = ready.running_of.get_mut(interface) {
+                *count = count.saturating_sub(1);
+            }
+        });
+    }
+
+    /// Makes a change that concerns `interface`, and keeps its head true.
+    fn change<T>(&mut self, interface: &InterfaceId, change: impl FnOnce(&mut Self) -> T) -> T {
+        let before = self.head(interface);
+        let changed = change(self);
+        let after = self.head(interface);
+        if before != after {
+            if let Some(turn) = before {
+                self.heads.remove(&(turn, interface.clone()));
+            }
+            if let Some(turn) = after {
+                self.heads.insert((turn, interface.clone()));
+            }
         }
+        changed
+    }
+
+    fn head(&self, interface: &InterfaceId) -> Option<Turn> {
+        let first = self.waiting.get(interface)?.first()?;
+        self.has_room(interface).then_some(*first)
+    }
+
+    fn take(&mut self, interface: &InterfaceId, turn: &Turn) -> bool {
+        let Some(turns) = self.waiting.get_mut(interface) else { return false };
+        let taken = turns.remove(turn);
+        if turns.is_empty() {
+            self.waiting.remove(interface);
+        }
+        taken
+    }
+
+    fn count(&mut self, interface: &InterfaceId) {
+        self.running += 1;
+        *self.running_of.entry(interface.clone()).or_default() += 1;
     }
 
     fn has_room(&self, interface: &InterfaceId) -> bool {

@@ -287,11 +287,7 @@ impl Engine {
 
     /// The schedules ever seen of an interface.
     pub(super) fn schedules_of(&self, id: &InterfaceId) -> Vec<ScheduleRef> {
-        // No name sorts before this one.
-        let first = "0".parse().expect("a digit is a name");
-        let first = ScheduleRef { interface: id.clone(), schedule: first };
-        let from_there = self.state.schedules.range(first..).map(|(schedule, _)| schedule);
-        from_there.take_while(|schedule| schedule.interface == *id).cloned().collect()
+        self.state.schedules.names_of(id)
     }
 
     /// Moves the cursors of `schedules` to the draft's instant, after a clock that had been wrong by hours.

@@ -23,7 +23,7 @@ struct LeftBehind {
 impl Engine {
     /// Goes on where the log ends. `files` are those that were just read.
     pub async fn start(&mut self, files: Files) {
-        let known: Vec<_> = self.state.schedules.keys().cloned().collect();
+        let known = self.state.schedules.names();
         known.iter().for_each(|id| self.tally(id));
         let before = self.state.daemon.boot_id.clone();
         // Taken before this start owes anything itself: that goes to the courier when it is recorded.
@@ -39,11 +39,15 @@ impl Engine {
         let mut draft = Draft::new(self.now(), Actor::Daybook);
         self.record_start(&mut draft, interrupted);
         self.adopt_all();
+        // The courier finds the addresses on the board, and what was owed before goes first.
+        draft.then(After::Show(self.patch_all()));
+        owed.into_iter().for_each(|deliver| draft.then(deliver));
         let mut again = Vec::new();
         for (work, conclusion) in concluded {
             let execution = self.state.executions.get(&work.execution);
             let cancelled = execution.is_some_and(|execution| execution.cancelling);
             self.close_unfinished(&mut draft, &work, Command::Close(conclusion));
+            self.submit_if_large(&mut draft);
             if !cancelled {
                 again.push(work);
             }
@@ -55,23 +59,21 @@ impl Engine {
         }
         self.anchor_ahead(&mut draft);
         self.end_pauses(&mut draft);
-        let schedules: Vec<_> = self.state.schedules.keys().cloned().collect();
-        for id in &schedules {
-            self.decide_slots(&mut draft, id);
-        }
         self.apply(&mut draft, files);
-        again.into_iter().for_each(|work| self.rerun_interrupted(&mut draft, &work));
+        // As early as may be: the start that is on record counts as the one that ran them.
         if before.as_deref() != Some(&self.parts.identity.boot_id) {
             self.run_reboot_schedules(&mut draft);
         }
+        let schedules = self.state.schedules.names();
+        for id in &schedules {
+            self.decide_slots(&mut draft, id);
+            self.submit_if_large(&mut draft);
+        }
+        again.into_iter().for_each(|work| self.rerun_interrupted(&mut draft, &work));
         self.start_ready(&mut draft);
-        // The courier finds the addresses on the board, and what was owed before goes first.
-        let mut first = vec![After::Show(self.patch_all())];
-        first.extend(owed);
-        draft.then_first(first);
         draft.then(After::Ready);
         self.submit(draft);
-        let schedules: Vec<_> = self.state.schedules.keys().cloned().collect();
+        let schedules = self.state.schedules.names();
         schedules.iter().for_each(|id| self.plan_next(id));
     }
 
@@ -140,10 +142,9 @@ impl Engine {
     /// A clock that was set back by hours while nobody looked left cursors in the future: without this their schedules
     /// would be silent until it has caught up.
     fn anchor_ahead(&mut self, draft: &mut Draft) {
-        let ahead = self.state.schedules.iter().filter(|(_, schedule)| {
+        let ahead = self.state.schedules.names_where(|schedule| {
             schedule.cursor.is_some_and(|cursor| cursor.since(draft.at) > STEP_BACK_MAX)
         });
-        let ahead: Vec<_> = ahead.map(|(id, _)| id.clone()).collect();
         if !ahead.is_empty() {
             tracing::warn!(
                 schedules = ahead.len(),
@@ -179,15 +180,14 @@ impl Engine {
     }
 
     fn pauses(&self) -> Vec<(ScheduleRef, crate::instant::Instant)> {
-        let paused = self.state.schedules.iter();
-        paused
-            .filter_map(|(id, schedule)| Some((id.clone(), schedule.paused.as_ref()?.until?)))
-            .collect()
+        let names = self.state.schedules.names_where(|schedule| schedule.paused.is_some());
+        let until = |id: &ScheduleRef| self.state.schedules.get(id)?.paused.as_ref()?.until;
+        names.into_iter().filter_map(|id| until(&id).map(|until| (id, until))).collect()
     }
 
     /// `@reboot`: once for each start of the machine.
     fn run_reboot_schedules(&mut self, draft: &mut Draft) {
-        let all: Vec<_> = self.state.schedules.keys().cloned().collect();
+        let all = self.state.schedules.names();
         for id in all {
             let Some((interface, _, schedule)) = self.definition(&id) else { continue };
             let paused =

@@ -6,18 +6,18 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::schedules::Schedules;
 use crate::domain::effect::{Effect, EffectKind};
 use crate::domain::event::{Closed, Envelope, Event, Opened, Outcome};
 use crate::domain::execution::Execution;
 use crate::domain::interface::Interface;
-use crate::domain::schedule::Schedule;
 use crate::domain::slot::Verdict;
 use crate::ids::{EventId, ExecutionId, InterfaceId, ScheduleRef, StreamId};
 use crate::instant::Instant;
 
 /// The version of [`State`]'s form in checkpoints. Raise it with every change of a type that `State` holds; an older
 /// checkpoint is then dropped and the log folded again.
-pub const STATE_VERSION: u32 = 2;
+pub const STATE_VERSION: u32 = 3;
 
 /// How long an answer to a request with an idempotency key is kept, in milliseconds (contract, section 6).
 pub const ANSWER_KEPT_MS: i64 = 24 * 3_600_000;
@@ -30,7 +30,7 @@ pub struct State {
     /// All interfaces ever defined.
     pub interfaces: BTreeMap<InterfaceId, Interface>,
     /// All schedules ever anchored.
-    pub schedules: BTreeMap<ScheduleRef, Schedule>,
+    pub schedules: Schedules,
     /// Executions that are not over.
     pub executions: BTreeMap<ExecutionId, Execution>,
     /// Deliveries that are owed, in the order in which they arose for each cause.
@@ -156,7 +156,7 @@ impl State {
     }
 
     fn apply_schedule(&mut self, id: &ScheduleRef, at: Instant, event: &Event) {
-        let schedule = self.schedules.entry(id.clone()).or_default();
+        let schedule = self.schedules.get_or_default(id);
         if let Event::DeliveryEnded(ended) = event {
             schedule.version += 1;
             self.outbox
@@ -187,7 +187,7 @@ impl State {
         match event {
             Event::Opened(opened) => {
                 self.opened += 1;
-                self.schedules.entry(opened.schedule.clone()).or_default().opened(id, at);
+                self.schedules.get_or_default(&opened.schedule).opened(id, at);
                 self.executions.insert(id, Execution::open(opened.clone(), at, self.opened));
                 return;
             }
@@ -217,7 +217,7 @@ impl State {
     fn close(&mut self, id: ExecutionId, at: Instant, cause: EventId, closed: &Closed) {
         let Some(execution) = self.executions.remove(&id) else { return };
         let opened: &Opened = &execution.opened;
-        let schedule = self.schedules.entry(opened.schedule.clone()).or_default();
+        let schedule = self.schedules.get_or_default(&opened.schedule);
         let before = schedule.finished.as_ref().map(|finished| finished.outcome);
         schedule.closed(id, at, (opened, execution.ordinal), closed);
         let (ping, notice) = match closed.outcome {

@@ -4,14 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::board::{AnswerRow, BoardState, Files, InterfaceRow, OpenRow, ScheduleRow, TokenRow};
-use super::core::Engine;
+use super::core::{Engine, Touched};
 use super::state::{ANSWER_KEPT_MS, Token};
-use crate::domain::event::{Event, RequestAnswered};
+use crate::domain::event::RequestAnswered;
 use crate::domain::execution::Phase;
 use crate::domain::schedule::Schedule;
 use crate::ids::{ExecutionId, InterfaceId, Position, ScheduleRef, StreamId};
 use crate::projection::view::{Last, State, Status};
-use crate::store::StreamAppend;
 
 /// The rows that a decision touched; none removes a row.
 #[derive(Default)]
@@ -57,13 +56,9 @@ impl Patch {
 
 impl Engine {
     /// The rows of what an append touched.
-    pub(super) fn patch(&self, streams: &[StreamAppend]) -> Patch {
-        let mut patch = self.rows(streams.iter().map(|append| &append.stream));
-        for event in streams.iter().flat_map(|append| &append.events) {
-            if let Event::RequestAnswered(answered) = event {
-                patch.answers.extend(self.answer_row(&answered.key));
-            }
-        }
+    pub(super) fn patch(&self, touched: &Touched) -> Patch {
+        let mut patch = self.rows(touched.streams.iter());
+        patch.answers.extend(touched.answers.iter().filter_map(|key| self.answer_row(key)));
         patch
     }
 
