@@ -39,11 +39,11 @@ static STATUS: LazyLock<Vec<(Regex, Strength)>> = LazyLock::new(|| {
             Strength::Stated,
         ),
         (
-            r"\b(?:error|responded with|errcode|error code|statuscode)(?: code)?['\]]? ?[:=(\['#]* ?'?([45]\d\d)\b",
+            r"\b(?:error|responded|responded with|answered|answered with|replied|replied with|errcode|error code|statuscode)(?: code)?['\]]? ?[:=(\['#]* ?'?([45]\d\d)\b",
             Strength::Stated,
         ),
         (
-            r"\b(?:returned|response|code|got|received|failed with|answered|answered with|replied|rc|result)(?: code)?['\]]? ?[:=(\['#]* ?'?([45]\d\d)\b",
+            r"\b(?:returned|response|code|got|received|failed with|rc|result)(?: code)?['\]]? ?[:=(\['#]* ?'?([45]\d\d)\b",
             Strength::Topic,
         ),
         (

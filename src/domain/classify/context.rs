@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use regex::Regex;
+use regex::bytes::{Regex, RegexBuilder};
 
 use super::phrase::Phrases;
 use super::rules::{self, Strength};
@@ -54,9 +54,11 @@ fn is_measure(value: &str) -> bool {
         }
 }
 
-/// Whether the words that end at `end` name a setting or a figure: `timeout = 30`, `rate limit: 60/min`, `retries=none`.
-pub(super) fn is_figure(normal: &str, end: usize) -> bool {
-    value(normal, end).is_some_and(|value| is_nothing(value, |_| true))
+/// Whether the words that end at `end` name a setting or a figure: `timeout = 30`, `rate limit: 60/min`, `retries=none`. A
+/// statement of a cause is taken for one only when its value is 0 or none: `request timed out: 30000 ms` is none.
+pub(super) fn is_figure(normal: &str, end: usize, strength: Strength) -> bool {
+    let number = |digits: &str| strength < Strength::Stated || digits == "0";
+    value(normal, end).is_some_and(|value| is_nothing(value, number))
 }
 
 /// The value that the words before `end` are given.
@@ -231,24 +233,43 @@ pub(super) fn only_reports(message: &str) -> bool {
     end(body) && !body.contains("not ")
 }
 
+static SERVED: LazyLock<Option<Regex>> =
+    LazyLock::new(|| pattern(r#""(?:GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS) [^"]*" [123]\d\d\b"#));
+
+/// Whether the line is a server's note of a request that it answered well: `"GET /errors HTTP/1.1" 200 512`.
+pub(super) fn served(line: &str) -> bool {
+    SERVED.as_ref().is_some_and(|regex| regex.is_match(line.as_bytes()))
+}
+
+/// A pattern over bytes: names are ASCII, and Unicode classes would take most of the time to build.
+fn pattern(text: &str) -> Option<Regex> {
+    RegexBuilder::new(text).unicode(false).build().ok()
+}
+
 /// Names of exceptions, as languages write them in front of a message.
 static EXCEPTION: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(r"(?-u:\b)[A-Z][A-Za-z0-9]*[a-z0-9](?:Error|Exception|Timeout|Violation|Failure|Failed|Fault|NotFound|Invalid|Refused|Denied|Unavailable|Mismatch|Exceeded|Expired|Unauthorized|Forbidden)(?:$|:|\(| with #)|(?:^|[\s(])(?:\w+\.)+(?:errors?|exceptions?|exc)\.[A-Z]\w+(?:$|:|\()").ok()
+    pattern(
+        r"\b[A-Z][A-Za-z0-9]*[a-z0-9](?:Error|Exception|Timeout|Violation|Failure|Failed|Fault|NotFound|Invalid|Refused|Denied|Unavailable|Mismatch|Exceeded|Expired|Unauthorized|Forbidden)(?:$|:|\(| with #)|(?:^|[\s(])(?:\w+\.)+(?:errors?|exceptions?|exc)\.[A-Z]\w+(?:$|:|\()",
+    )
 });
 
 /// Whether the line names an exception: `Net::ReadTimeout with #<…>`, `psycopg2.errors.CheckViolation: …`.
 pub(super) fn names_exception(line: &str) -> bool {
-    EXCEPTION.as_ref().is_some_and(|regex| regex.is_match(line))
+    EXCEPTION.as_ref().is_some_and(|regex| regex.is_match(line.as_bytes()))
 }
 
 /// Names of variables that hold an address, a credential or a place.
 static VARIABLE: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(r"\b[A-Z][A-Z0-9]*_(?:[A-Z0-9]+_)*(?:KEY|TOKEN|SECRET|URL|URI|HOST|HOSTNAME|PORT|PASSWORD|PASSWD|PASS|PWD|USER|USERNAME|DSN|PATH|DIR|HOME|REGION|BUCKET|DATABASE|DB|ENDPOINT|CREDENTIALS|WEBHOOK|PROXY|SERVER|DOMAIN|EMAIL_FROM|CLIENT_ID|APP_ID|CHAT_ID|PROJECT_ID|TENANT_ID|WORKSPACE_ID|ACCOUNT_ID|ENV|MODE|MODULE|CONFIG|FILE)\b|\b(?:\w*[a-z])?(?:ApiKey|api_?key|Secret|_secret|secret_key|SecretKey|AccessKey|access_key|PrivateKey|private_key|accessToken|access_token|AccessToken|botToken|bot_token|clientId|client_id|connectionString|ConnectionString|connection_string|databaseUrl|database_url|dbUrl|supabaseUrl|baseUrl|base_url|apiUrl|api_url|webhookUrl|webhook_url|smtpHost|dbHost)\b").ok()
+    pattern(
+        r"\b[A-Z][A-Z0-9]*_(?:[A-Z0-9]+_)*(?:KEY|TOKEN|SECRET|URL|URI|HOST|HOSTNAME|PORT|PASSWORD|PASSWD|PASS|PWD|USER|USERNAME|DSN|PATH|DIR|HOME|REGION|BUCKET|DATABASE|DB|ENDPOINT|CREDENTIALS|WEBHOOK|PROXY|SERVER|DOMAIN|EMAIL_FROM|CLIENT_ID|APP_ID|CHAT_ID|PROJECT_ID|TENANT_ID|WORKSPACE_ID|ACCOUNT_ID|ENV|MODE|MODULE|CONFIG|FILE)\b|\b(?:\w*[a-z])?(?:ApiKey|api_?key|Secret|_secret|secret_key|SecretKey|AccessKey|access_key|PrivateKey|private_key|accessToken|access_token|AccessToken|botToken|bot_token|clientId|client_id|connectionString|ConnectionString|connection_string|databaseUrl|database_url|dbUrl|supabaseUrl|baseUrl|base_url|apiUrl|api_url|webhookUrl|webhook_url|smtpHost|dbHost)\b",
+    )
 });
 
 /// Names of files that hold settings.
 static FILE: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(r"(?i-u)[\w-]*(?:config|settings|credentials|secrets)[\w-]*\.(?:js|ts|json|ya?ml|toml|ini|conf|cfg|properties|xml|py|php|rb)\b|\.(?:toml|ini|conf|cfg|properties)(?:[^\w.]|\.?$)|\.env\b").ok()
+    pattern(
+        r"(?i)[\w-]*(?:config|settings|credentials|secrets)[\w-]*\.(?:js|ts|json|ya?ml|toml|ini|conf|cfg|properties|xml|py|php|rb)\b|\.(?:toml|ini|conf|cfg|properties)(?:[^\w.]|\.?$)|\.env\b",
+    )
 });
 
 static SETTINGS: LazyLock<Option<Phrases>> =
@@ -256,11 +277,13 @@ static SETTINGS: LazyLock<Option<Phrases>> =
 
 /// The cause in the light of the rest: a value that is missing or wrong in the settings is no fault of a record.
 pub(super) fn settled(cause: Cause, strength: Strength, line: &str, message: &str) -> Cause {
-    if strength >= Strength::Sure || cause.class() != Class::Mapping && cause != Cause::ExtContract
-    {
+    let doubtful =
+        cause == Cause::ExtContract || cause.class() == Class::Mapping && strength < Strength::Sure;
+    if !doubtful {
         return cause;
     }
-    let named = |regex: &Option<Regex>| regex.as_ref().is_some_and(|regex| regex.is_match(line));
+    let named =
+        |regex: &Option<Regex>| regex.as_ref().is_some_and(|regex| regex.is_match(line.as_bytes()));
     if SETTINGS.as_ref().is_some_and(|phrases| phrases.any(message))
         || named(&VARIABLE)
         || named(&FILE)
@@ -309,9 +332,11 @@ mod tests {
     #[test]
     fn a_number_makes_a_setting() {
         for (line, word) in [("timeout = 30", "timeout"), ("rate limit: 60/min", "rate limit")] {
-            assert!(is_figure(line, after(line, word)), "{line}");
+            assert!(is_figure(line, after(line, word), Strength::Topic), "{line}");
         }
-        assert!(!is_figure("timeout: refused", 7));
+        assert!(!is_figure("timeout: refused", 7, Strength::Topic));
+        assert!(!is_figure("timed out: 30000 ms", 9, Strength::Stated));
+        assert!(is_figure("timed out: 0", 9, Strength::Stated));
     }
 
     #[test]

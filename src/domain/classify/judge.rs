@@ -106,10 +106,13 @@ impl Table {
         self.phrases.find(normal, |found| {
             if let Some(&(cause, strength)) = self.causes.get(found.rule) {
                 let class = cause.class();
-                if class == Class::Cascade && context::denied(normal, found.start, found.end)
-                    || class != Class::Cascade && context::is_figure(normal, found.end)
-                    || class == Class::External && context::negated(normal, found.start)
-                {
+                // A topic with a number is a setting; a statement is taken back only by "none" or 0.
+                let unsaid = if class == Class::Cascade {
+                    context::denied(normal, found.start, found.end)
+                } else {
+                    context::is_figure(normal, found.end, strength)
+                };
+                if unsaid || class == Class::External && context::negated(normal, found.start) {
                     return;
                 }
                 let list = if found.start < message { &mut aside } else { &mut hits };
@@ -235,7 +238,10 @@ pub(super) fn text(
     scratch: &mut String,
 ) -> Verdict {
     let level = if error { Some(Level::Error) } else { stated.map(|stated| stated.level) };
-    if level.is_none() && (context::is_setting(line) || context::is_commit(line)) {
+    let bare = level.is_none() || !line.trim().contains(' ');
+    if bare && context::is_setting(line)
+        || level.is_none() && (context::is_commit(line) || context::served(line))
+    {
         return Verdict::plain(Level::Info);
     }
     let message = normalise(line, stated.map_or(0, |stated| stated.message), scratch);

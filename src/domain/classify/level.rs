@@ -58,6 +58,8 @@ static SHAPES: LazyLock<Shapes> = LazyLock::new(|| {
         format!(r"\d\d:\d\d(?::\d\d)?\S{{0,16}}\s+\W{{0,9}}{WORD}\s*[:|-]"),
         format!(r"\d\d:\d\d:\d\d,\s+{WORD}\s"),
         format!(r"\d{{4}}[.-]\d\d[.-]\d\d(?:\s+[\w.:-]{{1,40}}){{0,6}}?\s+{UPPER}\s"),
+        // PostgreSQL's own log.
+        r"^(?:\d{4}-\d\d-\d\d [\d:.]+ \S+ (?:\S+ ){0,3})?(?P<l>LOG):\s".to_owned(),
         // npm ERR!, yarn error, cargo error[E0001]:, gradle 'e: ', docker compose 'web_1  | ERROR …'
         r"^npm (?P<l>(?i:err!|error|warn|notice|info|http|verb))(?:\s|$)".to_owned(),
         r"^[\w.-]{1,40}\s*\|\s+(?:[\d:.,TZ+ -]{0,40})?\[?(?P<l>TRACE|DEBUG|INFO|WARN|WARNING|ERROR|FATAL|SEVERE|CRITICAL)\]?\b".to_owned(),

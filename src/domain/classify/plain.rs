@@ -41,14 +41,17 @@ static OTHER_SCRIPTS: LazyLock<Option<Gate>> =
 impl Gate {
     fn new(wanted: fn(&str) -> bool, kind: AhoCorasickKind) -> Option<Self> {
         let triggers = triggers::all();
-        let finder = |word: &&'static str| Finder::new(*word);
-        let weak = triggers.weak.iter().map(|(word, partners)| {
-            let mut finders: Vec<Finder<'static>> = partners.iter().map(finder).collect();
-            if partners.contains("not") {
-                // "does not" is also what "doesn't" becomes.
-                finders.extend(["n't", "n\u{2019}t"].iter().map(finder));
-            }
-            ((*word).to_owned(), Meaning::With(finders))
+        // "does not" is also what "doesn't" becomes.
+        let spellings = |word: &'static str| match word {
+            "not" => vec!["not", "n't", "n\u{2019}t"],
+            word => vec![word],
+        };
+        let weak = triggers.weak.iter().flat_map(|(word, partners)| {
+            let finders: Vec<Finder<'static>> =
+                partners.iter().flat_map(|word| spellings(word)).map(Finder::new).collect();
+            spellings(word)
+                .into_iter()
+                .map(move |spelling| (spelling.to_owned(), Meaning::With(finders.clone())))
         });
         let numbered =
             NUMBERED.iter().map(|&(word, behind)| (word.to_owned(), Meaning::Numbered { behind }));
@@ -69,8 +72,8 @@ impl Gate {
         self.automaton.find_overlapping_iter(bytes).all(|hit| {
             match self.meanings.get(hit.pattern().as_usize()) {
                 Some(Meaning::With(partners)) => {
-                    let short = hit.end() - hit.start() <= SHORT_BYTES;
-                    short && inside_word(bytes, hit.start(), hit.end())
+                    let word = bytes.get(hit.start()..hit.end()).unwrap_or(&[]);
+                    whole(word) && inside_word(bytes, hit.start(), hit.end())
                         || !line.around(bytes, hit.start()).has(partners)
                 }
                 Some(Meaning::Numbered { behind: true }) => !bytes
@@ -111,11 +114,16 @@ impl Line {
 
     fn has(&self, words: &[Finder<'static>]) -> bool {
         words.iter().any(|word| {
-            let length = word.needle().len();
+            let needle = word.needle();
             word.find_iter(&self.lower)
-                .any(|at| length > SHORT_BYTES || !inside_word(&self.raw, at, at + length))
+                .any(|at| !whole(needle) || !inside_word(&self.raw, at, at + needle.len()))
         })
     }
+}
+
+/// Whether a word counts only where it stands alone: a short one that is no ending ("n't").
+fn whole(word: &[u8]) -> bool {
+    word.len() <= SHORT_BYTES && !word.contains(&b'\'')
 }
 
 /// Whether a word goes on at one end of what was found: not at a capital, an escape or a terminal's colour.
@@ -163,6 +171,9 @@ mod tests {
         for phrase in triggers::deciding() {
             let line = sample(phrase);
             assert!(!surely_plain(line.as_bytes()), "{phrase}");
+            let contracted =
+                line.replace("does not", "doesn't").replace(" is not", " isn\u{2019}t");
+            assert!(!surely_plain(contracted.as_bytes()), "{phrase}, contracted");
             if line.is_ascii() {
                 assert!(
                     !surely_plain(line.to_uppercase().replace(' ', "_").as_bytes()),

@@ -133,6 +133,8 @@ pub(super) const NUMBERED: &[(&str, bool)] = &[
     ("http", true),
     ("status", true),
     ("responded", true),
+    ("answered", true),
+    ("replied", true),
     ("statuscode", true),
     ("payment", false),
     ("proxy", false),
