@@ -189,7 +189,10 @@ pub(super) fn find(line: &str, normal: &str, mut with: impl FnMut(Coded)) {
             }
         }
     }
-    for captures in SQLSTATE.iter().flat_map(|regex| regex.captures_iter(normal)) {
+    let has = |words: &[&str]| words.iter().any(|word| normal.contains(word));
+    // The expressions are compiled when a line first needs them.
+    let sql = has(&["sql", "odbc", "'code'"]).then(|| SQLSTATE.as_ref()).flatten();
+    for captures in sql.iter().flat_map(|regex| regex.captures_iter(normal)) {
         let mut groups = captures.iter().skip(1).flatten();
         if let (Some(class), Some(rest)) = (groups.next(), groups.next())
             && let Some(cause) = of_sqlstate(class.as_str(), rest.as_str())
@@ -197,7 +200,8 @@ pub(super) fn find(line: &str, normal: &str, mut with: impl FnMut(Coded)) {
             with(hit(cause, Strength::Stated, class.start()));
         }
     }
-    for captures in DATABASE.iter().flat_map(|regex| regex.captures_iter(normal)) {
+    let database = has(&["ora", "err", "("]).then(|| DATABASE.as_ref()).flatten();
+    for captures in database.iter().flat_map(|regex| regex.captures_iter(normal)) {
         let oracle = captures.get(1).is_some();
         if let Some(number) = captures.iter().skip(1).flatten().next()
             && let Some(cause) = number.as_str().parse().ok().and_then(|n| of_number(oracle, n))
@@ -205,7 +209,8 @@ pub(super) fn find(line: &str, normal: &str, mut with: impl FnMut(Coded)) {
             with(hit(cause, Strength::Stated, number.start()));
         }
     }
-    for captures in MAIL.iter().flat_map(|regex| regex.captures_iter(normal)) {
+    let mail = has(&["4.", "5."]).then(|| MAIL.as_ref()).flatten();
+    for captures in mail.iter().flat_map(|regex| regex.captures_iter(normal)) {
         if let (Some(reply), Some(class), Some(subject)) =
             (captures.get(1), captures.get(2), captures.get(3))
         {

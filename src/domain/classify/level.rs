@@ -1,6 +1,6 @@
 //! Reads how serious a line says it is, in the shapes that loggers write.
 
-use std::sync::LazyLock;
+use std::sync::{LazyLock, OnceLock};
 
 use regex::bytes::{Regex, RegexBuilder, RegexSet, RegexSetBuilder};
 
@@ -69,7 +69,7 @@ static SHAPES: LazyLock<Shapes> = LazyLock::new(|| {
         format!(r"^[\w.\[\]/:,*#-]{{1,60}}\s+{UPPER}(?:\s|:|$)"),
     ];
     let any = RegexSetBuilder::new(&shapes).unicode(false).build().ok();
-    let each = shapes.iter().filter_map(|shape| pattern(shape)).collect();
+    let each = shapes.into_iter().map(|shape| (shape, OnceLock::new())).collect();
     Shapes { any, each }
 });
 
@@ -81,7 +81,15 @@ fn pattern(text: &str) -> Option<Regex> {
 /// The shapes as one set, which says in one pass which of them are worth asking for their captures.
 struct Shapes {
     any: Option<RegexSet>,
-    each: Vec<Regex>,
+    /// Compiled when a line asks for one: most programs write one shape.
+    each: Vec<(String, OnceLock<Option<Regex>>)>,
+}
+
+impl Shapes {
+    fn get(&self, at: usize) -> Option<&Regex> {
+        let (shape, compiled) = self.each.get(at)?;
+        compiled.get_or_init(|| pattern(shape)).as_ref()
+    }
 }
 
 /// klog and glog: `E0422 10:00:00.123456  1 file.go:12] text`.
@@ -116,7 +124,7 @@ pub(super) fn of_line(line: &str) -> Option<Stated> {
     let header = head(line, HEADER_BYTES);
     let mut best: Option<(usize, Stated)> = None;
     let hits = SHAPES.any.as_ref().map(|set| set.matches(header.as_bytes()));
-    for shape in hits.iter().flatten().filter_map(|at| SHAPES.each.get(at)) {
+    for shape in hits.iter().flatten().filter_map(|at| SHAPES.get(at)) {
         let Some(captures) = shape.captures(header.as_bytes()) else { continue };
         let (Some(whole), Some(word)) = (captures.get(0), captures.name("l")) else { continue };
         let Some(level) =
