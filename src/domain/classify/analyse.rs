@@ -68,7 +68,7 @@ pub fn classify_one(classifier: &Classifier, line: &str) -> (Option<Class>, Opti
     {
         return (Some(all.root_class), Some(all.root_cause));
     }
-    if trace::part(line) == Part::PythonHead {
+    if matches!(trace::part(line), Part::PythonHead | Part::RustHead) {
         return (Some(Class::Technical), Some(Cause::TecCrash));
     }
     let judged = Memory::new(true).judge(classifier, 1, Source::Stderr, line);

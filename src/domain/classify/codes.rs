@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use regex::Regex;
+use regex::{Regex, RegexBuilder};
 
 use super::rules::Strength;
 use crate::domain::cause::Cause;
@@ -17,22 +17,44 @@ pub(super) struct Coded {
 }
 
 /// Compiles a pattern of this module; none only if the pattern were wrong, which the tests would show.
+///
+/// Without Unicode classes, which would cost most of the time it takes to build them.
 fn pattern(text: &str) -> Option<Regex> {
-    Regex::new(text).ok()
+    RegexBuilder::new(text).unicode(false).build().or_else(|_| Regex::new(text)).ok()
 }
 
-static STATUS: LazyLock<Vec<Regex>> = LazyLock::new(|| {
+/// Where a status stands, and whether the words around it leave no doubt that it is one.
+static STATUS: LazyLock<Vec<(Regex, Strength)>> = LazyLock::new(|| {
     [
-        r"\bhttp(?:/[\d.]+)?(?: (?:status|error|code|response|request|failure|was|returned|with)){0,3}[ :=(\[#]{1,3}([45]\d\d)\b",
-        r"\bstatus(?: ?code)?(?: (?:is|was|of|text|returned))?['\]]?[ :=(\['#]{1,4}([45]\d\d)\b",
-        r"\b([45]\d\d)[ :,'-]{1,3}(?:client error|server error|bad request|unauthorized|unauthorised|payment required|forbidden|not found|method not allowed|not acceptable|proxy auth|request time|conflict|gone|length required|precondition|payload too|request entity|request uri|uri too|unsupported media|unprocessable|locked|failed dep|too many|internal|not implemented|bad gateway|service|gateway|error responses?|http version|insufficient storage|rate limit)",
-        r"\b(?:returned|error|responded with|response|code|got|received|failed with|answered|answered with|replied|errcode|error code|statuscode|rc|result)(?: code)?['\]]? ?[:=(\['#]* ?'?([45]\d\d)\b",
-        r"\b(?:failed|failure|rejected|unsuccessful|gagal|fallo|échec|失败)(?: \w+)? ?[:=(\[]{1,2} ?'?(?:http )?([45]\d\d)\b",
-        r"[:(\[] ?([45]\d\d)(?:$|[)\]]|[,:]? *(?:-|–|\{|<|\[|:) )",
-        r"\bapi error:? \(?([45]\d\d)\b",
+        (
+            r"\bhttp(?:/[\d.]+)?(?: (?:status|error|code|response|request|failure|was|returned|with)){0,3}[ :=(\[#]{1,3}([45]\d\d)\b",
+            Strength::Stated,
+        ),
+        (
+            r"\bstatus(?: ?code)?(?: (?:is|was|of|text|returned))?['\]]?[ :=(\['#]{1,4}([45]\d\d)\b",
+            Strength::Stated,
+        ),
+        (
+            r"\b([45]\d\d)[ :,'-]{1,3}(?:client error|server error|bad request|unauthorized|unauthorised|payment required|forbidden|not found|method not allowed|not acceptable|proxy auth|request time|conflict|gone|length required|precondition|payload too|request entity|request uri|uri too|unsupported media|unprocessable|locked|failed dep|too many|internal server|internal err|not implemented|bad gateway|service (?:temporarily )?unavail|gateway|error responses?|http version|insufficient storage|rate limit)",
+            Strength::Stated,
+        ),
+        (
+            r"\b(?:error|responded|responded with|answered|answered with|replied|replied with|errcode|error code|statuscode)(?: code)?['\]]? ?[:=(\['#]* ?'?([45]\d\d)\b",
+            Strength::Stated,
+        ),
+        (
+            r"\b(?:returned|response|code|got|received|failed with|rc|result)(?: code)?['\]]? ?[:=(\['#]* ?'?([45]\d\d)\b",
+            Strength::Topic,
+        ),
+        (
+            r"\b(?:failed|failure|rejected|unsuccessful|gagal|fallo|échec|失败)(?: \w+)? ?[:=(\[]{1,2} ?'?(?:http )?([45]\d\d)\b",
+            Strength::Stated,
+        ),
+        (r"(?:: |[(\[] ?)([45]\d\d)(?:$|[)\]]|[,:]? *(?:-|–|\{|<|\[|:) )", Strength::Topic),
+        (r"\bapi error:? \(?([45]\d\d)\b", Strength::Stated),
     ]
-    .iter()
-    .filter_map(|text| pattern(text))
+    .into_iter()
+    .filter_map(|(text, strength)| Some((pattern(text)?, strength)))
     .collect()
 });
 
@@ -45,7 +67,7 @@ const fn of_status(status: u16, entity: bool) -> Option<(Cause, Strength)> {
         402 | 403 | 451 => (Cause::CfgPerm, Strength::Stated),
         407 => (Cause::CfgProxy, Strength::Stated),
         408 | 425 | 500..=599 => (Cause::Ext5xx, Strength::Stated),
-        429 => (Cause::ExtRate, Strength::Sure),
+        429 => (Cause::ExtRate, Strength::Stated),
         404 | 410 if entity => (Cause::MapRef, Strength::Topic),
         404 | 410 | 405 | 426 => (Cause::CfgEndpoint, Strength::Topic),
         400 | 422 => (Cause::MapField, Strength::Topic),
@@ -127,7 +149,7 @@ const fn of_number(oracle: bool, number: u32) -> Option<Cause> {
         (true, 1652..=1655) | (false, 1114 | 1021) => Cause::TecDisk,
         (true, 4031) => Cause::TecOom,
         (true, 600 | 7445) => Cause::Ext5xx,
-        (true, 900..=939) | (false, 1064 | 1136) => Cause::TecProgram,
+        (true, 900..=939 | 6512 | 6550) | (false, 1064 | 1136) => Cause::TecProgram,
         _ => return None,
     })
 }
@@ -152,7 +174,9 @@ pub(super) fn find(line: &str, normal: &str, mut with: impl FnMut(Coded)) {
         return;
     }
     let hit = |cause, strength, at| Coded { cause, strength, at };
-    for regex in STATUS.iter() {
+    let told = ["error", "fail", "exception"].iter().any(|word| normal.contains(word));
+    for (regex, most) in STATUS.iter() {
+        let most = if told { Strength::Stated } else { *most };
         for captures in regex.captures_iter(normal) {
             let Some(number) = captures.get(1) else { continue };
             let found = number
@@ -161,11 +185,14 @@ pub(super) fn find(line: &str, normal: &str, mut with: impl FnMut(Coded)) {
                 .ok()
                 .and_then(|status| of_status(status, names_entity(line)));
             if let Some((cause, strength)) = found {
-                with(hit(cause, strength, number.start()));
+                with(hit(cause, strength.min(most), number.start()));
             }
         }
     }
-    for captures in SQLSTATE.iter().flat_map(|regex| regex.captures_iter(normal)) {
+    let has = |words: &[&str]| words.iter().any(|word| normal.contains(word));
+    // The expressions are compiled when a line first needs them.
+    let sql = has(&["sql", "odbc", "'code'"]).then(|| SQLSTATE.as_ref()).flatten();
+    for captures in sql.iter().flat_map(|regex| regex.captures_iter(normal)) {
         let mut groups = captures.iter().skip(1).flatten();
         if let (Some(class), Some(rest)) = (groups.next(), groups.next())
             && let Some(cause) = of_sqlstate(class.as_str(), rest.as_str())
@@ -173,7 +200,8 @@ pub(super) fn find(line: &str, normal: &str, mut with: impl FnMut(Coded)) {
             with(hit(cause, Strength::Stated, class.start()));
         }
     }
-    for captures in DATABASE.iter().flat_map(|regex| regex.captures_iter(normal)) {
+    let database = has(&["ora", "err", "("]).then(|| DATABASE.as_ref()).flatten();
+    for captures in database.iter().flat_map(|regex| regex.captures_iter(normal)) {
         let oracle = captures.get(1).is_some();
         if let Some(number) = captures.iter().skip(1).flatten().next()
             && let Some(cause) = number.as_str().parse().ok().and_then(|n| of_number(oracle, n))
@@ -181,7 +209,8 @@ pub(super) fn find(line: &str, normal: &str, mut with: impl FnMut(Coded)) {
             with(hit(cause, Strength::Stated, number.start()));
         }
     }
-    for captures in MAIL.iter().flat_map(|regex| regex.captures_iter(normal)) {
+    let mail = has(&["4.", "5."]).then(|| MAIL.as_ref()).flatten();
+    for captures in mail.iter().flat_map(|regex| regex.captures_iter(normal)) {
         if let (Some(reply), Some(class), Some(subject)) =
             (captures.get(1), captures.get(2), captures.get(3))
         {

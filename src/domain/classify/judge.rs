@@ -2,7 +2,8 @@
 
 use std::sync::LazyLock;
 
-use super::codes;
+use super::codes::{self, Coded};
+use super::context;
 use super::level::{self, Stated};
 use super::phrase::{Found, Phrases};
 use super::rules::{self, Strength};
@@ -37,9 +38,42 @@ struct Table {
     handled: Phrases,
     retrying: Phrases,
     peaceful: Phrases,
+    harmless: Phrases,
     failure: Phrases,
     calmly: Phrases,
     advice: Phrases,
+}
+
+/// A statement of a cause in a line.
+#[derive(Clone, Copy, Debug)]
+struct Hit {
+    strength: Strength,
+    start: usize,
+    end: usize,
+    /// Place in the table; of equal hits the earlier class counts.
+    rule: usize,
+    cause: Cause,
+    gapped: bool,
+}
+
+impl Hit {
+    fn consequence(self) -> bool {
+        self.cause.class() == Class::Cascade
+    }
+
+    /// Whether `other` is a part of this one: "credentials were not provided" says more than "not provided".
+    fn contains(&self, other: &Self, normal: &str) -> bool {
+        let wider = self.start <= other.start
+            && other.end <= self.end
+            && self.end - self.start > other.end - other.start;
+        if !wider || self.strength < other.strength.min(Strength::Stated) {
+            return false;
+        }
+        // Across a gap only the end of the same statement counts, not a cause that stands inside or behind a colon.
+        !self.gapped
+            || other.end == self.end
+                && !normal.get(self.start..other.start).is_some_and(|gap| gap.contains(": "))
+    }
 }
 
 static TABLE: LazyLock<Option<Table>> = LazyLock::new(|| Table::new().ok());
@@ -58,43 +92,75 @@ impl Table {
             handled: list("handled")?,
             retrying: list("retrying")?,
             peaceful: list("peaceful")?,
+            harmless: list("harmless")?,
             failure: list("failure")?,
             calmly: list("said calmly")?,
             advice: list("advice")?,
         })
     }
 
+    /// What the line says about causes: in its message, or else in its header.
+    fn hits(&self, line: &str, normal: &str, message: usize) -> Vec<Hit> {
+        let mut hits = Vec::new();
+        let mut aside = Vec::new();
+        self.phrases.find(normal, |found| {
+            if let Some(&(cause, strength)) = self.causes.get(found.rule) {
+                let class = cause.class();
+                // A topic with a number is a setting; a statement is taken back only by "none" or 0.
+                let unsaid = if class == Class::Cascade {
+                    context::denied(normal, found.start, found.end)
+                } else {
+                    context::is_figure(normal, found.end, strength)
+                };
+                if unsaid || class == Class::External && context::negated(normal, found.start) {
+                    return;
+                }
+                let list = if found.start < message { &mut aside } else { &mut hits };
+                let Found { rule, start, end, gapped } = found;
+                list.push(Hit { strength, start, end, rule, cause, gapped });
+            }
+        });
+        codes::find(line, normal, |Coded { cause, strength, at }| {
+            let (start, end) = (at, at + 1);
+            hits.push(Hit { strength, start, end, rule: usize::MAX, cause, gapped: false });
+        });
+        if hits.is_empty() { aside } else { hits }
+    }
+
     /// The strongest statement of a cause; of equals the one furthest right, then the earlier class.
     fn weigh(&self, line: &str, normal: &str, message: usize) -> Option<(Cause, Strength)> {
-        let mut hits: Vec<(Strength, usize, usize, Cause)> = Vec::new();
-        let mut aside: Vec<(Strength, usize, usize, Cause)> = Vec::new();
-        self.phrases.find(normal, |found| {
-            if is_setting(normal, found) {
-                return;
-            }
-            if let Some(&(cause, strength)) = self.causes.get(found.rule) {
-                let list = if found.start < message { &mut aside } else { &mut hits };
-                list.push((strength, found.start, found.rule, cause));
-            }
-        });
-        codes::find(line, normal, |coded| {
-            hits.push((coded.strength, coded.at, usize::MAX, coded.cause))
-        });
-        if hits.is_empty() {
-            hits = aside;
-        }
+        let all = self.hits(line, normal, message);
+        let mut hits: Vec<Hit> = all
+            .iter()
+            .filter(|hit| !all.iter().any(|other| other.contains(hit, normal)))
+            .copied()
+            .collect();
         let mut advice = usize::MAX;
         self.advice.find(normal, |found| advice = advice.min(found.start));
-        if hits.iter().any(|&(strength, at, ..)| at < advice && strength >= Strength::Topic) {
-            hits.retain(|&(_, at, ..)| at < advice);
+        if hits.iter().any(|hit| hit.start < advice && hit.strength >= Strength::Topic) {
+            hits.retain(|hit| hit.start < advice || hit.strength == Strength::Sure);
         }
-        hits.into_iter()
-            .max_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)).then(b.2.cmp(&a.2)))
-            .map(|(strength, _, _, cause)| (cause, strength))
+        // A consequence that goes on to say why is judged by why.
+        let why = hits
+            .iter()
+            .filter(|hit| !hit.consequence() && hit.strength >= Strength::Stated)
+            .map(|hit| hit.start)
+            .max()
+            .unwrap_or(0);
+        hits.retain(|hit| !hit.consequence() || hit.start >= why);
+
+        let best = hits.into_iter().max_by(|a, b| {
+            (a.strength, a.start).cmp(&(b.strength, b.start)).then(b.rule.cmp(&a.rule))
+        })?;
+        let message = normal.get(message..).unwrap_or(normal);
+        Some((context::settled(best.cause, best.strength, line, message), best.strength))
     }
 
     fn decide(&self, line: &str, normal: &str, message: usize, level: Option<Level>) -> Verdict {
-        let best = self.weigh(line, normal, message);
+        let best = self.weigh(line, normal, message).or_else(|| {
+            let message = normal.get(message..).unwrap_or(normal);
+            context::only_reports(message).then_some((Cause::CasStep, Strength::Summary))
+        });
         let strength = best.map(|(_, strength)| strength);
         let plain = Verdict::plain(level.unwrap_or(Level::Info));
         let error = |level| Verdict {
@@ -102,6 +168,9 @@ impl Table {
             cause: Some(best.map_or(Cause::TecUnclassified, |(cause, _)| cause)),
             strength,
         };
+        if self.harmless.any(normal) {
+            return Verdict::plain(level.unwrap_or(Level::Info).min(Level::Warning));
+        }
         match level {
             Some(Level::Error) => error(Level::Error),
             Some(Level::Warning) => {
@@ -112,18 +181,42 @@ impl Table {
                     plain
                 }
             }
-            Some(Level::Info) if self.calmly.any(normal) && !self.peaceful.any(normal) => {
+            Some(Level::Info | Level::Debug)
+                if self.reports(&self.calmly, normal) && !self.peaceful.any(normal) =>
+            {
                 error(Level::Error)
             }
             Some(Level::Info | Level::Debug) => plain,
-            None if self.retrying.any(normal) => Verdict::plain(Level::Warning),
+            None if self.retrying.any(normal)
+                && !context::answer(line)
+                && !context::names_exception(line)
+                && !normal.contains("giving up") =>
+            {
+                Verdict::plain(Level::Warning)
+            }
             None if strength >= Some(Strength::Stated) && !self.peaceful_for(normal, best) => {
                 error(Level::Error)
             }
             None if self.peaceful.any(normal) => plain,
-            None if self.failure.any(normal) || tells_exit(best) => error(Level::Error),
+            None if self.reports(&self.failure, normal)
+                || context::answer(line) && strength >= Some(Strength::Faint)
+                || context::names_exception(line)
+                || tells_exit(best) =>
+            {
+                error(Level::Error)
+            }
             None => plain,
         }
+    }
+
+    /// Whether one of `phrases` stands in the line and is not denied ("errors: 0", "failed: false").
+    fn reports(&self, phrases: &Phrases, normal: &str) -> bool {
+        let mut reported = false;
+        phrases.find(normal, |found| {
+            reported |= !context::denied(normal, found.start, found.end)
+                && !context::negated(normal, found.start);
+        });
+        reported
     }
 
     /// Success in so many words outweighs a mere consequence.
@@ -137,19 +230,6 @@ fn tells_exit(best: Option<(Cause, Strength)>) -> bool {
     best == Some((Cause::CasExit, Strength::Summary))
 }
 
-/// `timeout = 30`, `"rate limit": 5`: the phrase names a setting, it does not report.
-fn is_setting(normal: &str, found: Found) -> bool {
-    let rest = normal.get(found.end..).unwrap_or("");
-    let rest = rest.trim_start_matches('\'').trim_start();
-    let Some(value) = rest.strip_prefix('=').or_else(|| rest.strip_prefix(": ")) else {
-        return false;
-    };
-    let value = value.trim_start();
-    let digits = value.bytes().take_while(u8::is_ascii_digit).count();
-    let unit = value.get(digits..).unwrap_or("").trim_start();
-    digits > 0 && (unit.is_empty() || unit.starts_with(['s', 'm', ',', ')', '}', 'h', ';']))
-}
-
 /// Judges a line of text by level and table. `error` says that the line is one for a reason outside it.
 pub(super) fn text(
     line: &str,
@@ -158,8 +238,11 @@ pub(super) fn text(
     scratch: &mut String,
 ) -> Verdict {
     let level = if error { Some(Level::Error) } else { stated.map(|stated| stated.level) };
-    if matches!(level, Some(Level::Debug)) {
-        return Verdict::plain(Level::Debug);
+    let bare = level.is_none() || !line.trim().contains(' ');
+    if bare && context::is_setting(line)
+        || level.is_none() && (context::is_commit(line) || context::served(line))
+    {
+        return Verdict::plain(Level::Info);
     }
     let message = normalise(line, stated.map_or(0, |stated| stated.message), scratch);
     TABLE.as_ref().map_or_else(

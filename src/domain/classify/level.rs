@@ -1,8 +1,8 @@
 //! Reads how serious a line says it is, in the shapes that loggers write.
 
-use std::sync::LazyLock;
+use std::sync::{LazyLock, OnceLock};
 
-use regex::{Regex, RegexSet};
+use regex::bytes::{Regex, RegexBuilder, RegexSet, RegexSetBuilder};
 
 use super::text::head;
 use crate::domain::class::Level;
@@ -52,10 +52,14 @@ static SHAPES: LazyLock<Shapes> = LazyLock::new(|| {
         format!(r"(?:^|[\s\]\[|)>:-])[\[<(|]\s{{0,3}}{WORD}\s{{0,4}}[\]>)|]:?"),
         format!(r"(?:^|\s)[A-Za-z_][\w-]{{0,30}}\.{UPPER}:"),
         // ERROR:root: and 'ERROR - ', 'ERROR | ', 'ERROR 2024-…', 'ERROR [main]' at the beginning or after a header of short words.
-        format!(r"^\W{{0,6}}{WORD}\s?:(?:\s|[\w.]+:|$)"),
-        format!(r"^\W{{0,6}}{UPPER}(?:\s+|$|[-|:\[(])"),
+        format!(r"^\W{{0,18}}{WORD}\s?:(?:\s|[\w.]+:|$)"),
+        format!(r"^\W{{0,18}}{UPPER}(?:\s+|$|[-|:\[(])"),
         format!(r"\d\d:\d\d(?::\d\d)?\S{{0,16}}(?:[\s|,;\]-]+[^\s:]\S{{0,60}}){{0,6}}?[\s|,;\]-]+{UPPER}(?:[\s:|,;\])\[(-]|$)"),
-        format!(r"\d\d:\d\d(?::\d\d)?\S{{0,16}}\s+\W{{0,3}}{WORD}\s*[:|-]"),
+        format!(r"\d\d:\d\d(?::\d\d)?\S{{0,16}}\s+\W{{0,9}}{WORD}\s*[:|-]"),
+        format!(r"\d\d:\d\d:\d\d,\s+{WORD}\s"),
+        format!(r"\d{{4}}[.-]\d\d[.-]\d\d(?:\s+[\w.:-]{{1,40}}){{0,6}}?\s+{UPPER}\s"),
+        // PostgreSQL's own log.
+        r"^(?:\d{4}-\d\d-\d\d [\d:.]+ \S+ (?:\S+ ){0,3})?(?P<l>LOG):\s".to_owned(),
         // npm ERR!, yarn error, cargo error[E0001]:, gradle 'e: ', docker compose 'web_1  | ERROR …'
         r"^npm (?P<l>(?i:err!|error|warn|notice|info|http|verb))(?:\s|$)".to_owned(),
         r"^[\w.-]{1,40}\s*\|\s+(?:[\d:.,TZ+ -]{0,40})?\[?(?P<l>TRACE|DEBUG|INFO|WARN|WARNING|ERROR|FATAL|SEVERE|CRITICAL)\]?\b".to_owned(),
@@ -64,26 +68,44 @@ static SHAPES: LazyLock<Shapes> = LazyLock::new(|| {
         // Names in front: 'org.apache.x ERROR', 'main ERROR '
         format!(r"^[\w.\[\]/:,*#-]{{1,60}}\s+{UPPER}(?:\s|:|$)"),
     ];
-    let any = RegexSet::new(&shapes).ok();
-    let each = shapes.iter().filter_map(|shape| Regex::new(shape).ok()).collect();
+    let any = RegexSetBuilder::new(&shapes).unicode(false).build().ok();
+    let each = shapes.into_iter().map(|shape| (shape, OnceLock::new())).collect();
     Shapes { any, each }
 });
+
+/// A pattern over bytes: levels are ASCII in all languages, and Unicode classes would make the automaton a hundred times larger.
+fn pattern(text: &str) -> Option<Regex> {
+    RegexBuilder::new(text).unicode(false).build().ok()
+}
 
 /// The shapes as one set, which says in one pass which of them are worth asking for their captures.
 struct Shapes {
     any: Option<RegexSet>,
-    each: Vec<Regex>,
+    /// Compiled when a line asks for one: most programs write one shape.
+    each: Vec<(String, OnceLock<Option<Regex>>)>,
+}
+
+impl Shapes {
+    fn get(&self, at: usize) -> Option<&Regex> {
+        let (shape, compiled) = self.each.get(at)?;
+        compiled.get_or_init(|| pattern(shape)).as_ref()
+    }
 }
 
 /// klog and glog: `E0422 10:00:00.123456  1 file.go:12] text`.
 static LETTER: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(r"^(?P<l>[IWEFD])\d{4} \d\d:\d\d:\d\d|(?:^|\s)\[(?P<m>[IWEFD])[\s\]]|^\S+ \S+ +\d+ +\d+ (?P<n>[VDIWEF]) ").ok()
+    pattern(
+        r"^(?P<l>[IWEFD])\d{4} \d\d:\d\d:\d\d|(?:^|\s)\[(?P<m>[IWEFD])[\s\]]|^\S+ \S+ +\d+ +\d+ (?P<n>[VDIWEF]) ",
+    )
 });
 
-/// syslog's number in front: `<3>text`, also as systemd reads it from a service's output.
+/// syslog's number in front: `<3>text`, also as systemd reads it from a service's output, or `%3|…` of librdkafka.
 fn syslog(line: &str) -> Option<Stated> {
-    let rest = line.strip_prefix('<')?;
-    let end = rest.find('>').filter(|&end| (1..=3).contains(&end))?;
+    let (rest, close) = match line.strip_prefix('<') {
+        Some(rest) => (rest, '>'),
+        None => (line.strip_prefix('%')?, '|'),
+    };
+    let end = rest.find(close).filter(|&end| (1..=3).contains(&end))?;
     let number: u16 = rest.get(..end)?.parse().ok()?;
     let level = match number % 8 {
         0..=3 => Level::Error,
@@ -101,16 +123,32 @@ pub(super) fn of_line(line: &str) -> Option<Stated> {
     }
     let header = head(line, HEADER_BYTES);
     let mut best: Option<(usize, Stated)> = None;
-    let hits = SHAPES.any.as_ref().map(|set| set.matches(header));
-    for shape in hits.iter().flatten().filter_map(|at| SHAPES.each.get(at)) {
-        let Some(captures) = shape.captures(header) else { continue };
+    let hits = SHAPES.any.as_ref().map(|set| set.matches(header.as_bytes()));
+    for shape in hits.iter().flatten().filter_map(|at| SHAPES.get(at)) {
+        let Some(captures) = shape.captures(header.as_bytes()) else { continue };
         let (Some(whole), Some(word)) = (captures.get(0), captures.name("l")) else { continue };
-        let Some(level) = php(word.as_str()).or_else(|| named(word.as_str())) else { continue };
+        let Some(level) =
+            str::from_utf8(word.as_bytes()).ok().and_then(|word| php(word).or_else(|| named(word)))
+        else {
+            continue;
+        };
         if best.is_none_or(|(at, _)| word.start() < at) {
             best = Some((word.start(), Stated { level, message: whole.end() }));
         }
     }
-    best.map(|(_, stated)| stated).or_else(|| by_letter(header))
+    let stated = best.map(|(_, stated)| stated).or_else(|| by_letter(header))?;
+    Some(if stated.level == Level::Info { relabelled(line, stated) } else { stated })
+}
+
+/// `INFO - [ERROR] x`: the output of another program, logged as information.
+fn relabelled(line: &str, stated: Stated) -> Stated {
+    const MARKS: &[&str] = &["[ERROR]", "[FATAL]", "[CRITICAL]", "ERROR:", "FATAL:", "CRITICAL:"];
+    let rest = line.get(stated.message..).unwrap_or("");
+    let message = rest.trim_start_matches([' ', '-', ':', '|', '\t']);
+    MARKS.iter().find(|mark| message.starts_with(**mark)).map_or(stated, |mark| Stated {
+        level: Level::Error,
+        message: stated.message + (rest.len() - message.len()) + mark.len(),
+    })
 }
 
 /// `PHP Deprecated:` asks for nothing now.
@@ -119,12 +157,12 @@ fn php(word: &str) -> Option<Level> {
 }
 
 fn by_letter(header: &str) -> Option<Stated> {
-    let captures = LETTER.as_ref()?.captures(header)?;
+    let captures = LETTER.as_ref()?.captures(header.as_bytes())?;
     let letter = ["l", "m", "n"].into_iter().find_map(|name| captures.name(name))?;
-    let level = match letter.as_str() {
-        "E" | "F" => Level::Error,
-        "W" => Level::Warning,
-        "I" => Level::Info,
+    let level = match letter.as_bytes() {
+        b"E" | b"F" => Level::Error,
+        b"W" => Level::Warning,
+        b"I" => Level::Info,
         _ => Level::Debug,
     };
     Some(Stated { level, message: letter.end() })

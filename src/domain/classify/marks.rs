@@ -106,7 +106,9 @@ pub(super) fn record(line: &str) -> Option<Record> {
         }
     }
     if message.is_none() && evidence.is_empty() {
-        line.clone_into(&mut evidence);
+        for (key, value) in &fields {
+            name(&mut evidence, key, value);
+        }
     }
     Some(Record { level: level(&fields), class, cause, message, evidence, fields })
 }
@@ -153,6 +155,22 @@ fn add(evidence: &mut String, key: &str, value: &Value, depth: usize) {
             inner.iter().for_each(|(key, value)| add(evidence, key, value, depth + 1))
         }
         Value::Null | Value::Bool(_) => {}
+    }
+}
+
+/// A member of an object that has no text for people. Members that say nothing (`null`, `false`, 0, empty) name nothing either.
+fn name(evidence: &mut String, key: &str, value: &Value) {
+    let nothing = match value {
+        Value::Null => true,
+        Value::Bool(set) => !set,
+        Value::Number(number) => number.as_f64() == Some(0.0),
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(inner) => inner.is_empty(),
+    };
+    if !nothing {
+        join(evidence, &format!("'{key}'"));
+        add(evidence, key, value, 0);
     }
 }
 

@@ -9,6 +9,7 @@
 
 mod analyse;
 mod codes;
+mod context;
 mod judge;
 mod level;
 mod marks;
@@ -19,6 +20,7 @@ mod rules;
 mod session;
 mod text;
 mod trace;
+mod triggers;
 
 use std::borrow::Cow;
 

@@ -1,5 +1,8 @@
 //! Finds the phrases of the rules in a normalised line: one automaton over all first pieces, then a look at the rest.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
 use aho_corasick::{AhoCorasick, BuildError, MatchKind};
 
 /// How far a ` * ` reaches, in bytes.
@@ -17,9 +20,20 @@ enum Piece {
 #[derive(Clone, Debug)]
 struct Phrase {
     rule: usize,
+    /// Nothing but punctuation may stand before it.
+    first: bool,
+    /// A number stands before the first literal.
+    counted: bool,
     open_start: bool,
     open_end: bool,
     rest: Vec<Piece>,
+}
+
+impl Phrase {
+    /// Whether it reaches over text that it does not name.
+    fn gapped(&self) -> bool {
+        self.rest.iter().any(|piece| matches!(piece, Piece::Literal { anywhere: true, .. }))
+    }
 }
 
 /// A phrase that was found.
@@ -31,6 +45,8 @@ pub(super) struct Found {
     pub(super) start: usize,
     /// Where it ends.
     pub(super) end: usize,
+    /// It reaches over text that it does not name.
+    pub(super) gapped: bool,
 }
 
 /// A compiled set of phrases.
@@ -46,18 +62,20 @@ impl Phrases {
     pub(super) fn new<'a>(
         phrases: impl IntoIterator<Item = (usize, &'a str)>,
     ) -> Result<Self, BuildError> {
+        let mut places: HashMap<String, usize> = HashMap::new();
         let mut anchors: Vec<String> = Vec::new();
         let mut by_anchor: Vec<Vec<Phrase>> = Vec::new();
         for (rule, text) in phrases {
             let (anchor, phrase) = compile(rule, text);
-            match anchors.iter().position(|known| *known == anchor) {
-                Some(at) => {
-                    if let Some(list) = by_anchor.get_mut(at) {
+            match places.entry(anchor) {
+                Entry::Occupied(known) => {
+                    if let Some(list) = by_anchor.get_mut(*known.get()) {
                         list.push(phrase);
                     }
                 }
-                None => {
-                    anchors.push(anchor);
+                Entry::Vacant(new) => {
+                    anchors.push(new.key().clone());
+                    new.insert(by_anchor.len());
                     by_anchor.push(vec![phrase]);
                 }
             }
@@ -70,8 +88,8 @@ impl Phrases {
     pub(super) fn find(&self, text: &str, mut with: impl FnMut(Found)) {
         for hit in self.automaton.find_overlapping_iter(text) {
             for phrase in self.by_anchor.get(hit.pattern().as_usize()).into_iter().flatten() {
-                if let Some(end) = phrase.end_in(text, hit.start(), hit.end()) {
-                    with(Found { rule: phrase.rule, start: hit.start(), end });
+                if let Some((start, end)) = phrase.stands_in(text, hit.start(), hit.end()) {
+                    with(Found { rule: phrase.rule, start, end, gapped: phrase.gapped() });
                 }
             }
         }
@@ -84,16 +102,29 @@ impl Phrases {
                 .get(hit.pattern().as_usize())
                 .into_iter()
                 .flatten()
-                .any(|phrase| phrase.end_in(text, hit.start(), hit.end()).is_some())
+                .any(|phrase| phrase.stands_in(text, hit.start(), hit.end()).is_some())
         })
     }
 }
 
 impl Phrase {
-    /// The end of the phrase if it stands at `start`, its first literal ending at `end`.
-    fn end_in(&self, text: &str, start: usize, end: usize) -> Option<usize> {
+    /// Where the phrase begins and ends, if its first literal stands from `start` to `end` and the rest follows.
+    fn stands_in(&self, text: &str, start: usize, end: usize) -> Option<(usize, usize)> {
         let bytes = text.as_bytes();
+        let start = if self.counted {
+            let before = bytes.get(..start)?.iter().rev();
+            let digits = before.take_while(|b| b.is_ascii_digit()).count();
+            if digits == 0 {
+                return None;
+            }
+            start - digits
+        } else {
+            start
+        };
         if !self.open_start && joins(bytes, start) {
+            return None;
+        }
+        if self.first && bytes.iter().take(start).any(u8::is_ascii_alphanumeric) {
             return None;
         }
         let mut at = end;
@@ -119,7 +150,7 @@ impl Phrase {
                 }
             }
         }
-        (self.open_end || !joins(bytes, at)).then_some(at)
+        (self.open_end || !joins(bytes, at)).then_some((start, at))
     }
 }
 
@@ -131,9 +162,11 @@ fn joins(bytes: &[u8], at: usize) -> bool {
 
 /// Splits a phrase into its first literal and the rest.
 fn compile(rule: usize, text: &str) -> (String, Phrase) {
+    let (text, first) = text.strip_prefix('^').map_or((text, false), |rest| (rest, true));
     let open_start = text.starts_with('~');
     let open_end = text.ends_with('~');
     let body = text.trim_matches('~');
+    let (body, counted) = body.strip_prefix('#').map_or((body, false), |rest| (rest, true));
     let mut anchor = String::new();
     let mut rest = Vec::new();
     for (nth, part) in body.split('*').enumerate() {
@@ -156,7 +189,7 @@ fn compile(rule: usize, text: &str) -> (String, Phrase) {
             }
         }
     }
-    (anchor, Phrase { rule, open_start, open_end, rest })
+    (anchor, Phrase { rule, first, counted, open_start, open_end, rest })
 }
 
 #[cfg(test)]
@@ -176,11 +209,21 @@ mod tests {
     }
 
     #[test]
+    fn a_phrase_may_ask_to_stand_first() {
+        assert!(has("^merge branch", "merge branch 'a'"));
+        assert!(has("^merge branch", "  'merge branch"));
+        assert!(!has("^merge branch", "cannot merge branch"));
+    }
+
+    #[test]
     fn a_star_reaches_over_words_and_a_hash_takes_digits() {
         assert!(has("table * does not exist", "table 'a.b' does not exist"));
         assert!(!has("table * does not exist", "the file does not exist, see table 4"));
         assert!(has("exit status #", "exit status 12"));
         assert!(!has("exit status #", "exit status unknown"));
         assert!(has("missing # required", "missing 2 required positional"));
+        assert!(has("# rows failed", "of 10, 7 rows failed"));
+        assert!(!has("# rows failed", "some rows failed"));
+        assert!(!has("# rows failed", "x7 rows failed"));
     }
 }

@@ -1,187 +1,160 @@
 //! The gate in front of the rules: output in which nothing could be an error costs one pass of an automaton.
 //!
 //! Every judgement begins here, so the gate is sound by construction: a line without any trigger is plain, and no line of a block
-//! has a trigger if the block has none. The triggers are made from the table itself, one telling word (or pair of words) for each
-//! phrase that makes a line an error by itself, so that a new rule needs no thought here.
+//! has a trigger if the block has none. The triggers are made from the table itself (see `triggers`), so that a new rule needs no
+//! thought here.
 
-use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
+use memchr::memmem::Finder;
 
-use super::rules::{self, Strength};
-use crate::domain::cause::Cause;
+use super::triggers::{self, NUMBERED, SHORT_BYTES};
 
-/// Levels, marks and numbers; the rest comes from the table.
-const FIXED: &[&str] = &[
-    "err",
-    "warn",
-    "[wrn",
-    "|wrn",
-    " wrn ",
-    "fatal",
-    "[ftl",
-    " ftl ",
-    "critical",
-    "[crit",
-    " crit",
-    "severe",
-    "emerg",
-    "alert",
-    "panic",
-    "fail",
-    "exception",
-    "traceback",
-    "panicked",
-    "caused by:",
-    "---> ",
-    "external:",
-    "external]",
-    "configuration:",
-    "configuration]",
-    "mapping:",
-    "mapping]",
-    "technical:",
-    "technical]",
-    "cascade:",
-    "cascade]",
-    "<0>",
-    "<1>",
-    "<2>",
-    "<3>",
-    "<4>",
-    "http 4",
-    "http 5",
-    "/1.1 4",
-    "/1.1 5",
-    "status 4",
-    "status 5",
-    "status: 4",
-    "status: 5",
-    "status=4",
-    "status=5",
-    "status\":4",
-    "status\":5",
-    "status\": 4",
-    "status\": 5",
-    "code 4",
-    "code 5",
-    "code: 4",
-    "code: 5",
-    "code=4",
-    "code=5",
-    "code\":4",
-    "code\":5",
-    "code\": 4",
-    "code\": 5",
-    "ora-",
-    "sqlstate",
-    "can not",
-    "could not",
-    "couldn",
-    "unable to",
-    "able to",
-    "can't",
-    "can\u{2019}t",
-    "impossible to",
-    "cannot",
-];
+/// How far from its word a status number may stand, in bytes.
+const NUMBER_BYTES: usize = 40;
+/// How far in front of its word, in bytes.
+const FRONT_BYTES: usize = 8;
 
-static TRIGGERS: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| {
-    AhoCorasick::builder()
-        .ascii_case_insensitive(true)
-        .match_kind(MatchKind::Standard)
-        .kind(Some(AhoCorasickKind::DFA))
-        .build(triggers())
-        .ok()
-});
+/// What a word that was found means.
+#[derive(Debug)]
+enum Meaning {
+    /// The line is worth a look.
+    Strong,
+    /// It is if one of these stands in the line too.
+    With(Vec<Finder<'static>>),
+    /// It is if a status number stands near: behind it, or in front.
+    Numbered { behind: bool },
+}
+
+struct Gate {
+    automaton: AhoCorasick,
+    meanings: Vec<Meaning>,
+}
+
+/// The gate for text in ASCII alone, and what other scripts need besides; few runs need that.
+static GATE: LazyLock<Option<Gate>> =
+    LazyLock::new(|| Gate::new(str::is_ascii, AhoCorasickKind::DFA));
+static OTHER_SCRIPTS: LazyLock<Option<Gate>> =
+    LazyLock::new(|| Gate::new(|_| true, AhoCorasickKind::ContiguousNFA));
+
+impl Gate {
+    fn new(wanted: fn(&str) -> bool, kind: AhoCorasickKind) -> Option<Self> {
+        let triggers = triggers::all();
+        // "does not" is also what "doesn't" becomes.
+        let spellings = |word: &'static str| match word {
+            "not" => vec!["not", "n't", "n\u{2019}t"],
+            word => vec![word],
+        };
+        let weak = triggers.weak.iter().flat_map(|(word, partners)| {
+            let finders: Vec<Finder<'static>> =
+                partners.iter().flat_map(|word| spellings(word)).map(Finder::new).collect();
+            spellings(word)
+                .into_iter()
+                .map(move |spelling| (spelling.to_owned(), Meaning::With(finders.clone())))
+        });
+        let numbered =
+            NUMBERED.iter().map(|&(word, behind)| (word.to_owned(), Meaning::Numbered { behind }));
+        let strong = triggers.strong.into_iter().map(|word| (word, Meaning::Strong));
+        let (patterns, meanings): (Vec<String>, Vec<Meaning>) =
+            strong.chain(weak).chain(numbered).filter(|(word, _)| wanted(word)).unzip();
+        let automaton = AhoCorasick::builder()
+            .ascii_case_insensitive(true)
+            .match_kind(MatchKind::Standard)
+            .kind(Some(kind))
+            .build(&patterns)
+            .ok()?;
+        Some(Self { automaton, meanings })
+    }
+
+    fn passes(&self, bytes: &[u8]) -> bool {
+        let mut line = Line::default();
+        self.automaton.find_overlapping_iter(bytes).all(|hit| {
+            match self.meanings.get(hit.pattern().as_usize()) {
+                Some(Meaning::With(partners)) => {
+                    let word = bytes.get(hit.start()..hit.end()).unwrap_or(&[]);
+                    whole(word) && inside_word(bytes, hit.start(), hit.end())
+                        || !line.around(bytes, hit.start()).has(partners)
+                }
+                Some(Meaning::Numbered { behind: true }) => !bytes
+                    .get(hit.end()..bytes.len().min(hit.end() + NUMBER_BYTES))
+                    .is_some_and(has_status),
+                Some(Meaning::Numbered { behind: false }) => !bytes
+                    .get(hit.start().saturating_sub(FRONT_BYTES)..hit.start())
+                    .is_some_and(has_status),
+                Some(Meaning::Strong) | None => false,
+            }
+        })
+    }
+}
+
+/// The line in which a word was found, in lower case; kept, because the next one is mostly in it too.
+#[derive(Default)]
+struct Line {
+    start: usize,
+    end: usize,
+    raw: Vec<u8>,
+    lower: Vec<u8>,
+}
+
+impl Line {
+    fn around(&mut self, bytes: &[u8], at: usize) -> &Self {
+        if at < self.start || at >= self.end {
+            let before = bytes.get(..at).unwrap_or(&[]);
+            let after = bytes.get(at..).unwrap_or(&[]);
+            self.start = memchr::memrchr(b'\n', before).map_or(0, |end| end + 1);
+            self.end = memchr::memchr(b'\n', after).map_or(bytes.len(), |end| at + end);
+            self.raw.clear();
+            self.raw.extend_from_slice(bytes.get(self.start..self.end).unwrap_or(&[]));
+            self.lower.clone_from(&self.raw);
+            self.lower.make_ascii_lowercase();
+        }
+        self
+    }
+
+    fn has(&self, words: &[Finder<'static>]) -> bool {
+        words.iter().any(|word| {
+            let needle = word.needle();
+            word.find_iter(&self.lower)
+                .any(|at| !whole(needle) || !inside_word(&self.raw, at, at + needle.len()))
+        })
+    }
+}
+
+/// Whether a word counts only where it stands alone: a short one that is no ending ("n't").
+fn whole(word: &[u8]) -> bool {
+    word.len() <= SHORT_BYTES && !word.contains(&b'\'')
+}
+
+/// Whether a word goes on at one end of what was found: not at a capital, an escape or a terminal's colour.
+fn inside_word(bytes: &[u8], start: usize, end: usize) -> bool {
+    let at = |place: Option<usize>| place.and_then(|place| bytes.get(place)).copied().unwrap_or(0);
+    let before = at(start.checked_sub(1));
+    let earlier = at(start.checked_sub(2));
+    let marked =
+        earlier == b'\\' || before == b'm' && (earlier == b'[' || earlier.is_ascii_digit());
+    before.is_ascii_alphabetic() && !at(Some(start)).is_ascii_uppercase() && !marked
+        || at(Some(end)).is_ascii_lowercase()
+}
+
+/// Whether three digits stand there that could be a status of 400 or more.
+fn has_status(near: &[u8]) -> bool {
+    near.windows(3).any(|three| {
+        matches!(three.first(), Some(b'4' | b'5')) && three.iter().all(u8::is_ascii_digit)
+    })
+}
 
 /// Whether no line in this output could be anything but ordinary: `judge` gives each of them level info and no class.
 ///
 /// Valid for interfaces without rules of their own (`Classifier::has_own_rules`). May say no to ordinary output, never yes to other.
 pub fn surely_plain(bytes: &[u8]) -> bool {
-    if bytes.first() == Some(&b'{') || memchr::memmem::find(bytes, b"\n{").is_some() {
-        return false;
+    // What must begin a line is looked for behind a line end; the first line has none.
+    let mut first = [b'\n', b' ', b' '];
+    for (to, from) in first.iter_mut().skip(1).zip(bytes) {
+        *to = *from;
     }
-    TRIGGERS.as_ref().is_some_and(|triggers| !triggers.is_match(bytes))
-}
-
-/// All triggers, in lower case.
-fn triggers() -> BTreeSet<String> {
-    let mut all: BTreeSet<String> = FIXED.iter().map(|text| (*text).to_owned()).collect();
-    let common = rules::words("common");
-    let alone = |rule: &&rules::Rule| {
-        rule.strength >= Strength::Stated
-            || (rule.cause == Cause::CasExit && rule.strength == Strength::Summary)
-    };
-    let phrases = rules::table().iter().filter(alone).flat_map(|rule| rule.phrases.iter().copied());
-    for phrase in phrases.chain(rules::words("failure")).chain(rules::words("said calmly")) {
-        add(phrase, &common, &mut all);
-    }
-    all
-}
-
-/// Adds what a line must contain for `phrase` to match it, unless it is there already.
-fn add(phrase: &str, common: &[&str], all: &mut BTreeSet<String>) {
-    let lower = phrase.to_lowercase();
-    if all.iter().any(|trigger| lower.contains(trigger.as_str()))
-        && lower.is_ascii()
-        && !lower.contains(" not ")
-    {
-        return;
-    }
-    let open = |word: &&str| !word.is_empty();
-    let pieces: Vec<Vec<&str>> = lower
-        .split(['*', '#', '~'])
-        .map(|piece| piece.split(|c: char| !c.is_alphanumeric()).filter(open).collect())
-        .collect();
-    let telling = |word: &&&str| word.len() >= 4 && !common.contains(*word);
-    if let Some(word) = pieces.iter().flatten().filter(telling).max_by_key(|word| word.len()) {
-        both_cases(word, all);
-        return;
-    }
-    // No word tells by itself: the longest pair of neighbours, however they are joined.
-    let pair = pieces
-        .iter()
-        .flat_map(|words| words.windows(2))
-        .max_by_key(|pair| pair.iter().map(|word| word.len()).sum::<usize>());
-    match pair {
-        Some([first, "not"]) => all.extend([
-            format!("{first} not"),
-            format!("{first}n't"),
-            format!("{first}n\u{2019}t"),
-            format!("{first}_not"),
-            format!("{first}-not"),
-            format!("{first}not"),
-        ]),
-        Some([first, second]) => {
-            if *first == "not" {
-                // "does not exist" is also what "doesn't exist" becomes.
-                all.extend([format!("n't {second}"), format!("n\u{2019}t {second}")]);
-            }
-            for join in [" ", "_", "-", "", "  ", "%20", "' ", " '", "\" ", " \"", ": ", ". ", "."]
-            {
-                all.insert(format!("{first}{join}{second}"));
-            }
-        }
-        _ => {
-            if let Some(word) = pieces.iter().flatten().max_by_key(|word| word.len()) {
-                both_cases(word, all);
-            } else if !lower.trim().is_empty() {
-                all.insert(lower.trim_matches(['~', '*', '#', ' ']).to_owned());
-            }
-        }
-    }
-}
-
-/// The automaton folds the case of ASCII only; other scripts get their capital by hand.
-fn both_cases(word: &str, all: &mut BTreeSet<String>) {
-    all.insert(word.to_owned());
-    if !word.is_ascii() {
-        let mut letters = word.chars();
-        let first: String = letters.next().into_iter().flat_map(char::to_uppercase).collect();
-        all.insert(format!("{first}{}", letters.as_str()));
-    }
+    let gate = if bytes.is_ascii() { &GATE } else { &OTHER_SCRIPTS };
+    gate.as_ref().is_some_and(|gate| gate.passes(&first) && gate.passes(bytes))
 }
 
 #[cfg(test)]
@@ -190,18 +163,17 @@ mod tests {
 
     /// One line that the phrase matches.
     fn sample(phrase: &str) -> String {
-        phrase.replace('*', "x").replace('#', "7").replace('~', "")
+        phrase.replace('*', "x").replace('#', "7").replace(['~', '^'], "")
     }
 
     #[test]
     fn every_phrase_that_makes_an_error_gets_past_the_gate() {
-        let alone = rules::table()
-            .iter()
-            .filter(|rule| rule.strength >= Strength::Stated)
-            .flat_map(|rule| rule.phrases.iter().copied());
-        for phrase in alone.chain(rules::words("failure")) {
+        for phrase in triggers::deciding() {
             let line = sample(phrase);
             assert!(!surely_plain(line.as_bytes()), "{phrase}");
+            let contracted =
+                line.replace("does not", "doesn't").replace(" is not", " isn\u{2019}t");
+            assert!(!surely_plain(contracted.as_bytes()), "{phrase}, contracted");
             if line.is_ascii() {
                 assert!(
                     !surely_plain(line.to_uppercase().replace(' ', "_").as_bytes()),

@@ -106,7 +106,9 @@ impl Memory {
         source: Source,
         text: &str,
     ) -> Judgement {
-        if !classifier.has_own_rules() && surely_plain(text.as_bytes()) {
+        // The end of a trace is an error whatever it says.
+        let awaited = matches!(self.trace, Trace::Before { .. });
+        if !awaited && !classifier.has_own_rules() && surely_plain(text.as_bytes()) {
             return Judgement::plain(Level::Info);
         }
         let mut judgement = self.decide(classifier, number, source, text);
@@ -202,7 +204,7 @@ impl Memory {
                     Trace::Before { head: self.head_before(number), since: number, rust: false };
                 Judgement::plain(Level::Debug)
             }
-            Part::RustHead if !text.contains("panicked at '") => {
+            Part::RustHead => {
                 self.trace = Trace::Before { head: None, since: number, rust: true };
                 Judgement::plain(Level::Debug)
             }
@@ -211,7 +213,7 @@ impl Memory {
                 Judgement::plain(Level::Debug)
             }
             Part::CausedBy => self.caused_by(number, text),
-            Part::RustHead | Part::None => self.in_or_out(number, text, stated),
+            Part::None => self.in_or_out(number, text, stated),
         }
     }
 

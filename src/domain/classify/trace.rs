@@ -5,7 +5,7 @@
 pub(super) enum Part {
     /// `Traceback (most recent call last):`; the error itself stands at the end.
     PythonHead,
-    /// `thread 'main' panicked at src/x.rs:1:2:`; the error itself may stand on the next line.
+    /// `thread 'main' panicked at src/x.rs:1:2:`; the error itself stands on the next line.
     RustHead,
     /// A frame, a source line, a separator: detail.
     Frame,
@@ -28,7 +28,7 @@ pub(super) fn part(line: &str) -> Part {
         return Part::PythonHead;
     }
     if text.starts_with("thread '") && text.contains("panicked at") {
-        return Part::RustHead;
+        return if text.trim_end().ends_with(':') { Part::RustHead } else { Part::None };
     }
     if text.starts_with("Caused by:")
         || text.starts_with("---> ")

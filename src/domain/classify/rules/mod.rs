@@ -3,7 +3,7 @@
 //! The rules are data, one file for each class. A rule is a heading with a cause and a strength, and phrases below it, parted by ` | `.
 //! A phrase is compared with the normalised line (lower case, `_` and `-` between letters as spaces, `CamelCase` as words,
 //! contractions and "could not", "unable to", "failed to" as `cannot`; see `text`). In a phrase ` * ` stands for up to 160 bytes of
-//! anything, `#` for digits, and `~` at an end lets the word go on there.
+//! anything, `#` for digits, `~` at an end lets the word go on there, and `^` asks to stand first. A line that begins with `;` is a comment.
 //!
 //! Of the phrases that match, the strongest wins; of equals the one that stands furthest right, because a line that wraps a cause
 //! states the innermost one last ("Sync failed: HTTPError: 401 …"). Order in the table decides between equal places.
@@ -57,19 +57,29 @@ pub(super) fn table() -> &'static [Rule] {
 /// A list of `words.txt` by its heading.
 pub(super) fn words(heading: &str) -> Vec<&'static str> {
     sections(WORDS)
+        .into_iter()
         .find(|(found, _)| *found == heading)
         .map(|(_, phrases)| phrases)
         .unwrap_or_default()
 }
 
 /// The headings of a file and the phrases below each.
-fn sections(file: &'static str) -> impl Iterator<Item = (&'static str, Vec<&'static str>)> {
-    file.split("\n[").skip(1).filter_map(|section| {
-        let (heading, body) = section.split_once(']')?;
-        let lines =
-            body.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("# "));
-        Some((heading, lines.flat_map(|line| line.split(" | ")).map(str::trim).collect()))
-    })
+fn sections(file: &'static str) -> Vec<(&'static str, Vec<&'static str>)> {
+    let mut sections: Vec<(&str, Vec<&str>)> = Vec::new();
+    for line in file.lines().map(str::trim).filter(|line| !line.starts_with(';')) {
+        if let Some(heading) = heading(line) {
+            sections.push((heading, Vec::new()));
+        } else if let Some((_, phrases)) = sections.last_mut() {
+            phrases.extend(line.split(" | ").map(str::trim).filter(|phrase| !phrase.is_empty()));
+        }
+    }
+    sections
+}
+
+/// What stands between brackets on a line of its own; a phrase may begin with a bracket too.
+fn heading(line: &'static str) -> Option<&'static str> {
+    let heading = line.strip_prefix('[')?.strip_suffix(']')?;
+    (!heading.contains(['[', '|'])).then_some(heading)
 }
 
 /// A rule, if its heading is a cause and a strength.
@@ -92,7 +102,7 @@ mod tests {
 
     #[test]
     fn every_heading_is_a_rule_with_phrases() {
-        let headings = FILES.iter().map(|file| file.matches("\n[").count()).sum::<usize>();
+        let headings = FILES.iter().map(|file| sections(file).len()).sum::<usize>();
         assert_eq!(table().len(), headings);
         assert!(table().iter().all(|rule| !rule.phrases.is_empty()));
     }

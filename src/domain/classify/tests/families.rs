@@ -238,3 +238,104 @@ fn a_missing_record_and_a_missing_page_are_told_apart_by_the_address() {
         ("404 Client Error: Not Found for url: https://api.example/v2/orderz", Cause::CfgEndpoint),
     ]);
 }
+
+#[test]
+fn the_longer_statement_wins_over_the_shorter_one_inside_it() {
+    causes(&[
+        ("{\"detail\":\"Authentication credentials were not provided.\"}", Cause::CfgAuth),
+        ("sync.py: error: the following arguments are required: --from", Cause::CfgLocal),
+        ("ERROR The billing subscription is required for this API", Cause::CfgPerm),
+        ("ERROR file sales.csv: column not found", Cause::MapField),
+    ]);
+}
+
+#[test]
+fn what_is_missing_in_the_settings_is_configuration() {
+    causes(&[
+        ("ERROR SHOP_BASE_URL is missing", Cause::CfgLocal),
+        ("Error: MAIL_HOST must be provided", Cause::CfgLocal),
+        ("error: failed to parse config file: unknown field `intervall`", Cause::CfgLocal),
+        ("toml: invalid value in daybook.toml (line 4 column 1)", Cause::CfgLocal),
+        ("configparser.NoOptionError: No option 'host' in section: 'smtp'", Cause::CfgLocal),
+        ("ERROR field `vat_number` is missing", Cause::MapField),
+    ]);
+}
+
+#[test]
+fn a_consequence_that_says_why_is_judged_by_why() {
+    causes(&[
+        ("Aborting due to connection failure: Connection refused", Cause::ExtNetRefused),
+        (
+            "This Session's transaction has been rolled back due to a previous exception. Original exception was: null value in column \"sku\" violates not-null constraint",
+            Cause::MapField,
+        ),
+        ("Job aborted due to stage failure: Task 3 in stage 1.0 failed 4 times", Cause::CasStep),
+    ]);
+}
+
+#[test]
+fn a_verdict_without_a_reason_is_a_cascade() {
+    for line in [
+        "ERROR Nightly export failed",
+        "ERROR Synchronisation failed after 12.4 seconds",
+        "[ERROR] Todos los reintentos fallaron",
+        "Finished: FAILURE",
+        "Done. PASS=3 WARN=0 ERROR=2 SKIP=4 TOTAL=9",
+        "PLAY RECAP web1 : ok=3 changed=0 unreachable=0 failed=1",
+        "FAILED tests/test_sync.py::test_orders",
+        "systemd[1]: sync.service: Start request repeated too quickly.",
+        "make: *** [Makefile:5: all] Error 1",
+        "INFO - Task exited with return code 1",
+        "2031-01-05 10:00:00 INFO - [ERROR] FAILED: sales.csv",
+    ] {
+        assert_eq!(classify_one(&builtin(), line).0, Some(Class::Cascade), "{line}");
+    }
+}
+
+#[test]
+fn other_languages_are_read_too() {
+    causes(&[
+        ("ERROR Le serveur a mis trop de temps à répondre", Cause::ExtNetTimeout),
+        ("FEHLER: Verbindung verweigert", Cause::ExtNetRefused),
+        ("ERROR - 请求超时", Cause::ExtNetTimeout),
+        ("ERROR No tiene permiso para esta operación", Cause::CfgPerm),
+        ("ERROR - 登录失败: 密码错误", Cause::CfgAuth),
+        ("FEHLER Zeile 8: Artikelnummer 4711 unbekannt", Cause::MapRef),
+        ("ОШИБКА: неверный формат даты в строке 5", Cause::MapField),
+    ]);
+}
+
+#[test]
+fn answers_of_external_systems_are_read_without_a_level() {
+    causes(&[
+        ("<Message>The server is currently overloaded</Message>", Cause::ExtRate),
+        ("<faultstring>User is not authorized to run this</faultstring>", Cause::CfgPerm),
+        ("\"errorMessage\": \"Please enter a valid postcode.\"", Cause::MapField),
+        ("oauth_problem=token_expired&oauth_problem_advice=please%20renew", Cause::CfgAuth),
+    ]);
+}
+
+#[test]
+fn ordinary_work_that_names_errors_has_no_class() {
+    for line in [
+        "[main 1a2b3c4] Fix the crash when the token is invalid",
+        "Merge branch 'fix/timeout-error'",
+        "Downloading failure-1.0-py3-none-any.whl (12 kB)",
+        "test_invalid_token PASSED [ 12%]",
+        "ok: [web1] => {\"changed\": false, \"failed\": false}",
+        "{\"id\":12,\"state\":\"paid\",\"failure_code\":null}",
+        "127.0.0.1 - - [05/Jan/2031:10:00:00 +0000] \"GET /unauthorized HTTP/1.1\" 200 512",
+        "retry.on.error=true",
+        "log.level=error",
+        " 'downloader/exception_count': 4,",
+        "PLAY RECAP web1 : ok=3 changed=0 unreachable=0 failed=0",
+        "Epoch 3/10 - loss: 0.33 - val_error: 0.12",
+        "LOG:  could not receive data from client: Connection reset by peer",
+        "Found 12 orders with status \"error\" to reprocess",
+        "DeprecationWarning: utcnow() is deprecated and scheduled for removal",
+        "make: Nothing to be done for 'all'.",
+        "processed rows: 500",
+    ] {
+        assert_eq!(classify_one(&builtin(), line).0, None, "{line}");
+    }
+}
