@@ -97,7 +97,9 @@ impl Upkeep {
         let state = packed.await.map_err(|err| err.to_string())??;
         let log = self.log.state().await.map_err(|err| err.to_string())?;
         let checkpoint = Checkpoint { position, state_version: STATE_VERSION, state, log };
-        checkpoints.write(&checkpoint).map_err(|err| err.to_string())?;
+        // Two syncs, which no task of the runtime may wait for.
+        let written = tokio::task::block_in_place(|| checkpoints.write(&checkpoint));
+        written.map_err(|err| err.to_string())?;
         Ok(position)
     }
 

@@ -50,6 +50,18 @@ pub enum EffectKind {
 }
 
 impl EffectKind {
+    /// All kinds.
+    pub const ALL: [Self; 8] = [
+        Self::PingStart,
+        Self::PingSuccess,
+        Self::PingFail,
+        Self::PingLog,
+        Self::NoticeKo,
+        Self::NoticeRecovery,
+        Self::NoticeAnomaly,
+        Self::NoticeMissed,
+    ];
+
     /// The name used in events and as the `kind` label of metrics.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -128,6 +128,7 @@ pub(super) struct Draft {
     /// Where each stream stands in `streams`.
     places: HashMap<StreamId, usize>,
     events: usize,
+    whole: bool,
     after: Vec<After>,
 }
 
@@ -140,6 +141,11 @@ pub(super) struct Touched {
 }
 
 impl Touched {
+    fn take(&mut self, others: &mut Self) {
+        self.streams.append(&mut others.streams);
+        self.answers.append(&mut others.answers);
+    }
+
     fn by(appends: &[StreamAppend]) -> Self {
         let mut touched = Self::default();
         for append in appends {
@@ -155,6 +161,7 @@ impl Touched {
 }
 
 /// An append on its way to the disk.
+#[derive(Default)]
 struct Handed {
     touched: Touched,
     ticket: Option<AppendTicket>,
@@ -163,14 +170,13 @@ struct Handed {
 
 impl Draft {
     pub(super) fn new(at: Instant, actor: Actor) -> Self {
-        Self {
-            at,
-            actor,
-            streams: Vec::new(),
-            places: HashMap::new(),
-            events: 0,
-            after: Vec::new(),
-        }
+        let (streams, places, after) = (Vec::new(), HashMap::new(), Vec::new());
+        Self { at, actor, streams, places, events: 0, whole: false, after }
+    }
+
+    /// Whether all of it must stand in one append, however large it becomes.
+    pub(super) const fn keep_whole(&mut self, whole: bool) {
+        self.whole = whole;
     }
 
     /// Does `after` once everything recorded so far is on disk.
@@ -239,28 +245,36 @@ impl Engine {
 
     /// Fires everything that is due.
     fn fire(&mut self) {
-        let now = self.now();
-        let mut due = self.timers.pop_due(now);
+        let mut due = self.timers.pop_due(self.now());
         // After a suspend a pause may have ended before some of the slots: it ends first, and takes only those before.
         due.sort_by_key(|(at, timer)| (matches!(timer, Timer::Slot(_)), *at));
-        let mut draft = Draft::new(now, Actor::Daybook);
-        let mut appended = Vec::new();
-        for (count, (_, timer)) in (1..).zip(&due) {
-            match timer {
-                Timer::Slot(id) => self.slot_due(&mut draft, id),
-                Timer::Anomaly(id) => self.anomaly_due(&mut draft, *id),
-                Timer::Resume(id) => self.resume_due(&mut draft, id),
-                Timer::ResumeInterface(id) => self.resume_interface_due(&mut draft, id),
-            }
-            if count % FIRED_MAX == 0 {
-                let full = std::mem::replace(&mut draft, Draft::new(now, Actor::Daybook));
-                appended.extend(self.append(full));
+        let mut seen = Touched::default();
+        for batch in due.chunks(FIRED_MAX) {
+            let mut draft = Draft::new(self.now(), Actor::Daybook);
+            batch.iter().for_each(|(_, timer)| self.fire_one(&mut draft, timer));
+            if let Some(mut handed) = self.append(draft) {
+                // Shown with the last part: what readers see must be on disk, and the state is ahead of this part by then.
+                seen.take(&mut handed.touched);
+                self.follow(handed);
             }
         }
         // Once all are decided: of what is due at once the larger priority goes first.
+        let mut draft = Draft::new(self.now(), Actor::Daybook);
         self.start_ready(&mut draft);
-        appended.extend(self.append(draft));
-        appended.into_iter().for_each(|appended| self.follow(appended));
+        let mut handed = self.append(draft).unwrap_or_default();
+        handed.touched.take(&mut seen);
+        self.follow(handed);
+    }
+
+    fn fire_one(&mut self, draft: &mut Draft, timer: &Timer) {
+        match timer {
+            // Whoever starts next decides it: nothing starts here any more.
+            Timer::Slot(_) if self.draining => (),
+            Timer::Slot(id) => self.slot_due(draft, id),
+            Timer::Anomaly(id) => self.anomaly_due(draft, *id),
+            Timer::Resume(id) => self.resume_due(draft, id),
+            Timer::ResumeInterface(id) => self.resume_interface_due(draft, id),
+        }
     }
 
     pub(super) fn now(&self) -> Instant {
@@ -360,7 +374,7 @@ impl Engine {
 
     /// Hands over what `draft` holds when that is much, and leaves an empty one of the same instant and actor.
     pub(super) fn submit_if_large(&mut self, draft: &mut Draft) {
-        if draft.events >= APPEND_EVENTS_WANTED {
+        if draft.events >= APPEND_EVENTS_WANTED && !draft.whole {
             let next = Draft::new(draft.at, draft.actor.clone());
             let full = std::mem::replace(draft, next);
             self.submit(full);
@@ -394,6 +408,9 @@ impl Engine {
             // Readers see it before whoever asked for it is answered.
             after.insert(0, After::Show(self.patch(&touched)));
             self.closed_now.clear();
+        }
+        if ticket.is_none() && after.is_empty() {
+            return;
         }
         if self.commits.send(Commit { ticket, after }).is_err() {
             tracing::error!("the committer is gone; decisions no longer take effect");

@@ -19,6 +19,9 @@ use crate::domain::timing::Plan;
 use crate::ids::{InterfaceId, ScheduleRef, StreamId};
 use crate::instant::Instant;
 
+/// What a definition and its changes may take on record: an event has a limit, and beyond this a file is a mistake.
+const DEFINITION_MAX_BYTES: usize = 24 << 20;
+
 impl Engine {
     /// Makes the accepted definitions the ones in force. Interfaces whose file was refused keep theirs.
     pub(super) fn apply(&mut self, draft: &mut Draft, files: Files) -> ReloadReport {
@@ -28,12 +31,15 @@ impl Engine {
             let current = self.state.interfaces.get(id).filter(|interface| !interface.removed);
             if current
                 .and_then(|interface| interface.definition())
-                .is_none_or(|old| **old != *definition)
+                .is_some_and(|old| **old == *definition)
             {
-                self.define(draft, id, definition);
-                self.submit_if_large(draft);
-                applied.accepted.push(id.clone());
+                continue;
             }
+            match self.define(draft, id, definition) {
+                Ok(()) => applied.accepted.push(id.clone()),
+                Err(problem) => applied.problems.push(problem),
+            }
+            self.submit_if_large(draft);
         }
         let gone = |id: &&InterfaceId| {
             !files.unreadable && !files.accepted.contains_key(id) && !files.refused.contains(id)
@@ -45,8 +51,9 @@ impl Engine {
             self.record(draft, &StreamId::Interface(id.clone()), InterfaceRemoved {}.into());
             self.submit_if_large(draft);
         }
-        if !files.problems.is_empty() {
-            self.record(draft, &StreamId::Daemon, FilesRefused { problems: files.problems }.into());
+        if !applied.problems.is_empty() {
+            let problems = applied.problems.clone();
+            self.record(draft, &StreamId::Daemon, FilesRefused { problems }.into());
         }
         let shown = board::Files { problems: applied.problems.clone(), read_at: Some(draft.at) };
         draft.then(After::Show(Patch::of_files(shown)));
@@ -65,19 +72,34 @@ impl Engine {
         self.parts.observers.iter().for_each(|observer| observer.applied(&in_force));
     }
 
-    fn define(&mut self, draft: &mut Draft, id: &InterfaceId, definition: &definition::Interface) {
-        let Ok(text) = serde_json::to_string(definition) else { return };
+    /// Makes a definition the one in force, unless it is too large for an event: then says so.
+    fn define(
+        &mut self,
+        draft: &mut Draft,
+        id: &InterfaceId,
+        definition: &definition::Interface,
+    ) -> Result<(), String> {
+        let text = serde_json::to_string(definition)
+            .map_err(|err| format!("{id}.toml: cannot be recorded: {err}"))?;
         let interface = self.state.interfaces.get(id);
         let old = interface
             .filter(|interface| !interface.removed)
             .and_then(|interface| interface.definition())
             .cloned();
         let definition_version = interface.map_or(0, |interface| interface.definition_version) + 1;
+        let changes = self.parts.definitions.changes(old.as_deref(), Some(definition));
+        let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        let told = changes.iter().map(|change| length(&change.from) + length(&change.to));
+        let bytes = text.len() + told.sum::<usize>();
+        if bytes > DEFINITION_MAX_BYTES {
+            return Err(format!(
+                "{id}.toml: takes {bytes} bytes on record, the limit is {DEFINITION_MAX_BYTES}; divide its schedules among several interfaces"
+            ));
+        }
         // The old timing's slots are decided by the old definition, up to this instant.
         for schedule in self.schedules_of(id) {
             self.decide_slots(draft, &schedule);
         }
-        let changes = self.parts.definitions.changes(old.as_deref(), Some(definition));
         let defined = InterfaceDefined { definition_version, definition: text, changes };
         self.record(draft, &StreamId::Interface(id.clone()), defined.into());
         for schedule in self.schedules_of(id) {
@@ -90,6 +112,7 @@ impl Engine {
             self.anchor(draft, &full, old.as_deref(), (definition, definition_version));
         }
         self.adopt(id, definition);
+        Ok(())
     }
 
     fn anchor(

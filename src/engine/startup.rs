@@ -37,7 +37,6 @@ impl Engine {
             concluded.push((work, conclusion));
         }
         let mut draft = Draft::new(self.now(), Actor::Daybook);
-        self.record_start(&mut draft, interrupted);
         self.adopt_all();
         // The courier finds the addresses on the board, and what was owed before goes first.
         draft.then(After::Show(self.patch_all()));
@@ -47,7 +46,6 @@ impl Engine {
             let execution = self.state.executions.get(&work.execution);
             let cancelled = execution.is_some_and(|execution| execution.cancelling);
             self.close_unfinished(&mut draft, &work, Command::Close(conclusion));
-            self.submit_if_large(&mut draft);
             if !cancelled {
                 again.push(work);
             }
@@ -59,17 +57,23 @@ impl Engine {
         }
         self.anchor_ahead(&mut draft);
         self.end_pauses(&mut draft);
+        // A closing and the re-run that follows from it are one append, whatever the files add.
+        draft.keep_whole(!again.is_empty());
         self.apply(&mut draft, files);
-        // As early as may be: the start that is on record counts as the one that ran them.
+        for work in &again {
+            self.decide_slots(&mut draft, &work.opened.schedule);
+            self.rerun_interrupted(&mut draft, work);
+        }
+        draft.keep_whole(false);
+        // So are this start and what it starts: one that is not on record has run nothing.
+        self.record_start(&mut draft, interrupted);
         if before.as_deref() != Some(&self.parts.identity.boot_id) {
             self.run_reboot_schedules(&mut draft);
         }
-        let schedules = self.state.schedules.names();
-        for id in &schedules {
-            self.decide_slots(&mut draft, id);
+        for id in self.state.schedules.names() {
+            self.decide_slots(&mut draft, &id);
             self.submit_if_large(&mut draft);
         }
-        again.into_iter().for_each(|work| self.rerun_interrupted(&mut draft, &work));
         self.start_ready(&mut draft);
         draft.then(After::Ready);
         self.submit(draft);

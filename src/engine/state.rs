@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::schedules::Schedules;
 use crate::domain::effect::{Effect, EffectKind};
-use crate::domain::event::{Closed, Envelope, Event, Opened, Outcome};
+use crate::domain::event::{Closed, DeliveryEnded, Envelope, Event, Opened, Outcome};
 use crate::domain::execution::Execution;
 use crate::domain::interface::Interface;
 use crate::domain::slot::Verdict;
@@ -159,8 +159,7 @@ impl State {
         let schedule = self.schedules.get_or_default(id);
         if let Event::DeliveryEnded(ended) = event {
             schedule.version += 1;
-            self.outbox
-                .retain(|(cause, kind), _| *cause != ended.cause || kind.as_str() != ended.kind);
+            self.settle(ended);
             return;
         }
         schedule.apply(at, event);
@@ -192,9 +191,7 @@ impl State {
                 return;
             }
             Event::DeliveryEnded(ended) => {
-                self.outbox.retain(|(cause, kind), _| {
-                    *cause != ended.cause || kind.as_str() != ended.kind
-                });
+                self.settle(ended);
             }
             Event::Noted(noted) if noted.acknowledged => {
                 self.schedules.values_mut().for_each(|schedule| schedule.acknowledged(id));
@@ -220,14 +217,16 @@ impl State {
         let schedule = self.schedules.get_or_default(&opened.schedule);
         let before = schedule.finished.as_ref().map(|finished| finished.outcome);
         schedule.closed(id, at, (opened, execution.ordinal), closed);
+        // An older one that ends late changes nothing: the newest decides what people are told.
+        let newest = schedule.finished.as_ref().is_some_and(|finished| finished.execution == id);
         let (ping, notice) = match closed.outcome {
             Outcome::Ok => (
                 EffectKind::PingSuccess,
-                (before == Some(Outcome::Ko)).then_some(EffectKind::NoticeRecovery),
+                (newest && before == Some(Outcome::Ko)).then_some(EffectKind::NoticeRecovery),
             ),
             Outcome::Ko => (
                 EffectKind::PingFail,
-                (before != Some(Outcome::Ko)).then_some(EffectKind::NoticeKo),
+                (newest && before != Some(Outcome::Ko)).then_some(EffectKind::NoticeKo),
             ),
             Outcome::Cancelled => (EffectKind::PingLog, None),
         };
@@ -236,6 +235,14 @@ impl State {
             self.owe(Effect { cause, at, schedule, execution: Some(id), slot, reason: None, kind });
         }
         self.forget_definitions(&opened.schedule.interface);
+    }
+
+    /// Takes a delivery that ended out of the outbox.
+    fn settle(&mut self, ended: &DeliveryEnded) {
+        let kind = EffectKind::ALL.into_iter().find(|kind| kind.as_str() == ended.kind);
+        if let Some(kind) = kind {
+            self.outbox.remove(&(ended.cause, kind));
+        }
     }
 
     /// Puts a delivery into the outbox if somebody is there to receive it.
