@@ -20,4 +20,4 @@ deny:
 
 # The Debian package, in target/debian.
 deb:
-    cargo deb --profile dist
+    scripts/deb

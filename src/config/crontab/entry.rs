@@ -18,27 +18,41 @@ pub(super) enum Line {
     Entry(Entry),
 }
 
+/// A variable's value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Variable {
+    /// Its value, without quotes.
+    pub(super) value: String,
+    /// The line that sets it, from 1.
+    pub(super) line: usize,
+}
+
 /// A line that can be imported.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
     /// From 1.
     pub(super) line: usize,
+    /// The line as it stands.
+    pub(super) text: String,
     /// The pattern, in our dialect.
     pub(super) pattern: String,
     /// The command, with `\%` read as `%`.
     pub(super) command: String,
     /// The zone of `CRON_TZ`.
     pub(super) zone: Option<String>,
-    /// Variables in force at the line; `MAILTO` and `CRON_TZ` apart.
-    pub(super) variables: BTreeMap<String, String>,
+    /// Variables in force at the line, without those that speak to cron.
+    pub(super) variables: BTreeMap<String, Variable>,
 }
+
+/// Variables that speak to cron, not to the commands.
+const CRONS_OWN: [&str; 3] = ["MAILTO", "CRON_TZ", "RANDOM_DELAY"];
 
 /// Reads one line with the variables set above it. The error says why the line is not imported.
 pub(super) fn parse(
     line: &str,
     format: Format,
     host: &Host,
-    variables: &BTreeMap<String, String>,
+    variables: &BTreeMap<String, Variable>,
     checker: &Checker,
 ) -> Result<Line, String> {
     let line = line.trim();
@@ -54,23 +68,34 @@ pub(super) fn parse(
         Format::System => own_command(rest, host)?,
     };
     let command = command_text(command)?;
-    let zone = variables.get("CRON_TZ").filter(|zone| **zone != host.zone);
+    let value = |name: &str| variables.get(name).map(|variable| variable.value.as_str());
+    let zone = value("CRON_TZ").filter(|zone| *zone != host.zone);
     if let Some(zone) = zone {
         checker.zone(zone).map_err(|why| format!("CRON_TZ: {why}"))?;
+    }
+    if let Some(most) = value("RANDOM_DELAY").filter(|most| !["", "0"].contains(&most.trim())) {
+        return Err(format!(
+            "RANDOM_DELAY={most}: a random delay (cronie's) has no counterpart; without that line it is imported"
+        ));
     }
     let pattern = our_pattern(&pattern)?;
     let timing = cron_timing(&pattern);
     let checked = checker.timing(&timing, zone.unwrap_or(&host.zone), Dst::default());
     checked.as_ref().as_ref().map_err(|why| why.why.clone())?;
-    let in_force =
-        variables.iter().filter(|(name, _)| !["MAILTO", "CRON_TZ"].contains(&name.as_str()));
+    let in_force = variables.iter().filter(|(name, _)| !CRONS_OWN.contains(&name.as_str()));
     Ok(Line::Entry(Entry {
         line: 0,
+        text: String::new(),
         pattern,
         command,
-        zone: zone.cloned(),
+        zone: zone.map(str::to_owned),
         variables: in_force.map(|(name, value)| (name.clone(), value.clone())).collect(),
     }))
+}
+
+/// The variable that a line sets.
+pub(super) fn assigned(line: &str) -> Option<String> {
+    assignment(line.trim()).map(|(name, _)| name)
 }
 
 /// `NAME = value`, with the value's quotes taken off as cron does. Source: crontab(5).
@@ -124,11 +149,12 @@ pub(super) fn first_word(line: &str) -> Option<&str> {
 fn own_command<'a>(rest: &'a str, host: &Host) -> Result<&'a str, String> {
     let (user, command) =
         rest.split_once(char::is_whitespace).ok_or("there is no command after the user's name")?;
-    if user == host.user {
-        Ok(command.trim_start())
-    } else {
-        Err(format!("it runs as `{user}`, and Daybook would run it as `{}`", host.user))
-    }
+    if user == host.user { Ok(command.trim_start()) } else { Err(as_another(user, host)) }
+}
+
+/// Why a line of `user` is not imported.
+pub(super) fn as_another(user: &str, host: &Host) -> String {
+    format!("it runs as `{user}`, and Daybook would run it as `{}`", host.user)
 }
 
 /// The command as the shell gets it: up to the first bare `%`, which would begin standard input.
@@ -158,16 +184,19 @@ fn command_text(raw: &str) -> Result<String, String> {
                 .to_owned(),
         );
     }
-    if ["{{slot.", "{{param.", "{{execution."]
-        .iter()
-        .any(|mark| text.replace(' ', "").contains(mark))
-    {
+    if reads_as_template(&text) {
         return Err("it holds text that reads as a template of Daybook".to_owned());
     }
     Ok(text)
 }
 
-/// Whether a lone `&` stands outside quotes: not `&&`, `>&`, `&>`.
+/// Whether `check` would take `text` for a template, which does not work in `shell`.
+pub(super) fn reads_as_template(text: &str) -> bool {
+    let text = text.replace(' ', "");
+    ["{{slot.", "{{param.", "{{execution."].iter().any(|mark| text.contains(mark))
+}
+
+/// Whether a lone `&` stands outside quotes and comments: not `&&`, `>&`, `&>`, `|&`.
 fn leaves_something_running(text: &str) -> bool {
     let mut quote = None;
     let mut before = ' ';
@@ -180,11 +209,12 @@ fn leaves_something_running(text: &str) -> bool {
             }
             (Some(_), _) => (),
             (None, '\'' | '"') => quote = Some(c),
+            (None, '#') if before.is_whitespace() => return false,
             (None, '&') => {
                 let next = chars.peek().copied();
                 if next == Some('&') {
                     chars.next();
-                } else if next != Some('>') && before != '>' && before != '<' {
+                } else if next != Some('>') && !['>', '<', '|'].contains(&before) {
                     return true;
                 }
             }
@@ -207,6 +237,10 @@ fn our_pattern(pattern: &str) -> Result<String, String> {
     let &[minute, hour, day, month, weekday] = fields.as_slice() else {
         return Err("there are fewer than five fields and a command".to_owned());
     };
+    // These are ours; cron refuses the file.
+    if let Some(field) = [day, weekday].into_iter().find(|field| field.ends_with(['L', 'W'])) {
+        return Err(format!("`{field}` is not a field of cron's patterns"));
+    }
     let stepped = |field: &str| field.starts_with('*') && field != "*";
     if day == "*" || weekday == "*" || !(stepped(day) || stepped(weekday)) {
         return Ok(pattern.to_owned());

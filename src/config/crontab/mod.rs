@@ -1,22 +1,23 @@
 //! Reads crontab files and writes them as an interface's file, without changing a meaning in silence.
 //!
 //! What cron does and Daybook does not (another user, text for standard input, processes left in the background) is listed
-//! as not imported, with the reason. What differs for every line (mail, umask) is said in notes.
+//! as not imported, with the reason, as is a line that would carry a secret into the event log. What differs for every line (mail, umask) is said in notes.
 
 mod entry;
 mod name;
+mod notes;
+mod read;
+mod secrets;
 #[cfg(test)]
 mod tests;
 mod write;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::Serialize;
 
-use super::checks::{Checker, Checks};
+use super::checks::Checks;
 use crate::ids::InterfaceId;
-use entry::{Entry, Line};
 
 /// Which of cron's two formats a file has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,17 +28,79 @@ pub enum Format {
     System,
 }
 
+/// Some entries have a user's name before the command, and some have not.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "a user of this machine stands before the command on {}, but not on {}",
+    shown(with),
+    shown(without)
+)]
+pub struct Mixed {
+    /// Lines that begin with one, from 1.
+    pub with: Vec<usize>,
+    /// Lines that do not, from 1.
+    pub without: Vec<usize>,
+}
+
 impl Format {
-    /// The format of the crontab `text` at `path`: by its place, as cron decides it. Elsewhere, as for a copy, it is the
-    /// system's when each entry has the name of a user of this machine before its command.
-    pub fn of(path: &Path, text: &str, is_user: impl Fn(&str) -> bool) -> Self {
+    /// The format of the crontab at `path` by its place, as cron decides it; none elsewhere, as for a copy.
+    pub fn by_place(path: &Path) -> Option<Self> {
         let folder = path.parent().unwrap_or_else(|| Path::new(""));
         if path.ends_with("etc/crontab") || folder.ends_with("cron.d") {
-            return Self::System;
+            return Some(Self::System);
         }
-        let mut words = text.lines().filter_map(entry::first_word).peekable();
-        if words.peek().is_some() && words.all(is_user) { Self::System } else { Self::User }
+        owner(path).map(|_| Self::User)
     }
+
+    /// The format of `text`: the system's when each entry has the name of a user of this machine before its command, a
+    /// user's when none has.
+    ///
+    /// # Errors
+    /// Some have and some have not: read either way, lines would become nonsense.
+    pub fn by_text(text: &str, is_user: impl Fn(&str) -> bool) -> Result<Self, Mixed> {
+        let (mut with, mut without) = (Vec::new(), Vec::new());
+        for (index, line) in text.lines().enumerate() {
+            let Some(word) = entry::first_word(line) else { continue };
+            if is_user(word) { &mut with } else { &mut without }.push(index + 1);
+        }
+        match (with.is_empty(), without.is_empty()) {
+            (true, _) => Ok(Self::User),
+            (false, true) => Ok(Self::System),
+            (false, false) => Err(Mixed { with, without }),
+        }
+    }
+}
+
+/// Whose crontab is at `path`, when it lies where cron keeps those of users.
+pub fn owner(path: &Path) -> Option<&str> {
+    let folder = path.parent()?;
+    let spool =
+        ["cron/crontabs", "cron/tabs", "spool/cron"].iter().any(|end| folder.ends_with(end));
+    path.file_name().filter(|_| spool)?.to_str()
+}
+
+/// The longest list of lines in a sentence.
+const SHOWN: usize = 5;
+
+fn shown(lines: &[usize]) -> String {
+    let numbers: Vec<String> = lines.iter().take(SHOWN).map(ToString::to_string).collect();
+    let more = lines.len().saturating_sub(SHOWN);
+    let noun = if lines.len() == 1 { "line" } else { "lines" };
+    let tail = if more == 0 { String::new() } else { format!(" and {more} more") };
+    format!("{noun} {}{tail}", numbers.join(", "))
+}
+
+/// A crontab.
+#[derive(Clone, Copy, Debug)]
+pub struct Source<'a> {
+    /// The file, as it was named.
+    pub path: &'a Path,
+    /// Its bytes, which need not be text.
+    pub bytes: &'a [u8],
+    /// Its format.
+    pub format: Format,
+    /// Whose it is, when its place says so.
+    pub owner: Option<&'a str>,
 }
 
 /// Who runs the imported commands, and where.
@@ -56,6 +119,8 @@ pub struct Host {
 pub struct Import {
     /// The interface's id, from the file's name.
     pub id: InterfaceId,
+    /// The user that the daemon must run as for the lines to mean the same.
+    pub user: String,
     /// The text of `<id>.toml`; none when no line could be imported.
     pub toml: Option<String>,
     /// How many lines were imported.
@@ -79,56 +144,25 @@ pub struct Left {
     pub reason: String,
 }
 
-/// Imports the text of the crontab at `path`.
-pub fn import(path: &Path, text: &str, format: Format, host: &Host, checks: Checks) -> Import {
-    let checker = Checker::new(checks);
-    let file = path.display().to_string();
-    let mut variables: BTreeMap<String, String> = BTreeMap::new();
-    let mut entries: Vec<Entry> = Vec::new();
-    let mut left = Vec::new();
-    let mut mail = None;
-    for (index, line) in text.lines().enumerate() {
-        let line_number = index + 1;
-        match entry::parse(line, format, host, &variables, &checker) {
-            Ok(Line::Nothing) => (),
-            Ok(Line::Variable(name, value)) => {
-                if name == "MAILTO" {
-                    mail = Some(value.clone());
-                }
-                variables.insert(name, value);
-            }
-            Ok(Line::Entry(entry)) => entries.push(Entry { line: line_number, ..entry }),
-            Err(reason) => left.push(Left {
-                file: file.clone(),
-                line: line_number,
-                text: line.trim().to_owned(),
-                reason,
-            }),
-        }
+/// Imports a crontab.
+pub fn import(source: &Source<'_>, host: &Host, checks: Checks) -> Import {
+    let id = name::interface(source.path);
+    let mut read = read::lines(source, host, checks);
+    let secrets = secrets::take_out(&id, &mut read);
+    read.left.sort_by_key(|left| left.line);
+    let mut notes = Vec::new();
+    let mut toml = None;
+    if !read.entries.is_empty() {
+        notes = notes::of(&read, &secrets, host);
+        let file = source.path.display().to_string();
+        toml = Some(write::file(&file, &read.entries, host, &notes, &secrets));
     }
-    let id = name::interface(path);
-    let notes = if entries.is_empty() { Vec::new() } else { notes(mail.as_deref(), &entries) };
-    let toml = (!entries.is_empty()).then(|| write::file(&file, &entries, host, &notes));
-    Import { id, toml, imported: entries.len(), left, notes }
-}
-
-fn notes(mail: Option<&str>, entries: &[Entry]) -> Vec<String> {
-    let mut notes = vec![
-        "commands run with umask 077 and without standard input; cron's umask is usually 022"
-            .to_owned(),
-        "an exit status other than 0 makes an execution KO; cron ignores it".to_owned(),
-    ];
-    match mail {
-        Some("") => notes.push("MAILTO is empty: cron dropped the output; Daybook keeps it in the log".to_owned()),
-        Some(to) => notes.push(format!(
-            "cron mailed the output to {to}; Daybook keeps it in the log (`notify` tells a person of a KO)"
-        )),
-        None => notes.push("cron mailed the output to the user; Daybook keeps it in the log".to_owned()),
+    Import {
+        id,
+        user: host.user.clone(),
+        toml,
+        imported: read.entries.len(),
+        left: read.left,
+        notes,
     }
-    if entries.iter().any(|entry| entry.zone.is_some()) {
-        notes.push(
-            "CRON_TZ became the schedule's zone, as in cronie; Debian's cron ignores it".to_owned(),
-        );
-    }
-    notes
 }

@@ -1,5 +1,6 @@
 //! Names for what has none: interfaces from files, schedules from commands.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::ids::InterfaceId;
@@ -81,6 +82,17 @@ pub(super) fn schedule(command: &str) -> String {
         .map(|word| slug(strip_suffix(word)))
         .unwrap_or_default();
     if name.is_empty() { "job".to_owned() } else { name }
+}
+
+/// `name`, or the first of `name-2`, `name-3` and so on that is not taken.
+pub(super) fn unique(name: &str, taken: &mut BTreeSet<String>) -> String {
+    let mut candidate = name.to_owned();
+    let mut number = 2;
+    while !taken.insert(candidate.clone()) {
+        candidate = format!("{name}-{number}");
+        number += 1;
+    }
+    candidate
 }
 
 fn strip_suffix(word: &str) -> &str {

@@ -8,7 +8,12 @@ fn host() -> Host {
 }
 
 fn imported(text: &str, format: Format) -> Import {
-    let import = import(Path::new("/etc/cron.d/site_jobs"), text, format, &host(), checks());
+    imported_bytes(text.as_bytes(), format)
+}
+
+fn imported_bytes(bytes: &[u8], format: Format) -> Import {
+    let path = Path::new("/etc/cron.d/site_jobs");
+    let import = import(&Source { path, bytes, format, owner: None }, &host(), checks());
     if let Some(toml) = &import.toml {
         let (interface, problems) = load_text(&import.id, "site-jobs.toml", toml, checks());
         assert!(interface.is_some(), "our own parser refuses it:\n{toml}\n{problems:?}");
@@ -48,7 +53,7 @@ MAILTO=\"ops@example.org\"
 @reboot\t/opt/warm-up
 @daily cd /srv && ./clean.py
 ";
-    let expected = r#"# Imported from /etc/cron.d/site_jobs.
+    let expected = r#"# Imported from /etc/cron.d/site_jobs for a daemon that runs as root.
 # commands run with umask 077 and without standard input; cron's umask is usually 022.
 # an exit status other than 0 makes an execution KO; cron ignores it.
 # cron mailed the output to ops@example.org; Daybook keeps it in the log (`notify` tells a person of a KO).
@@ -141,6 +146,8 @@ fn what_daybook_lacks_is_left_with_the_reason() {
         ("@every_minute /opt/a", "`@every_minute` has 1 fields"),
         ("just some words that are here", "has a number out of range"),
         ("0 1 * * * echo {{ slot.at }}", "reads as a template"),
+        ("A={{ slot.at }}\n0 1 * * * echo $A", "the value of `A` reads as a template"),
+        ("0 1 L * * /opt/a", "`L` is not a field of cron's patterns"),
         ("CRON_TZ=Mars/Base\n0 1 * * * /opt/a", "CRON_TZ: `Mars/Base` is not a time zone"),
     ] {
         let why_not = reason(text, Format::User);
@@ -157,6 +164,8 @@ fn an_ampersand_that_leaves_nothing_behind_is_no_obstacle() {
         "echo 'you & me'",
         "echo \"a & b\"",
         "echo a \\& b",
+        "a # b & c",
+        "a |& b",
     ] {
         only(&format!("0 1 * * * {text}"));
     }
@@ -244,15 +253,17 @@ fn schedules_are_named_by_what_they_run_and_never_twice() {
 
 #[test]
 fn the_systems_own_files_have_a_user_before_the_command() {
-    let of = |path: &str, text: &str| Format::of(Path::new(path), text, |word| word == "root");
-    assert_eq!(of("/etc/crontab", ""), Format::System);
-    assert_eq!(of("/etc/cron.d/e2scrub_all", ""), Format::System);
-    assert_eq!(of("/mnt/etc/cron.d/e2scrub_all", ""), Format::System);
-    assert_eq!(of("/var/spool/cron/crontabs/root", "0 1 * * * /opt/a"), Format::User);
+    let of = |path: &str| Format::by_place(Path::new(path));
+    assert_eq!(of("/etc/crontab"), Some(Format::System));
+    assert_eq!(of("/etc/cron.d/e2scrub_all"), Some(Format::System));
+    assert_eq!(of("/mnt/etc/cron.d/e2scrub_all"), Some(Format::System));
+    assert_eq!(of("/var/spool/cron/crontabs/root"), Some(Format::User));
+    assert_eq!(of("/srv/copy"), None);
     let text =
         "30 3 * * 0 root test -e /run/systemd/system || SERVICE_MODE=1 /usr/lib/e2scrub_all_cron\n";
-    let import =
-        import(Path::new("/etc/cron.d/e2scrub_all"), text, Format::System, &host(), checks());
+    let path = Path::new("/etc/cron.d/e2scrub_all");
+    let source = Source { path, bytes: text.as_bytes(), format: Format::System, owner: None };
+    let import = import(&source, &host(), checks());
     assert_eq!(import.id.as_str(), "e2scrub-all");
     assert_eq!((import.imported, import.left.len()), (1, 0));
 }
@@ -260,10 +271,136 @@ fn the_systems_own_files_have_a_user_before_the_command() {
 /// A copy of a system's crontab must not become commands that begin with a user's name.
 #[test]
 fn a_copy_is_of_the_systems_format_when_a_user_stands_before_each_command() {
-    let of = |text: &str| Format::of(Path::new("copy"), text, |word| word == "root");
-    assert_eq!(of("A=1\n# x\n0 1 * * * root /opt/a\n@daily root /opt/b\n"), Format::System);
-    assert_eq!(of("0 1 * * * root /opt/a\n0 2 * * * /opt/b\n"), Format::User);
-    assert_eq!(of("A=1\n"), Format::User);
+    let of = |text: &str| Format::by_text(text, |word| word == "root");
+    assert_eq!(of("A=1\n# x\n0 1 * * * root /opt/a\n@daily root /opt/b\n"), Ok(Format::System));
+    assert_eq!(of("0 1 * * * /opt/a\n"), Ok(Format::User));
+    assert_eq!(of("A=1\n"), Ok(Format::User));
+}
+
+#[test]
+fn a_copy_with_one_user_of_another_machine_is_not_guessed_at() {
+    let text = "# x\n0 1 * * * root /opt/a\n0 2 * * * fnac /opt/b\n@daily root /opt/c\n";
+    let mixed = Format::by_text(text, |word| word == "root").expect_err("both ways are wrong");
+    assert_eq!(
+        mixed.to_string(),
+        "a user of this machine stands before the command on lines 2, 4, but not on line 3"
+    );
+}
+
+#[test]
+fn a_users_own_crontab_is_of_that_user() {
+    let path = Path::new("/var/spool/cron/crontabs/alice");
+    assert_eq!(owner(path), Some("alice"));
+    assert_eq!(owner(Path::new("/home/alice/crontab")), None);
+    let source =
+        Source { path, bytes: b"0 1 * * * /opt/a\n", format: Format::User, owner: owner(path) };
+    let import = import(&source, &host(), checks());
+    assert_eq!(import.left[0].reason, "it runs as `alice`, and Daybook would run it as `root`");
+}
+
+#[test]
+fn a_variable_that_promises_a_secret_becomes_a_credential() {
+    let text = "0 1 * * * /opt/a\nSHOP_TOKEN='s3cr3t-1'\n0 2 * * * /opt/b\nA=1\n0 3 * * * /opt/c\n";
+    let import = imported(text, Format::User);
+    let toml = import.toml.as_deref().expect("imported");
+    assert_eq!((import.imported, import.left.len()), (3, 0));
+    assert!(!toml.contains("s3cr3t-1"), "{toml}");
+    assert!(toml.contains("SHOP_TOKEN = { credential = \"site-jobs-shop-token\" }\n"), "{toml}");
+    let note = "SHOP_TOKEN (line 2) may be a secret, so its value was left out: write it, without quotes, to \
+                <data>/credentials/site-jobs-shop-token (mode 0600, owner root); it is set for all lines, in cron only \
+                for those below it";
+    assert!(import.notes.iter().any(|said| said == note), "{:?}", import.notes);
+}
+
+#[test]
+fn lines_with_another_value_of_a_secret_are_left_with_the_reason() {
+    let text = "PGPASSWORD=first-1\n0 1 * * * /opt/a\nPGPASSWORD=second-2\n0 2 * * * /opt/b\n";
+    let import = imported(text, Format::User);
+    let lines: Vec<usize> = import.left.iter().map(|left| left.line).collect();
+    assert_eq!((import.imported, lines), (1, vec![4]));
+    assert!(import.left[0].reason.starts_with("its `PGPASSWORD` differs from that of line 1"));
+    let toml = import.toml.expect("imported");
+    assert!(!toml.contains("first-1") && !toml.contains("second-2"), "{toml}");
+}
+
+#[test]
+fn a_secret_of_lines_that_are_left_needs_no_credential() {
+    let text =
+        "TOKEN=first-1\n0 1 * * * /opt/a\nTOKEN=second-2\nPASSWORD=third-3\n0 2 * * * /opt/b\n";
+    assert!(!imported(text, Format::User).toml.expect("imported").contains("PASSWORD"));
+}
+
+#[test]
+fn an_address_with_a_password_is_a_secret_whatever_its_name() {
+    let import = imported("DB=postgres://me:pw-12345@db/x\n0 1 * * * /opt/a\n", Format::User);
+    assert!(import.toml.expect("imported").contains("DB = { credential = \"site-jobs-db\" }"));
+    let import = imported("REPO=ssh://git@host/x\n0 1 * * * /opt/a\n", Format::User);
+    assert!(import.toml.expect("imported").contains("REPO = \"ssh://git@host/x\""));
+}
+
+#[test]
+fn a_secret_inside_a_command_keeps_the_line_out_and_is_not_shown() {
+    for (command, shown) in [
+        ("PGPASSWORD=hunter-22 pg_dump x", "PGPASSWORD=*** pg_dump x"),
+        ("export API_KEY=\"hunter-22\"; /opt/a", "export API_KEY=\"***\"; /opt/a"),
+        ("/opt/a --password=hunter-22 -v", "/opt/a --password=*** -v"),
+        ("curl -s https://me:hunter-22@shop.example/x", "curl -s https://***@shop.example/x"),
+    ] {
+        let import = imported(&format!("0 1 * * * {command}\n"), Format::User);
+        let left = import.left.first().expect(command);
+        assert!(left.reason.contains("looks like a secret"), "{}", left.reason);
+        assert!(!left.reason.contains("hunter-22"), "{}", left.reason);
+        assert_eq!(left.text, format!("0 1 * * * {shown}"));
+    }
+    for command in [
+        "TOKEN=$(cat /etc/t) /opt/a",
+        "/opt/a --token=\"$TOKEN\"",
+        "/opt/a --password-file=/etc/p",
+        "git clone ssh://git@host/x",
+        "curl https://$USER:$PW@host/",
+    ] {
+        only(&format!("0 1 * * * {command}"));
+    }
+}
+
+#[test]
+fn a_random_delay_keeps_its_lines_out() {
+    let import = imported(
+        "0 1 * * * /opt/a\nRANDOM_DELAY=45\n0 2 * * * /opt/b\nRANDOM_DELAY=0\n0 3 * * * /opt/c\n",
+        Format::User,
+    );
+    let lines: Vec<usize> = import.left.iter().map(|left| left.line).collect();
+    assert_eq!((import.imported, lines), (2, vec![3]));
+    assert!(import.left[0].reason.starts_with("RANDOM_DELAY=45: a random delay"));
+    assert!(!import.toml.expect("imported").contains("RANDOM_DELAY"));
+}
+
+#[test]
+fn bytes_that_are_no_text_keep_their_line_out() {
+    let import = imported_bytes(
+        b"# caf\xe9\n0 1 * * * /opt/caf\xe9\n0 2 * * * /opt/b\nA=\xe9\n0 3 * * * /opt/c\nA=e\n0 4 * * * /opt/d\n",
+        Format::User,
+    );
+    let reasons: Vec<(usize, &str)> =
+        import.left.iter().map(|left| (left.line, left.reason.as_str())).collect();
+    assert_eq!(
+        reasons,
+        [
+            (2, "it holds bytes that are not text (UTF-8), and a file of schedules is text"),
+            (4, "its value is not text (UTF-8)"),
+            (5, "the value of `A` on line 4 is not text (UTF-8)"),
+        ]
+    );
+    assert_eq!(import.imported, 2);
+}
+
+#[test]
+fn line_ends_of_another_system_are_said() {
+    let import = imported("0 1 * * * /opt/a\r\n", Format::User);
+    assert!(import.notes.iter().any(|note| note.starts_with("lines end in CR LF")));
+    assert!(import.toml.expect("imported").contains("shell = \"/opt/a\"\n"));
+    let import = imported("0 1 * * * /opt/a\n", Format::User);
+    assert!(!import.notes.iter().any(|note| note.contains("CR LF")));
 }
 
 #[test]

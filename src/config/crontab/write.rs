@@ -6,13 +6,20 @@ use std::fmt::Write as _;
 use super::Host;
 use super::entry::Entry;
 use super::name;
+use super::secrets::Secret;
 
 /// The text of the interface's file.
-pub(super) fn file(source: &str, entries: &[Entry], host: &Host, notes: &[String]) -> String {
+pub(super) fn file(
+    source: &str,
+    entries: &[Entry],
+    host: &Host,
+    notes: &[String],
+    secrets: &[Secret],
+) -> String {
     let variables: Vec<BTreeMap<String, String>> =
-        entries.iter().map(|entry| in_force(entry, host)).collect();
+        entries.iter().map(|entry| in_force(entry, host, secrets)).collect();
     let common = common(&variables);
-    let mut text = format!("# Imported from {source}.\n");
+    let mut text = format!("# Imported from {source} for a daemon that runs as {}.\n", host.user);
     for note in notes {
         push(&mut text, &format!("# {note}."));
     }
@@ -22,9 +29,12 @@ pub(super) fn file(source: &str, entries: &[Entry], host: &Host, notes: &[String
     for (name, value) in &common {
         push(&mut text, &format!("{name} = {}", quoted(value)));
     }
+    for Secret { name, credential, .. } in secrets {
+        push(&mut text, &format!("{name} = {{ credential = {} }}", quoted(credential)));
+    }
     let mut taken = BTreeSet::new();
     for (entry, variables) in entries.iter().zip(&variables) {
-        let name = unique(&name::schedule(&entry.command), &mut taken);
+        let name = name::unique(&name::schedule(&entry.command), &mut taken);
         push(&mut text, &format!("\n# Line {}.\n[schedules.{name}]", entry.line));
         push(&mut text, &format!("cron = {}", quoted(&entry.pattern)));
         if let Some(zone) = &entry.zone {
@@ -45,8 +55,8 @@ fn push(text: &mut String, line: &str) {
     text.push('\n');
 }
 
-/// The variables that cron would set for the command.
-fn in_force(entry: &Entry, host: &Host) -> BTreeMap<String, String> {
+/// The variables that cron would set for the command, without the secrets.
+fn in_force(entry: &Entry, host: &Host, secrets: &[Secret]) -> BTreeMap<String, String> {
     let mut variables = BTreeMap::from([
         ("HOME".to_owned(), host.home.clone()),
         ("PATH".to_owned(), "/usr/bin:/bin".to_owned()),
@@ -56,7 +66,8 @@ fn in_force(entry: &Entry, host: &Host) -> BTreeMap<String, String> {
         // Daybook tells the command the schedule's zone; cron leaves it the machine's.
         variables.insert("TZ".to_owned(), host.zone.clone());
     }
-    variables.extend(entry.variables.iter().map(|(name, value)| (name.clone(), value.clone())));
+    let set = entry.variables.iter().map(|(name, variable)| (name.clone(), variable.value.clone()));
+    variables.extend(set.filter(|(name, _)| secrets.iter().all(|secret| secret.name != *name)));
     // Nobody can change these two in a crontab.
     variables.insert("LOGNAME".to_owned(), host.user.clone());
     variables.insert("USER".to_owned(), host.user.clone());
@@ -107,14 +118,4 @@ fn shell_quoted(text: &str) -> String {
 /// A TOML string.
 fn quoted(text: &str) -> String {
     toml::Value::String(text.to_owned()).to_string()
-}
-
-fn unique(name: &str, taken: &mut BTreeSet<String>) -> String {
-    let mut candidate = name.to_owned();
-    let mut number = 2;
-    while !taken.insert(candidate.clone()) {
-        candidate = format!("{name}-{number}");
-        number += 1;
-    }
-    candidate
 }
