@@ -25,8 +25,7 @@ const DEFINITION_MAX_BYTES: usize = 24 << 20;
 impl Engine {
     /// Makes the accepted definitions the ones in force. Interfaces whose file was refused keep theirs.
     pub(super) fn apply(&mut self, draft: &mut Draft, files: Files) -> ReloadReport {
-        let mut applied =
-            ReloadReport { problems: files.problems.clone(), ..ReloadReport::default() };
+        let mut applied = ReloadReport { problems: files.problems, ..ReloadReport::default() };
         for (id, definition) in &files.accepted {
             let current = self.state.interfaces.get(id).filter(|interface| !interface.removed);
             if current
