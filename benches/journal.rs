@@ -15,7 +15,7 @@ use daybook::domain::event::{Actor, Noted};
 use daybook::ids::{ExecutionId, Position, StreamId};
 use daybook::instant::Instant;
 use daybook::store::journal::{Commit, JournalLog, JournalOptions, OnCommit};
-use daybook::store::{Append, EventLog, Expected, StreamAppend};
+use daybook::store::{Append, EventLog, Expected, Links, StreamAppend};
 use tokio::time::Instant as Moment;
 
 const PRODUCERS: u64 = 64;
@@ -101,14 +101,9 @@ async fn produce(
             stream: stream.clone(),
             expected: Expected::Exact(version),
             events: vec![event],
+            links: Links::default(),
         };
-        let append = Append {
-            streams: vec![part],
-            at,
-            actor: Actor::Daybook,
-            correlation: None,
-            causation: None,
-        };
+        let append = Append { streams: vec![part], at, actor: Actor::Daybook };
         let began = Moment::now();
         log.append(append).await?;
         delays.push(began.elapsed());

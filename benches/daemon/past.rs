@@ -6,7 +6,7 @@ use std::path::Path;
 use daybook::domain::event::{Actor, Envelope};
 use daybook::instant::Instant;
 use daybook::store::journal::{JournalLog, JournalOptions};
-use daybook::store::{Append, EventLog, Expected, StreamAppend};
+use daybook::store::{Append, EventLog, Expected, Links, StreamAppend};
 
 use crate::binary::Home;
 use crate::history::{History, PER_EXECUTION};
@@ -75,9 +75,14 @@ fn append(events: Vec<Envelope>) -> Append {
             Some(part) if part.stream == stream => part.events.push(event),
             Some(_) | None => {
                 let expected = Expected::Exact(version - 1);
-                streams.push(StreamAppend { stream, expected, events: vec![event] });
+                streams.push(StreamAppend {
+                    stream,
+                    expected,
+                    events: vec![event],
+                    links: Links::default(),
+                });
             }
         }
     }
-    Append { streams, at, actor: Actor::Daybook, correlation: None, causation: None }
+    Append { streams, at, actor: Actor::Daybook }
 }

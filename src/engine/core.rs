@@ -23,9 +23,9 @@ use crate::domain::event::{Actor, ClockStepped, DaemonStopped, Event};
 use crate::domain::schedule::Schedule;
 use crate::domain::timing::{Plan, PlanCache};
 use crate::engine::ports::News;
-use crate::ids::{ExecutionId, InterfaceId, Position, ScheduleRef, StreamId};
+use crate::ids::{EventId, ExecutionId, InterfaceId, Position, ScheduleRef, StreamId};
 use crate::instant::Instant;
-use crate::store::{Append, AppendTicket, EventLog, Expected, StreamAppend};
+use crate::store::{Append, AppendTicket, EventLog, Expected, Links, StreamAppend};
 
 /// A clock that moved by less than this is not worth an event.
 const STEP_MIN: Duration = Duration::from_secs(2);
@@ -323,6 +323,7 @@ impl Engine {
                 stream: stream.clone(),
                 expected,
                 events: Vec::new(),
+                links: self.links(stream, &event, draft.at),
             });
             draft.places.insert(stream.clone(), place);
             place
@@ -331,6 +332,28 @@ impl Engine {
         draft.streams[place].events.push(event);
         draft.events += 1;
         draft.after.extend(self.state.fresh.drain(..).map(After::Deliver));
+    }
+
+    /// What an event recorded `at` belongs to and follows from, as far as the state knows.
+    fn links(&self, stream: &StreamId, event: &Event, at: Instant) -> Links {
+        let opening = |id: ExecutionId, at| EventId::derive(&StreamId::Execution(id), 1, at);
+        let open = |id: &ExecutionId| self.state.executions.get(id);
+        let correlation = match (stream, event) {
+            (StreamId::Schedule(_), Event::SlotStarted(slot)) => Some(opening(slot.execution, at)),
+            (StreamId::Execution(id), Event::Opened(_)) => Some(opening(*id, at)),
+            (StreamId::Execution(id), _) => open(id).map(|open| opening(*id, open.created_at)),
+            (StreamId::Daemon | StreamId::Interface(_) | StreamId::Schedule(_), _) => None,
+        };
+        let causation = match event {
+            Event::DeliveryEnded(ended) => Some(ended.cause),
+            // Recorded just before, in the same append.
+            Event::Opened(opened) if opened.slot.is_some() && opened.rerun_of.is_none() => {
+                let decided = StreamId::Schedule(opened.schedule.clone());
+                self.state.version(&decided).map(|version| EventId::derive(&decided, version, at))
+            }
+            _ => None,
+        };
+        Links { correlation, causation }
     }
 
     fn apply_counted(&mut self, stream: &StreamId, at: Instant, event: &Event) {
@@ -395,9 +418,8 @@ impl Engine {
             return None;
         }
         let touched = Touched::by(&streams);
-        let ticket = (!streams.is_empty()).then(|| {
-            self.parts.log.append(Append { streams, at, actor, correlation: None, causation: None })
-        });
+        let ticket =
+            (!streams.is_empty()).then(|| self.parts.log.append(Append { streams, at, actor }));
         Some(Handed { touched, ticket, after })
     }
 

@@ -93,6 +93,23 @@ async fn a_slot_is_skipped_while_the_one_before_still_runs() {
     assert_eq!(passed, Some(("overlap", 1)));
 }
 
+/// Part 2 of the event model: an event names the opening that it belongs to, and what led to it.
+#[tokio::test(start_paused = true)]
+async fn an_executions_events_name_its_opening_and_the_opening_names_its_slot() {
+    let given = Given::new(EVERY_TWO_HOURS, "2026-11-22T00:30:00Z", MINUTE);
+    let working = given.start().await;
+    working.pass(2 * HOUR).await;
+    let all = working.all();
+    let of = |name: &str| {
+        all.iter().find(|envelope| envelope.event.name() == name).expect("it is there")
+    };
+    let (slot, opened) = (of("slot-started"), of("opened"));
+    assert_eq!(opened.causation, Some(slot.id));
+    for name in ["slot-started", "opened", "attempt-started", "attempt-ended", "closed"] {
+        assert_eq!(of(name).correlation, Some(opened.id), "{name}");
+    }
+}
+
 /// A mistake of ours costs one execution: the next one of the same interface finds its place free.
 #[tokio::test(start_paused = true)]
 async fn an_execution_whose_performer_panics_is_closed_and_gives_its_place_back() {

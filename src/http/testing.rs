@@ -32,7 +32,7 @@ use crate::jobs::probe::Probe;
 use crate::projection::{Projections, view};
 use crate::store::lines::{LineStore, LinesOptions, LogWriter, NewLine};
 use crate::store::memory::MemoryLog;
-use crate::store::{Append, EventLog, Expected, StreamAppend};
+use crate::store::{Append, EventLog, Expected, Links, StreamAppend};
 use crate::telemetry::metrics::Metrics;
 
 /// When the tests begin.
@@ -380,8 +380,9 @@ async fn append(
     event: Event,
     (actor, at): (Actor, Instant),
 ) -> Position {
-    let streams = vec![StreamAppend { stream, expected: Expected::Any, events: vec![event] }];
-    let append = Append { streams, at, actor, correlation: None, causation: None };
+    let (expected, links) = (Expected::Any, Links::default());
+    let streams = vec![StreamAppend { stream, expected, events: vec![event], links }];
+    let append = Append { streams, at, actor };
     log.append(append).await.expect("appended").last
 }
 

@@ -219,6 +219,9 @@ pub(super) enum Found {
 
 /// Opens the newest generation in `dir` and checks it against `log`. Whatever cannot be used is deleted.
 pub(super) fn open_newest(dir: &Path, log: &dyn EventLog) -> std::io::Result<Found> {
+    if dir.is_file() {
+        fs::remove_file(dir)?;
+    }
     fs::create_dir_all(dir)?;
     let mut generations = generations(dir)?;
     let newest = generations.pop();
@@ -252,6 +255,12 @@ fn agree(rows: &DiskRows, log: &dyn EventLog) -> Result<Checkpoint, String> {
         .ok_or("it was never completed, or has another form")?;
     let durable = *log.durable().borrow();
     if checkpoint.position > durable {
+        // It follows only what is on disk.
+        tracing::error!(
+            indexed = %checkpoint.position,
+            journal = %durable,
+            "events that were acknowledged are missing from the end of the journal"
+        );
         return Err(format!(
             "it reaches to position {}, the log only to {durable}",
             checkpoint.position
@@ -260,7 +269,14 @@ fn agree(rows: &DiskRows, log: &dyn EventLog) -> Result<Checkpoint, String> {
     let Some(before) = checkpoint.position.0.checked_sub(1) else {
         return Ok(checkpoint);
     };
-    let events = log.read(Position(before), 1).map_err(|err| err.to_string())?;
+    let events = match log.read(Position(before), 1) {
+        Ok(events) => events,
+        Err(err) => {
+            // Folding anew would have to read the same place: what there is serves better.
+            tracing::error!(%err, "the index cannot be compared with the journal; it is kept");
+            return Ok(checkpoint);
+        }
+    };
     match events.first() {
         Some(event) if event.position == checkpoint.position && event.hash == checkpoint.hash => {
             Ok(checkpoint)

@@ -1,5 +1,6 @@
 //! The one who writes rows: folds what is on disk, for a while at a time.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError};
 
 use tokio_util::sync::CancellationToken;
@@ -8,12 +9,13 @@ use super::disk::{self, DiskRows};
 use super::fold::{self, Checkpoint};
 use super::follow::{Phase, Shared};
 use super::rows::{Changes, Overlay, RowError};
+use crate::domain::event::Envelope;
 use crate::ids::Position;
 use crate::store::ReadError;
 
 /// Events in one batch: above 64, sled's batches pin its memory (measured: 4.7 GB with 1,000).
 const BATCH_EVENTS: usize = 64;
-/// Events read at once while folding anew.
+/// Events read at once: a read begins with a whole frame, which may hold as many.
 const SCAN_EVENTS: usize = 4_096;
 /// Changed rows that are kept before they are written, while folding anew.
 const LOOSE_ROWS: usize = 16_384;
@@ -49,6 +51,8 @@ enum WorkError {
 pub(super) struct Worker {
     overlay: Overlay<Arc<DiskRows>>,
     checkpoint: Checkpoint,
+    /// Events that were read and not yet folded.
+    ahead: VecDeque<Envelope>,
     /// The rows are folded from zero, and count only when they are complete.
     from_zero: bool,
 }
@@ -62,7 +66,7 @@ impl Worker {
                 (Arc::new(disk::create(&shared.dir)?), Checkpoint::default(), true)
             }
         };
-        Ok(Self { overlay: Overlay::new(rows), checkpoint, from_zero })
+        Ok(Self { overlay: Overlay::new(rows), checkpoint, ahead: VecDeque::new(), from_zero })
     }
 
     /// Whether the rows at hand are still those that count.
@@ -128,17 +132,20 @@ impl Worker {
     }
 
     fn fold_batch(&mut self, shared: &Shared) -> Result<bool, WorkError> {
-        let events = shared.log.read(self.checkpoint.position, BATCH_EVENTS)?;
-        if events.is_empty() {
+        if self.ahead.is_empty() {
+            self.ahead = shared.log.read(self.checkpoint.position, SCAN_EVENTS)?.into();
+        }
+        if self.ahead.is_empty() {
             return Ok(true);
         }
-        for event in &events {
-            fold::apply(&mut self.overlay, &mut self.checkpoint, event)?;
+        let batch = self.ahead.len().min(BATCH_EVENTS);
+        for event in self.ahead.drain(..batch) {
+            fold::apply(&mut self.overlay, &mut self.checkpoint, &event)?;
         }
         let changes = self.overlay.take_changes();
         self.overlay.base().write(changes, &self.checkpoint)?;
         self.publish(shared);
-        Ok(events.len() < BATCH_EVENTS)
+        Ok(batch < BATCH_EVENTS)
     }
 
     /// Says how far the rows reach, unless they were thrown away meanwhile.

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use super::testing::{append, closing, execution_stream, note, noted, part};
-use super::{Append, AppendError, Appended, ColdHead, ColdHeads, EventLog, Expected, samples};
+use super::{
+    Append, AppendError, Appended, ColdHead, ColdHeads, EventLog, Expected, Links, samples,
+};
 use crate::domain::event::{Actor, Envelope, Event};
 use crate::ids::{EventId, Position, StreamId};
 
@@ -70,8 +72,7 @@ pub(super) async fn appended_events_are_read_back_in_order_with_all_that_was_sai
     let link = EventId::derive(&StreamId::Daemon, 9, samples::at());
     let mut first = noted(execution_stream(1), Expected::Fresh, "one");
     first.actor = Actor::Token("grafana".to_owned());
-    first.correlation = Some(link);
-    first.causation = Some(link);
+    first.streams[0].links = Links { correlation: Some(link), causation: Some(link) };
     assert_eq!(ok(&*log, first).await, Appended { first: Position(1), last: Position(1) });
     ok(&*log, noted(execution_stream(1), Expected::Exact(1), "two")).await;
     let read = log.read(Position(0), 10).unwrap();

@@ -183,8 +183,8 @@ fn envelopes(
                 version,
                 at: append.at,
                 actor: &append.actor,
-                correlation: append.correlation,
-                causation: append.causation,
+                correlation: part.links.correlation,
+                causation: part.links.causation,
                 event,
             };
             let mut bytes = Vec::new();
@@ -199,8 +199,8 @@ fn envelopes(
                 id: EventId::derive(&part.stream, version, append.at),
                 at: append.at,
                 actor: append.actor.clone(),
-                correlation: append.correlation,
-                causation: append.causation,
+                correlation: part.links.correlation,
+                causation: part.links.causation,
                 hash: codec::hash(&bytes),
                 event: event.clone(),
             });

@@ -46,6 +46,17 @@ pub struct StreamAppend {
     pub expected: Expected,
     /// The events, in order; at least one.
     pub events: Vec<Event>,
+    /// What they belong to and follow from.
+    pub links: Links,
+}
+
+/// What events belong to and follow from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Links {
+    /// The first event of the story that they belong to: an execution's opening.
+    pub correlation: Option<EventId>,
+    /// The event that led to them.
+    pub causation: Option<EventId>,
 }
 
 /// One append: events of one or several streams, all or none.
@@ -57,10 +68,6 @@ pub struct Append {
     pub at: Instant,
     /// Who caused it.
     pub actor: Actor,
-    /// The first event of the story that it belongs to.
-    pub correlation: Option<EventId>,
-    /// The event that led to it.
-    pub causation: Option<EventId>,
 }
 
 /// Where an append's events stand.

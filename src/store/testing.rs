@@ -1,6 +1,6 @@
 //! Small appends for tests.
 
-use super::{Append, Expected, StreamAppend, samples};
+use super::{Append, Expected, Links, StreamAppend, samples};
 use crate::domain::event::{Actor, Event, Noted};
 use crate::ids::{ExecutionId, StreamId};
 
@@ -12,11 +12,11 @@ pub(super) fn execution_stream(number: u64) -> StreamId {
 }
 
 pub(super) fn append(streams: Vec<StreamAppend>) -> Append {
-    Append { streams, at: samples::at(), actor: Actor::Daybook, correlation: None, causation: None }
+    Append { streams, at: samples::at(), actor: Actor::Daybook }
 }
 
 pub(super) fn part(stream: StreamId, expected: Expected, event: impl Into<Event>) -> StreamAppend {
-    StreamAppend { stream, expected, events: vec![event.into()] }
+    StreamAppend { stream, expected, events: vec![event.into()], links: Links::default() }
 }
 
 /// An event that holds `text`.
@@ -33,5 +33,10 @@ pub(super) fn noted(stream: StreamId, expected: Expected, text: &str) -> Append 
 pub(super) fn closing(stream: StreamId) -> StreamAppend {
     let closed =
         samples::all().into_iter().find(|event| matches!(event, Event::Closed(_))).unwrap();
-    StreamAppend { stream, expected: Expected::Fresh, events: vec![closed] }
+    StreamAppend {
+        stream,
+        expected: Expected::Fresh,
+        events: vec![closed],
+        links: Links::default(),
+    }
 }

@@ -327,8 +327,8 @@ impl Encoded {
                     version,
                     at: append.at,
                     actor: &append.actor,
-                    correlation: append.correlation,
-                    causation: append.causation,
+                    correlation: part.links.correlation,
+                    causation: part.links.causation,
                     event,
                 };
                 let hash = put_record(&mut encoded.records, |into| codec::encode(&stored, into))
