@@ -71,6 +71,8 @@ pub fn serve(flags: &config::Flags, environment: Environment) -> Result<(), Serv
     let paint = Paint::choose(std::io::IsTerminal::is_terminal(&std::io::stderr()), &environment);
     let refuse = |problems: &[Problem]| ServeError::Refused(config::render_all(problems, paint));
     let settings = Settings::load(flags, &environment).map_err(|problems| refuse(&problems))?;
+    // Before the first file, that of the log: what the daemon and its commands write is nobody else's business.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let _log = logging::init(&log_settings(&settings, &environment))
         .map_err(|err| ServeError::Configuration(err.to_string()))?;
     let folder = Folder { dir: settings.schedules.value.clone(), environment: environment.clone() };
@@ -82,8 +84,6 @@ pub fn serve(flags: &config::Flags, environment: Environment) -> Result<(), Serv
         .problems
         .iter()
         .for_each(|problem| tracing::warn!(%problem, "a file is accepted with a warning"));
-    // Commands inherit it: what they write is nobody else's business.
-    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     make_private(&settings.data.value)?;
     if rustls::crypto::ring::default_provider().install_default().is_err() {
         tracing::debug!("a TLS provider was installed before");

@@ -27,17 +27,28 @@ const FILES_QUIET: Duration = Duration::from_millis(300);
 /// [`ServeError::Machine`] when it cannot be made or written.
 pub(super) async fn admin_token(daemon: &Daemon, handle: &Handle) -> Result<(), ServeError> {
     let path = daemon.settings.data.value.join("token");
-    if !handle.tokens().is_empty() || path.exists() {
+    // The file gets its name when the token is on record: whatever happens in between, the next start goes on.
+    let new_path = path.with_extension("new");
+    let refuse = |err: std::io::Error| ServeError::Machine(format!("`{}`: {err}", path.display()));
+    if path.exists() {
         return Ok(());
+    }
+    if !handle.tokens().is_empty() {
+        return if new_path.exists() {
+            fs::rename(&new_path, &path).map_err(refuse)
+        } else {
+            Ok(())
+        };
     }
     let new = http::auth::new_token("admin", Role::Admin)
         .map_err(|err| ServeError::machine("the admin token", &err))?;
-    let refuse = |err: std::io::Error| ServeError::Machine(format!("`{}`: {err}", path.display()));
     let mut options = fs::OpenOptions::new();
-    let mut file = options.write(true).create_new(true).mode(0o600).open(&path).map_err(refuse)?;
-    writeln!(file, "{}", new.text).map_err(refuse)?;
+    options.write(true).create(true).truncate(true).mode(0o600);
+    let mut file = options.open(&new_path).map_err(refuse)?;
+    writeln!(file, "{}", new.text).and_then(|()| file.sync_all()).map_err(refuse)?;
     let created = handle.create_token(Actor::Daybook, new.record).await;
-    created.map_err(|err| ServeError::machine("the admin token", &err)).map(drop)
+    created.map_err(|err| ServeError::machine("the admin token", &err))?;
+    fs::rename(&new_path, &path).map_err(refuse)
 }
 
 /// Says where the daemon listens; a login link only to a terminal or on request.

@@ -106,6 +106,56 @@ fn the_bytes_of_one_small_event_are_these() {
     assert_eq!(bytes, expected);
 }
 
+/// bincode stores the place of a variant in its enum. These numbers are on disk: a new variant gets the next one.
+#[test]
+fn the_stored_numbers_of_variants_do_not_move() {
+    use crate::domain::event::{Anchor, Delivery, Outcome, Trigger};
+    use crate::domain::slot::{Reason, Verdict};
+    fn check<T: serde::Serialize + Copy>(
+        variants: &[T],
+        name: impl Fn(T) -> &'static str,
+        names: &str,
+    ) {
+        let shown: Vec<_> = variants.iter().map(|variant| name(*variant)).collect();
+        assert_eq!(shown.join(" "), names);
+        for (number, variant) in (0..).zip(variants) {
+            let mut bytes = Vec::new();
+            codec::pack(variant, &mut bytes).unwrap();
+            assert_eq!(bytes, [number], "{}", name(*variant));
+        }
+    }
+    {
+        use Trigger::*;
+        let all =
+            [Cron, Every, At, Manual, Rerun, Backfill, CatchUp, Realtime, Webhook, Reboot, After];
+        let names = "cron every at manual rerun backfill catch-up realtime webhook reboot after";
+        check(&all, Trigger::as_str, names);
+    }
+    {
+        use Reason::*;
+        let all = [
+            Down, Paused, Disabled, Overlap, Calendar, Blackout, SkipNext, Coalesced, TooLate, Max,
+            Dependency, Clock,
+        ];
+        let names = "down paused disabled overlap calendar blackout skip-next coalesced too-late max dependency clock";
+        check(&all, Reason::as_str, names);
+    }
+    check(&[Outcome::Ok, Outcome::Ko, Outcome::Cancelled], Outcome::as_str, "ok ko cancelled");
+    check(&[Verdict::Skipped, Verdict::Missed], Verdict::as_str, "skipped missed");
+    let anchor = |anchor: Anchor| match anchor {
+        Anchor::Created => "created",
+        Anchor::Edited => "edited",
+        Anchor::Clock => "clock",
+    };
+    check(&[Anchor::Created, Anchor::Edited, Anchor::Clock], anchor, "created edited clock");
+    let delivery = |delivery: Delivery| match delivery {
+        Delivery::Sent => "sent",
+        Delivery::Dropped => "dropped",
+        Delivery::Failed => "failed",
+    };
+    check(&[Delivery::Sent, Delivery::Dropped, Delivery::Failed], delivery, "sent dropped failed");
+}
+
 #[test]
 fn bytes_cut_anywhere_are_an_error_and_never_another_event() {
     for event in samples::all() {

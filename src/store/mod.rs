@@ -13,7 +13,7 @@ mod conformance;
 #[cfg(test)]
 mod golden;
 #[cfg(test)]
-mod samples;
+pub(crate) mod samples;
 #[cfg(test)]
 mod testing;
 

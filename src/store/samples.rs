@@ -9,7 +9,7 @@ use crate::domain::slot::{Reason, Verdict};
 use crate::ids::{EventId, ExecutionId, ScheduleRef, StreamId};
 use crate::instant::Instant;
 
-pub(super) fn at() -> Instant {
+pub(crate) fn at() -> Instant {
     Instant::from_secs(1_795_428_000)
 }
 
@@ -22,7 +22,7 @@ pub(super) fn execution() -> ExecutionId {
 }
 
 /// The stream that an event with `code` belongs to.
-pub(super) fn stream_of(code: u16) -> StreamId {
+pub(crate) fn stream_of(code: u16) -> StreamId {
     match code {
         ..20 => StreamId::Daemon,
         20..40 => StreamId::Interface(schedule().interface),
@@ -32,7 +32,7 @@ pub(super) fn stream_of(code: u16) -> StreamId {
 }
 
 /// One event for each code, in the order of the codes.
-pub(super) fn all() -> Vec<Event> {
+pub(crate) fn all() -> Vec<Event> {
     [daemon(), definitions(), slots(), executions()].concat()
 }
 
