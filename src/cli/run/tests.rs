@@ -2,8 +2,9 @@
 
 use std::io::Cursor;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::scripted::{Scripted, broken, followed};
 use super::*;
 use crate::domain::definition::{Dst, Timing};
 
@@ -151,4 +152,90 @@ fn the_store_is_checked_without_a_daemon_where_there_is_one_to_check() {
     assert_eq!(said.code, 0, "{}", said.err);
     let answer: Value = serde_json::from_str(&said.out).expect("one document");
     assert_eq!((answer["ok"].clone(), answer["events"].clone()), (true.into(), 0.into()));
+}
+
+const ONE: &str = "0193522b-6a00-8000-8000-000000000001";
+
+/// The log of execution `ONE`, line by line.
+fn line(number: u64, text: &str) -> String {
+    let line = json!({
+        "line": number, "at": "2026-11-22T10:00:00.000Z", "attempt": 1, "stream": "stdout", "level": "info",
+        "class": null, "cause": null, "text": text, "cascade_of": null, "fields": null,
+    });
+    format!("event: line\nid: {number}\ndata: {line}\n\n")
+}
+
+#[test]
+fn a_follower_of_the_latest_stays_with_the_execution_that_it_began_with() {
+    let end = format!("{}event: end\ndata: {{\"status\":\"ok\"}}\n\n", line(2, "two"));
+    let answers = [followed(ONE, &line(1, "one")), broken(), followed(ONE, &end)];
+    let daemon = Scripted::start(&answers);
+    let said = say(&["execution", "log", "latest", "-f", "--server", &daemon.server()], &[], "");
+    assert_eq!((said.code, said.out.as_str()), (0, "one\ntwo\n"), "{}", said.err);
+    let asked = daemon.asked();
+    assert!(asked[0].starts_with("GET /api/executions/latest/log HTTP"), "{}", asked[0]);
+    for later in &asked[1..] {
+        assert!(later.starts_with(&format!("GET /api/executions/{ONE}/log HTTP")), "{later}");
+        assert!(later.contains("last-event-id: 1\r\n"), "{later}");
+    }
+}
+
+#[test]
+fn a_follower_of_events_outlives_a_restart() {
+    let page = |position: u64| {
+        let event = json!({
+            "position": position, "stream": "daemon", "version": position, "type": "daemon-started",
+            "at": "2026-11-22T10:00:00.000Z", "actor": "daybook", "correlation": null, "causation": null,
+            "hash": "", "data": {},
+        });
+        scripted::json(200, &json!({"items": [event], "next": null}))
+    };
+    let gone = scripted::json(404, &json!({"code": "not-found", "title": "enough"}));
+    let daemon = Scripted::start(&[page(1), broken(), page(2), gone]);
+    let said = say(&["event", "tail", "-f", "--server", &daemon.server()], &[], "");
+    assert_eq!((said.code, said.out.lines().count()), (3, 2), "{}{}", said.out, said.err);
+    assert!(daemon.asked()[3].contains("after=2"), "{:?}", daemon.asked());
+}
+
+fn execution(status: &str) -> Value {
+    json!({
+        "id": ONE, "interface": "fnac", "schedule": "sales", "slot": null, "trigger": "manual", "status": status,
+        "class": null, "cause": null, "created_at": "2026-11-22T10:00:00.000Z", "started_at": null, "ended_at": null,
+        "duration_ms": null, "attempts": 1, "exit_code": null, "params": {}, "rerun_of": null, "root": ONE,
+        "reruns": [], "solved_by": null, "superseded_by": null, "acknowledged": null, "references": [],
+        "idempotency_key": ONE, "definition_version": 1, "lines": 0,
+        "errors": {"external": 0, "configuration": 0, "mapping": 0, "technical": 0, "cascade": 0},
+        "first_error": null, "anomaly": null, "position": 1,
+    })
+}
+
+#[test]
+fn whoever_waits_for_an_execution_outlives_a_restart() {
+    let (queued, ok) = (execution("queued"), execution("ok"));
+    let answers = [scripted::json(202, &queued), broken(), scripted::json(200, &ok)];
+    let daemon = Scripted::start(&answers);
+    let line = ["schedule", "run", "fnac/sales", "--wait", "--server", &daemon.server()];
+    let said = say(&line, &[], "");
+    assert_eq!(said.code, 0, "{}", said.err);
+    assert!(said.out.contains("ok  fnac/sales"), "{}", said.out);
+}
+
+/// Section 5.1: one document in one form, whether it waits or not.
+#[test]
+fn one_id_to_run_again_prints_the_execution_and_several_a_list() {
+    let item = json!({"of": ONE, "id": ONE, "execution": execution("queued"), "problem": null});
+    let answer = |items: &[&Value]| {
+        scripted::json(202, &json!({"dry_run": false, "items": items, "next": null}))
+    };
+    let one = Scripted::start(&[answer(&[&item])]);
+    let said = say(&["execution", "rerun", ONE, "--json", "--server", &one.server()], &[], "");
+    let document: Value = serde_json::from_str(&said.out).expect("one document");
+    assert_eq!(document, execution("queued"));
+    let two = Scripted::start(&[answer(&[&item, &item])]);
+    let line = ["execution", "rerun", ONE, "latest", "--json", "--server", &two.server()];
+    let document: Value = serde_json::from_str(&say(&line, &[], "").out).expect("one document");
+    assert_eq!(
+        (document["items"].as_array().map(Vec::len), &document["next"]),
+        (Some(2), &Value::Null)
+    );
 }

@@ -13,7 +13,7 @@ use axum::extract::{Path, State};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderValue, header};
 use tokio::sync::watch;
 
 use crate::domain::line::Line;
@@ -33,6 +33,8 @@ const LOOK_AGAIN: Duration = Duration::from_secs(5);
 const SETTLE: Duration = Duration::from_millis(50);
 /// A comment this often keeps proxies from closing a silent stream.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// Why a follower that comes back has to say whom it followed.
+const NEEDS_ID: &str = "goes on in one log: ask at the address that `Content-Location` named, with the execution's whole id";
 /// The longest regular expression.
 const GREP_MAX: usize = 1_000;
 
@@ -45,7 +47,8 @@ enum Form {
 
 /// An execution's log: JSON Lines, or by `Accept` text (`text/plain`) or events that follow it (`text/event-stream`).
 ///
-/// Events: `line`, with the line's number as id, and `end` when the execution is over. `Last-Event-ID` goes on from there.
+/// Events: `line`, with the line's number as id, and `end` when the execution is over. `Last-Event-ID` goes on from there; it
+/// needs the whole id, which `Content-Location` names: `latest` and a prefix may mean another execution by then.
 ///
 /// # Errors
 /// The execution does not exist, or a parameter is wrong.
@@ -74,16 +77,23 @@ pub async fn show(
         && let Some(last) = last_event_id(&headers)
     {
         query.after = last;
+        if name.parse::<ExecutionId>().is_err() {
+            return Err(Problem::invalid_field("Last-Event-ID", NEEDS_ID));
+        }
     }
     input.finish()?;
     let id = resolve(&app, &name).await?;
     let status = reads.execution(id).await?.status;
     let tail = Tail { app, id, query, left: limit, ended: false };
-    Ok(match form {
+    let mut response = match form {
         Form::JsonLines => whole(tail, "application/x-ndjson", json_row),
         Form::Text => whole(tail, "text/plain; charset=utf-8", text_row),
         Form::Events => events(tail, status),
-    })
+    };
+    if let Ok(place) = HeaderValue::try_from(format!("/api/executions/{id}/log")) {
+        response.headers_mut().insert(header::CONTENT_LOCATION, place);
+    }
+    Ok(response)
 }
 
 fn log_query(input: &mut Input) -> LogQuery {

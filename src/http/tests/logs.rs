@@ -84,6 +84,25 @@ async fn a_follower_that_comes_back_goes_on_after_the_last_line_it_saw() {
     );
 }
 
+/// By then `latest` may be another one.
+#[tokio::test]
+async fn a_follower_that_comes_back_has_to_name_the_execution() {
+    let daemon = Daemon::start().await;
+    let id = daemon.run().await;
+    daemon.write(id, &["one"], Some(Outcome::Ok)).await;
+    let prefix: String = id.to_string().chars().take(30).collect();
+    let headers = [("accept", "text/event-stream"), ("last-event-id", "1")];
+    for name in ["latest", &prefix] {
+        let path = format!("/api/executions/{name}/log");
+        let place = daemon.get(&path).await;
+        let whole = format!("/api/executions/{id}/log");
+        assert_eq!(place.header("content-location"), Some(whole.as_str()));
+        let refused = daemon.local_with(Method::GET, &path, &headers, "").await;
+        assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{name}");
+        assert_eq!(refused.json()["errors"][0]["pointer"], "Last-Event-ID");
+    }
+}
+
 #[tokio::test]
 async fn followers_are_let_go_when_the_daemon_stops() {
     let daemon = Daemon::start().await;
