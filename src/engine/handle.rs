@@ -132,7 +132,7 @@ pub enum Request {
         executions: Vec<ExecutionId>,
         /// Limits, locks and overlap are not asked.
         force: bool,
-        /// One answer for each, in the same order.
+        /// One answer for each, what was opened first first.
         reply: Reply<Vec<Rerun>>,
     },
     /// Ends an execution. Answered when the wish is on disk, not when the execution has ended.

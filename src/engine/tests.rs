@@ -325,3 +325,18 @@ async fn each_answer_is_remembered_beside_the_others_for_a_day() {
         board.read(|state| ["one", "two", "three"].map(|key| state.answers.contains_key(key)));
     assert_eq!(known, [false, true, true]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn of_several_the_oldest_runs_again_first_whatever_the_order_asked_for() {
+    let working = Given::new(EVERY_TWO_HOURS, "2026-11-22T00:30:00Z", MINUTE).start().await;
+    let mut runs = Vec::new();
+    for _ in 0..3 {
+        runs.push(working.run().await.expect("nothing is open"));
+        working.pass(2 * MINUTE).await;
+    }
+    let asked = vec![runs[2], runs[0], runs[1]];
+    let answer = working.handle.rerun(Actor::Daybook, asked, false).await.expect("looked at");
+    let answers: Vec<_> =
+        answer.value.iter().map(|rerun| (rerun.of, rerun.answer.is_ok())).collect();
+    assert_eq!(answers, [(runs[0], true), (runs[1], false), (runs[2], false)]);
+}

@@ -11,7 +11,7 @@ use crate::http::routes::{Access, ROUTES};
 use crate::http::testing::Daemon;
 
 /// A path for a route's pattern. What it names need not exist.
-fn filled(pattern: &str) -> String {
+pub(super) fn filled(pattern: &str) -> String {
     pattern
         .replace("{interface}", "fnac")
         .replace("{schedule}", "sales")

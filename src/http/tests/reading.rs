@@ -231,3 +231,16 @@ async fn promtool_has_nothing_to_say_about_the_metrics() {
     let said = [output.stdout, output.stderr].concat();
     assert_eq!((output.status.code(), String::from_utf8_lossy(&said).trim()), (Some(0), ""));
 }
+
+#[tokio::test]
+async fn a_problem_names_the_path_but_no_query_and_no_secret() {
+    let daemon = Daemon::start().await;
+    let wrong = daemon.get("/api/schedules/fnac/none?x=1").await.json();
+    assert_eq!(wrong["instance"], "/api/schedules/fnac/none");
+    let login = daemon.get("/login/5ecret").await;
+    assert!(
+        login.json()["instance"].is_null() && !login.text().contains("5ecret"),
+        "{}",
+        login.text()
+    );
+}
