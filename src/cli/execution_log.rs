@@ -13,7 +13,9 @@ use super::exit::Exit;
 use super::failure::{Failure, Outcome};
 use super::output::Output;
 use super::render::{Tone, clean};
+use crate::domain::class::Source;
 use crate::domain::line::Line;
+use crate::http::api::log::UNREADABLE;
 
 /// Between the end of a stream and the next one: a daemon that stops lets its followers go.
 const NEXT_STREAM: Duration = Duration::from_secs(1);
@@ -102,10 +104,35 @@ pub async fn run(log: &Log, context: &mut Context<'_>) -> Outcome {
         return follow(log, form, context).await;
     }
     let mut parts = context.lines(&log.address(&log.id)).await?;
+    let mut whole = true;
     while let Some(rows) = parts.next().await? {
+        whole &= !tells_a_gap(&rows);
         write_rows(&rows, form, &mut context.out)?;
     }
-    Ok(())
+    verdict(whole)
+}
+
+/// Whether a row stands in the place of lines that cannot be read. A job may write such a field, but not as Daybook.
+fn tells_a_gap(rows: &[u8]) -> bool {
+    let named = memchr::memmem::find(rows, UNREADABLE.as_bytes()).is_some();
+    named
+        && rows.split(|byte| *byte == b'\n').any(|row| {
+            let line = serde_json::from_slice::<Line>(row).ok();
+            line.is_some_and(|line| {
+                line.source == Source::Daybook
+                    && line.fields.is_some_and(|fields| fields.get(UNREADABLE).is_some())
+            })
+        })
+}
+
+/// A log with a gap is shown as far as it goes, and is a failure.
+fn verdict(whole: bool) -> Outcome {
+    if whole {
+        Ok(())
+    } else {
+        Err(Failure::new(Exit::Failed, "some lines cannot be read")
+            .hint("look with `daybook store verify`"))
+    }
 }
 
 /// Writes JSON Lines in the form that was asked for.
@@ -170,6 +197,7 @@ fn columns(line: &Line, terminal: bool) -> String {
 async fn follow(log: &Log, form: Form, context: &mut Context<'_>) -> Outcome {
     let mut id = log.id.clone();
     let mut last = None;
+    let mut whole = true;
     let mut again = Again::default();
     loop {
         let outcome = match context.follow(&log.address(&id), last).await {
@@ -178,12 +206,12 @@ async fn follow(log: &Log, form: Form, context: &mut Context<'_>) -> Outcome {
                 if let Some(whole) = parts.place().and_then(execution_of) {
                     whole.clone_into(&mut id);
                 }
-                listen(parts, form, &mut last, context).await
+                listen(parts, form, (&mut last, &mut whole), context).await
             }
             Err(failure) => Err(failure),
         };
         match outcome {
-            Ok(true) => return Ok(()),
+            Ok(true) => return verdict(whole),
             Ok(false) => tokio::time::sleep(NEXT_STREAM).await,
             Err(broken) => again.pause(broken).await?,
         }
@@ -199,7 +227,7 @@ fn execution_of(place: &str) -> Option<&str> {
 async fn listen(
     mut parts: Parts,
     form: Form,
-    last: &mut Option<u64>,
+    (last, whole): (&mut Option<u64>, &mut bool),
     context: &mut Context<'_>,
 ) -> Outcome<bool> {
     let mut events = Events::default();
@@ -207,6 +235,7 @@ async fn listen(
         for event in events.read(&bytes) {
             match event.name.as_str() {
                 "line" => {
+                    *whole &= !tells_a_gap(event.data.as_bytes());
                     write_row(event.data.as_bytes(), form, &mut context.out)?;
                     *last = event.id.or(*last);
                 }
@@ -283,7 +312,7 @@ impl Events {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::class::{Class, Level, Source};
+    use crate::domain::class::{Class, Level};
     use crate::instant::Instant;
 
     fn line(text: &str) -> Line {

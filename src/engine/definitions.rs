@@ -43,10 +43,13 @@ impl Engine {
             self.schedules_of(id).iter().for_each(|schedule| self.remove_schedule(draft, schedule));
             self.record(draft, &StreamId::Interface(id.clone()), InterfaceRemoved {}.into());
         }
-        if !files.problems.is_empty() {
-            self.record(draft, &StreamId::Daemon, FilesRefused { problems: files.problems }.into());
+        let problems: Vec<String> =
+            files.problems.into_iter().map(|problem| problem.text).collect();
+        if !problems.is_empty() {
+            let refused = FilesRefused { problems: problems.clone() };
+            self.record(draft, &StreamId::Daemon, refused.into());
         }
-        let shown = board::Files { problems: applied.problems.clone(), read_at: Some(draft.at) };
+        let shown = board::Files { problems, read_at: Some(draft.at) };
         draft.then(After::Show(Patch::of_files(shown)));
         self.cache.forget_unused();
         self.tell_observers();

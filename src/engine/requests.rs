@@ -51,7 +51,8 @@ impl Engine {
                 self.look_up_noted(actor, execution, noted, reply)
             }
             Request::Pause { pause, reply } => {
-                self.decide(actor, reply, |engine, draft| engine.pause(draft, pause));
+                let by = actor.clone();
+                self.decide(actor, reply, move |engine, draft| engine.pause(draft, pause, &by));
             }
             Request::Resume { target, reply } => {
                 self.decide(actor, reply, |engine, draft| engine.resume(draft, &target));
@@ -116,7 +117,7 @@ impl Engine {
             let mut found: Vec<_> = ids.into_iter().map(|id| (id, opening_of(&*log, id))).collect();
             // What was opened first runs first.
             found.sort_by_key(|(_, opened)| {
-                opened.as_ref().map_or(Position::default(), |(at, _)| *at)
+                opened.as_ref().map_or_else(|_refused| Position::default(), |(at, _)| *at)
             });
             found
         };
@@ -297,9 +298,18 @@ impl Engine {
         Ok(())
     }
 
-    fn pause(&mut self, draft: &mut Draft, pause: Pause) -> Result<(), Refusal> {
+    /// Pauses; what a pause in force says and this one does not, stays so.
+    fn pause(&mut self, draft: &mut Draft, pause: Pause, by: &Actor) -> Result<(), Refusal> {
         let Pause { target, note, until } = pause;
         self.target_exists(&target)?;
+        let before = match &target {
+            Target::Schedule(id) => self.state.schedules.get(id).and_then(|row| row.paused.clone()),
+            Target::Interface(id) => {
+                self.state.interfaces.get(id).and_then(|row| row.paused.clone())
+            }
+        };
+        let (old_note, old_until) = before.map_or((None, None), |old| (old.note, old.until));
+        let (note, until) = (note.or(old_note), until.or(old_until));
         let schedules = self.schedules_under(&target);
         // What was due before is decided as it was then.
         schedules.iter().for_each(|schedule| self.decide_slots(draft, schedule));
@@ -316,6 +326,7 @@ impl Engine {
             ),
         };
         self.record(draft, &stream, event);
+        self.state.paused_by(&stream, by);
         match until {
             Some(at) => self.timers.push(at, timer),
             None => drop(self.timers.remove(&timer)),

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::effect::{Effect, EffectKind};
-use crate::domain::event::{Closed, Envelope, Event, Opened, Outcome};
+use crate::domain::event::{Actor, Closed, Envelope, Event, Opened, Outcome};
 use crate::domain::execution::Execution;
 use crate::domain::interface::Interface;
 use crate::domain::schedule::Schedule;
@@ -17,7 +17,7 @@ use crate::instant::Instant;
 
 /// The version of [`State`]'s form in checkpoints. Raise it with every change of a type that `State` holds; an older
 /// checkpoint is then dropped and the log folded again.
-pub const STATE_VERSION: u32 = 2;
+pub const STATE_VERSION: u32 = 3;
 
 /// How long an answer to a request with an idempotency key is kept, in milliseconds (contract, section 6).
 pub const ANSWER_KEPT_MS: i64 = 24 * 3_600_000;
@@ -91,6 +91,25 @@ impl State {
     /// Folds an event read back from the log.
     pub fn replay(&mut self, envelope: &Envelope) {
         self.apply(&envelope.stream, envelope.at, &envelope.event);
+        if let Event::InterfacePaused(_) | Event::SchedulePaused(_) = &envelope.event {
+            self.paused_by(&envelope.stream, &envelope.actor);
+        }
+    }
+
+    /// Notes who paused `stream` just now.
+    pub fn paused_by(&mut self, stream: &StreamId, actor: &Actor) {
+        let pause = match stream {
+            StreamId::Interface(id) => {
+                self.interfaces.get_mut(id).and_then(|row| row.paused.as_mut())
+            }
+            StreamId::Schedule(id) => {
+                self.schedules.get_mut(id).and_then(|row| row.paused.as_mut())
+            }
+            StreamId::Daemon | StreamId::Execution(_) => None,
+        };
+        if let Some(pause) = pause {
+            pause.actor = Some(actor.clone());
+        }
     }
 
     /// Folds the next event of `stream`, recorded `at`.

@@ -1,6 +1,7 @@
 //! What changes something.
 
 use http::{Method, StatusCode};
+use serde_json::Value;
 
 use super::access::filled;
 use crate::domain::event::Outcome;
@@ -294,8 +295,17 @@ async fn a_pause_shows_at_once_and_ends_with_resume() {
             (paused.status, paused.json()["state"].as_str()),
             (StatusCode::OK, Some("paused"))
         );
+        let shown = daemon.get(path).await.json()["paused"].clone();
+        assert_eq!((&shown["note"], &shown["until"]), (&"maintenance".into(), &Value::Null));
+        assert!(
+            shown["actor"].as_str().is_some_and(|actor| actor.starts_with("local:")),
+            "{shown}"
+        );
         let resumed = daemon.post(&format!("{path}/resume"), "").await;
-        assert_eq!(resumed.json()["state"], "active");
+        assert_eq!(
+            (&resumed.json()["state"], &resumed.json()["paused"]),
+            (&"active".into(), &Value::Null)
+        );
     }
     let past = r#"{"until":"2001-01-01T00:00:00Z"}"#;
     let past = daemon.post("/api/interfaces/fnac/pause", past).await;

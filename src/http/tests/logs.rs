@@ -2,6 +2,7 @@
 
 use http::{Method, StatusCode};
 use http_body_util::BodyExt;
+use serde_json::Value;
 
 use crate::domain::event::Outcome;
 use crate::http::testing::{Daemon, read};
@@ -101,6 +102,36 @@ async fn a_follower_that_comes_back_has_to_name_the_execution() {
         assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{name}");
         assert_eq!(refused.json()["errors"][0]["pointer"], "Last-Event-ID");
     }
+}
+
+/// A download that breaks off would hide all that comes behind the damage.
+#[tokio::test]
+async fn damaged_lines_have_a_row_in_their_place_and_the_rest_follows() {
+    let daemon = Daemon::start().await;
+    let id = daemon.run().await;
+    daemon.write(id, &["one"], None).await;
+    daemon.write(id, &["two-a", "two-b"], None).await;
+    daemon.write(id, &["three"], Some(Outcome::Ok)).await;
+    let segment = daemon.folder.path().join("lines/0000000001.seg");
+    let mut bytes = std::fs::read(&segment).expect("readable");
+    let two = memchr::memmem::find(&bytes, b"two-a").expect("it is there");
+    bytes[two] ^= 1;
+    std::fs::write(&segment, bytes).expect("written");
+    let path = format!("/api/executions/{id}/log");
+    let rows: Vec<Value> = daemon
+        .get(&path)
+        .await
+        .text()
+        .lines()
+        .map(|row| serde_json::from_str(row).expect("a row"))
+        .collect();
+    let texts: Vec<&str> = rows.iter().filter_map(|row| row["text"].as_str()).collect();
+    assert_eq!(texts, ["one", "lines 2 to 3 are damaged", "three"]);
+    assert_eq!((&rows[1]["stream"], &rows[1]["level"]), (&"daybook".into(), &"error".into()));
+    let headers = [("accept", "text/event-stream")];
+    let followed = daemon.local_with(Method::GET, &path, &headers, "").await.text();
+    assert!(followed.contains("are damaged") && followed.contains("three"), "{followed}");
+    assert!(followed.contains("event: end"), "{followed}");
 }
 
 #[tokio::test]
