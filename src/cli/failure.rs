@@ -99,15 +99,20 @@ impl Failure {
         &self.message
     }
 
+    /// The sentence and all that led to it.
+    pub fn in_full(&self) -> String {
+        let sentences: Vec<&str> =
+            std::iter::once(&self.message).chain(&self.causes).map(String::as_str).collect();
+        sentences.join(": ")
+    }
+
     /// The problem that stands on stderr with `--json`.
     pub fn document(&self) -> Value {
         if let Some(problem) = &self.problem {
             return problem.clone();
         }
         let code = self.exit.as_str();
-        let sentences: Vec<&str> =
-            std::iter::once(&self.message).chain(&self.causes).map(String::as_str).collect();
-        let detail = sentences.join(": ");
+        let detail = self.in_full();
         let mut problem = own_problem(code, &self.message);
         problem["detail"] = json!(detail);
         problem["action"] = json!(self.hint);

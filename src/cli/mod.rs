@@ -11,6 +11,7 @@ pub mod client;
 pub mod console;
 pub mod context;
 pub mod doctor;
+pub mod doctor_local;
 pub mod endpoint;
 pub mod event;
 pub mod execution;
