@@ -274,6 +274,6 @@ fn overlapped(app: &App, name: &ScheduleRef, before: Option<&ExecutionId>) -> Op
         }
         (None, None) => return None,
     };
-    let execution = open.or(before.copied());
+    let execution = open.or_else(|| before.copied());
     Some(Refusal::Conflict { why: format!("{why}; `force` runs it beside that"), execution })
 }
