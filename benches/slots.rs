@@ -32,7 +32,8 @@ use daybook::engine::board::Board;
 use daybook::engine::commit::Committer;
 use daybook::engine::handle::Handle;
 use daybook::engine::ports::{
-    BoxFuture, Courier, Definitions, Files, News, Performer, Reporter, Unfinished, Work, settled,
+    BoxFuture, Courier, Definitions, FileProblem, Files, News, Performer, Reporter, Unfinished,
+    Work, settled,
 };
 use daybook::engine::state::State;
 use daybook::engine::{Engine, Identity, Parts};
@@ -176,7 +177,10 @@ impl Definitions for Spread {
                 Some(interface) => {
                     files.accepted.insert(id, interface);
                 }
-                None => files.problems.extend(problems.iter().map(ToString::to_string)),
+                None => files.problems.extend(problems.iter().map(|problem| FileProblem {
+                    text: problem.to_string(),
+                    ..FileProblem::default()
+                })),
             }
         }
         files
@@ -290,7 +294,7 @@ impl Running {
         let definitions = Spread(schedules);
         let files = definitions.load();
         if let Some(problem) = files.problems.first() {
-            return Err(problem.clone().into());
+            return Err(problem.text.clone().into());
         }
         let groups = Arc::new(Mutex::new(Vec::new()));
         let log = Arc::new(open(dir, Arc::clone(&groups))?);

@@ -96,7 +96,7 @@ impl Daemon {
                 base_url: address.map(|address| self.base_url(address)),
                 metrics: settings.metrics.value,
                 version: VERSION.to_owned(),
-                revision: REVISION.to_owned(),
+                revision: REVISION.map(str::to_owned),
             },
             files: Box::new(move || folder.read()),
             memory: http::Memory::default(),

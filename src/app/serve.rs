@@ -39,10 +39,7 @@ use crate::telemetry::metrics::Metrics;
 pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// The revision that the program was built from, as the build was told.
-pub(super) const REVISION: &str = match option_env!("DAYBOOK_REVISION") {
-    Some(revision) => revision,
-    None => "unknown",
-};
+pub(super) const REVISION: Option<&str> = option_env!("DAYBOOK_REVISION");
 
 /// Requests that may wait for the engine.
 const REQUESTS_WAITING: usize = 1_024;
@@ -137,7 +134,7 @@ pub(super) struct Deciding {
 
 impl Daemon {
     async fn run(self, loaded: Loaded) -> Result<(), ServeError> {
-        let metrics = Metrics::new(VERSION, REVISION)
+        let metrics = Metrics::new(VERSION, REVISION.unwrap_or("unknown"))
             .map_err(|err| ServeError::machine("the metrics", &err))?;
         let proxy = Proxies::new(&self.environment.all()).rule();
         let client = notify::client(&proxy)

@@ -46,14 +46,15 @@ impl Stores {
                     journal_bytes: shown.size_bytes(),
                     lines_bytes: lines_shown.size_bytes(),
                     index_bytes: status.size_bytes,
-                    indexed: status.position,
+                    indexed: Some(status.position),
                     rebuilding: status.rebuilding,
+                    problems: Vec::new(),
                 })
             }),
             verify: Box::new(move || {
                 let report = checked.verify_now().map_err(|err| err.to_string())?;
                 let lines = lines_checked.verify().map_err(|err| err.to_string())?;
-                Ok(super::wiring::verified(&report, &lines))
+                Ok(http::StoreVerified::of(&report, &lines))
             }),
         }
     }

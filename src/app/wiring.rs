@@ -11,13 +11,9 @@ use crate::domain::definition::{self, Dst, Timing};
 use crate::domain::event::{Change, Event, Trigger};
 use crate::domain::template::{self, Name};
 use crate::domain::timing::Plan;
-use crate::engine::ports::{Definitions, Files, Observer, Recorded};
-use crate::http::StoreVerified;
-use crate::http::auth::hex;
+use crate::engine::ports::{Definitions, FileProblem, Files, Observer, Recorded};
 use crate::ids::{InterfaceId, ScheduleRef};
 use crate::instant::Instant;
-use crate::store::journal::VerifyReport;
-use crate::store::lines::LinesReport;
 use crate::telemetry::metrics::Metrics;
 
 /// Slots that are looked at to find a pattern's busiest minute.
@@ -86,7 +82,14 @@ pub(super) fn files(loaded: Loaded) -> Files {
         .problems
         .iter()
         .filter(|problem| problem.is_error())
-        .map(ToString::to_string)
+        .map(|problem| FileProblem {
+            text: problem.to_string(),
+            file: problem.file.clone(),
+            line: problem.line,
+            column: problem.column,
+            message: problem.message.clone(),
+            hint: problem.hint.clone(),
+        })
         .collect();
     let refused = loaded.refused.iter().filter_map(|stem| InterfaceId::new(stem).ok()).collect();
     let accepted = loaded.accepted.into_iter().map(|(id, file)| (id, file.interface)).collect();
@@ -145,25 +148,5 @@ impl Observer for Counting {
 
     fn applied(&self, schedules: &[(&ScheduleRef, Trigger)]) {
         self.0.define_schedules(schedules.iter().copied());
-    }
-}
-
-/// Both reports of a check in one.
-pub(super) fn verified(log: &VerifyReport, lines: &LinesReport) -> StoreVerified {
-    let mut problems: Vec<String> = Vec::new();
-    if let Some(difference) = &log.difference {
-        problems.push(format!(
-            "{}: {} (after position {})",
-            difference.place, difference.what, difference.after
-        ));
-    }
-    problems.extend(lines.damage.iter().map(|damage| format!("{}: {}", damage.place, damage.what)));
-    StoreVerified {
-        ok: problems.is_empty(),
-        events: log.events,
-        chunks: lines.chunks,
-        pruned: 0,
-        head: hex(&log.head),
-        problems,
     }
 }

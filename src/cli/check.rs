@@ -15,7 +15,7 @@ use crate::civil::Zone;
 use crate::config::{self, Flags, Loaded, Problem, Settings};
 use crate::domain::event::Change;
 use crate::domain::timing::PlanCache;
-use crate::http::api::check::{Changed, Checked};
+use crate::http::api::check::{Changed, Checked, Problems};
 use crate::ids::ScheduleRef;
 use crate::instant::Instant;
 
@@ -24,6 +24,7 @@ const YEAR: Duration = Duration::from_secs(366 * 86_400);
 
 /// Which files.
 #[derive(Debug, clap::Args)]
+#[command(override_usage = "daybook check [DIR]\n       daybook check --diff")]
 pub struct Check {
     /// The folder of the interfaces' files [default: as the daemon's]
     #[arg(value_name = "DIR", conflicts_with = "diff")]
@@ -153,8 +154,12 @@ async fn difference(context: &mut Context<'_>) -> Outcome {
     if checked.ok { Ok(()) } else { Err(Failure::silent(Exit::Configuration)) }
 }
 
-fn changes(checked: &Checked, context: &mut Context<'_>) -> Outcome {
-    for problem in &checked.problems {
+/// Problems that the daemon found in its files.
+///
+/// # Errors
+/// Nothing can be written.
+pub fn found(problems: &[Problems], context: &mut Context<'_>) -> Outcome {
+    for problem in problems {
         let place = match (problem.line, problem.column) {
             (Some(line), Some(column)) => format!("{}:{line}:{column}", problem.file),
             (Some(line), None) => format!("{}:{line}", problem.file),
@@ -166,6 +171,11 @@ fn changes(checked: &Checked, context: &mut Context<'_>) -> Outcome {
             context.out.message(format!("  hint: {}", clean(hint)))?;
         }
     }
+    Ok(())
+}
+
+fn changes(checked: &Checked, context: &mut Context<'_>) -> Outcome {
+    found(&checked.problems, context)?;
     for group in checked.changes.chunk_by(|one, other| one.interface == other.interface) {
         let rows: Vec<Change> = group.iter().map(change).collect();
         if let Some(first) = group.first() {

@@ -18,7 +18,7 @@ use tokio_rustls::TlsConnector;
 
 use super::endpoint::{Candidate, Endpoint};
 use super::exit::Exit;
-use super::failure::{Failure, Outcome};
+use super::failure::{Failure, Outcome, own_problem};
 use crate::domain::template::push_percent_encoded;
 use crate::jobs::probe::system_roots;
 
@@ -154,7 +154,9 @@ impl Client {
             }
             let bytes = whole(response).await?;
             let problem: Value = serde_json::from_slice(&bytes).unwrap_or_else(|_not_json| {
-                serde_json::json!({"title": format!("the server answered {status}"), "status": status.as_u16()})
+                let mut problem = own_problem("failed", &format!("the server answered {status}"));
+                problem["status"] = status.as_u16().into();
+                problem
             });
             let rebuilding = problem.get("code").and_then(Value::as_str) == Some("rebuilding");
             if !rebuilding || tokio::time::Instant::now() >= end {
@@ -294,6 +296,7 @@ pub fn shaped<T: serde::de::DeserializeOwned>(value: &Value) -> Outcome<T> {
 
 /// An answer that is read while it comes.
 pub struct Parts {
+    place: Option<String>,
     body: Incoming,
     rest: Vec<u8>,
     ended: bool,
@@ -301,7 +304,14 @@ pub struct Parts {
 
 impl Parts {
     fn of(response: Response<Incoming>) -> Self {
-        Self { body: response.into_body(), rest: Vec::new(), ended: false }
+        let place = response.headers().get(header::CONTENT_LOCATION);
+        let place = place.and_then(|place| place.to_str().ok()).map(str::to_owned);
+        Self { place, body: response.into_body(), rest: Vec::new(), ended: false }
+    }
+
+    /// The path of what is shown, by its whole id.
+    pub fn place(&self) -> Option<&str> {
+        self.place.as_deref()
     }
 
     /// The next whole lines, with their line ends; none at the end. A last line without an end is given as it is.

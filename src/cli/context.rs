@@ -6,13 +6,13 @@ use serde_json::Value;
 
 use super::args::Global;
 use super::client::{Address, Client, Parts};
-use super::endpoint::{Named, candidates, server};
+use super::endpoint::{Named, candidates, is_named, server};
 use super::exit::Exit;
 use super::failure::{Failure, Outcome};
 use super::output::Output;
 use super::render;
 use super::times::Times;
-use crate::config::{Checks, Environment, Flags, Settings};
+use crate::config::{Checks, Environment, Flags, Problem, Settings};
 use crate::ids::ExecutionId;
 use crate::instant::Instant;
 
@@ -51,10 +51,19 @@ impl<'a> Context<'a> {
     /// A context for the global flags. Nothing is connected yet.
     pub fn new(parcel: Parcel<'a>, global: Global) -> Self {
         let Parcel { out, times, environment, checks } = parcel;
-        let settings = Settings::load(&Flags::new(), &environment).ok();
+        let settings = settings(&environment);
         let named = Named { server: global.server.as_deref(), data: global.data.as_deref() };
+        let (settings, broken) = match settings {
+            Ok(settings) => (Some(settings), None),
+            Err(problems) => (None, Some(unreadable(&problems))),
+        };
         let remote = server(named, &environment, settings.as_ref()).is_some();
-        let client = candidates(named, &environment, settings.as_ref()).and_then(|places| {
+        let places = match broken.filter(|_| !is_named(named, &environment)) {
+            // Another daemon must not answer in the stead of the one that the settings name.
+            Some(broken) => Err(broken),
+            None => candidates(named, &environment, settings.as_ref()),
+        };
+        let client = places.and_then(|places| {
             Ok(Client::new(places, token(global.token_file.as_deref(), &environment)?))
         });
         Self { out, times, environment, checks, data: global.data, settings, remote, client }
@@ -137,6 +146,22 @@ impl<'a> Context<'a> {
             Some(at) => render::moment(at),
         }
     }
+}
+
+/// The daemon's settings as they stand here. That no data folder is named is no fault here: nothing is written to it.
+fn settings(environment: &Environment) -> Result<Settings, Vec<Problem>> {
+    Settings::load(&Flags::new(), environment).or_else(|problems| {
+        let mut variables = environment.all();
+        variables.insert("XDG_STATE_HOME".to_owned(), "/".to_owned());
+        Settings::load(&Flags::new(), &variables.into_iter().collect()).map_err(|_same| problems)
+    })
+}
+
+fn unreadable(problems: &[Problem]) -> Failure {
+    let what = "the settings that may name the daemon's place are not accepted";
+    let failure = Failure::new(Exit::Configuration, what)
+        .hint("mend them, or name the daemon with `--data DIR` or `--server URL`");
+    problems.iter().fold(failure, Failure::reason)
 }
 
 fn token(file: Option<&Path>, environment: &Environment) -> Outcome<Option<String>> {

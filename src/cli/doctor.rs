@@ -2,17 +2,25 @@
 
 use super::client::{Address, shaped};
 use super::context::Context;
+use super::doctor_local::{examine, may_help};
 use super::exit::Exit;
 use super::failure::{Failure, Outcome};
 use super::render::{Cell, Rows, Tone, clean};
 use crate::http::api::doctor::{Doctor, Finding};
 
-/// Shows all checks, and how to mend what they found.
+/// Shows all checks, and how to mend what they found. Without the daemon: what can be told from here.
 ///
 /// # Errors
-/// The daemon cannot be reached, or a check failed (1).
+/// A check failed (1), or a daemon elsewhere cannot be reached.
 pub async fn run(context: &mut Context<'_>) -> Outcome {
-    let value = context.get(&Address::of(&["api", "doctor"])).await?;
+    let value = match context.get(&Address::of(&["api", "doctor"])).await {
+        Err(absent) if may_help(&absent, context) => {
+            serde_json::to_value(examine(&absent, context)).map_err(|err| {
+                Failure::new(Exit::Failed, "the answer cannot be written").because(&err)
+            })?
+        }
+        answer => answer?,
+    };
     let doctor: Doctor = shaped(&value)?;
     if context.out.json {
         context.out.document(&value)?;

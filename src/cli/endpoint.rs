@@ -96,6 +96,14 @@ pub struct Named<'a> {
     pub data: Option<&'a Path>,
 }
 
+/// Whether the command line or a variable says where the daemon is: then the settings are not asked.
+pub fn is_named(named: Named<'_>, environment: &Environment) -> bool {
+    let variables = ["DAYBOOK_SERVER", "DAYBOOK_SOCKET", "DAYBOOK_DATA"];
+    named.server.is_some()
+        || named.data.is_some()
+        || variables.iter().any(|name| environment.filled(name).is_some())
+}
+
 /// The daemon's address that somebody gave, and who. A place on this machine that was named nearer by wins over it.
 pub fn server<'a>(
     named: Named<'a>,

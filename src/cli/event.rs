@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::again::Again;
 use super::client::{Address, shaped};
 use super::context::Context;
 use super::failure::Outcome;
@@ -130,6 +131,7 @@ async fn tail(asked: &Tail, context: &mut Context<'_>) -> Outcome {
     if !asked.follow {
         return Ok(());
     }
+    let mut again = Again::after_an_answer();
     loop {
         if events.len() < FOLLOWED {
             context.out.flush()?;
@@ -137,7 +139,14 @@ async fn tail(asked: &Tail, context: &mut Context<'_>) -> Outcome {
         }
         let (after_text, limit) = (after.to_string(), FOLLOWED.to_string());
         let address = asked.which.address().with("after", after_text).with("limit", limit);
-        events = items(&context.get(&address).await?);
+        events = match context.get(&address).await {
+            Ok(page) => items(&page),
+            Err(away) => {
+                again.pause(away).await?;
+                continue;
+            }
+        };
+        again.answered();
         rows(&events, context)?;
         after = last_position(&events).unwrap_or(after);
     }

@@ -179,6 +179,10 @@ fn ids_and_text(
 ) -> Outcome<(Vec<String>, Option<String>)> {
     let text = match text {
         Some(text) => Some(text),
+        // A single word is an id, if a wrong one: the daemon knows none like it.
+        None if words.len() == 1 && !words.iter().any(|word| word.contains(' ')) => {
+            return Ok((words, None));
+        }
         None => words.pop_if(|last| !looks_like_id(last)),
     };
     match words.iter().find(|word| !looks_like_id(word)) {
@@ -216,5 +220,6 @@ mod tests {
     fn a_text_without_quotes_or_without_an_id_is_refused() {
         assert!(split(&["0193", "called", "them"]).is_err());
         assert!(split(&["called them"]).is_err());
+        assert_eq!(split(&["nope"]).expect("an id that none has").0, ["nope"]);
     }
 }

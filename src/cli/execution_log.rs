@@ -6,18 +6,19 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::again::Again;
 use super::client::{Address, Parts};
 use super::context::Context;
 use super::exit::Exit;
 use super::failure::{Failure, Outcome};
 use super::output::Output;
 use super::render::{Tone, clean};
+use crate::domain::class::Source;
 use crate::domain::line::Line;
+use crate::http::api::log::UNREADABLE;
 
-/// How often a broken connection is taken up again.
-const AGAIN_MAX: u32 = 30;
-/// Between two tries.
-const AGAIN: Duration = Duration::from_secs(1);
+/// Between the end of a stream and the next one: a daemon that stops lets its followers go.
+const NEXT_STREAM: Duration = Duration::from_secs(1);
 
 /// Which lines of which execution.
 #[derive(Clone, Debug, clap::Args)]
@@ -80,9 +81,9 @@ impl Log {
         }
     }
 
-    fn address(&self) -> Address {
+    fn address(&self, id: &str) -> Address {
         let number = |n: u64| n.to_string();
-        Address::of(&["api", "executions", &self.id, "log"])
+        Address::of(&["api", "executions", id, "log"])
             .with_some("class", self.class.as_deref())
             .with_some("level", self.level.as_deref())
             .with_some("errors", self.errors.then_some("true"))
@@ -100,13 +101,38 @@ impl Log {
 pub async fn run(log: &Log, context: &mut Context<'_>) -> Outcome {
     let form = log.form(&context.out);
     if log.follow {
-        return follow(&log.address(), form, context).await;
+        return follow(log, form, context).await;
     }
-    let mut parts = context.lines(&log.address()).await?;
+    let mut parts = context.lines(&log.address(&log.id)).await?;
+    let mut whole = true;
     while let Some(rows) = parts.next().await? {
+        whole &= !tells_a_gap(&rows);
         write_rows(&rows, form, &mut context.out)?;
     }
-    Ok(())
+    verdict(whole)
+}
+
+/// Whether a row stands in the place of lines that cannot be read. A job may write such a field, but not as Daybook.
+fn tells_a_gap(rows: &[u8]) -> bool {
+    let named = memchr::memmem::find(rows, UNREADABLE.as_bytes()).is_some();
+    named
+        && rows.split(|byte| *byte == b'\n').any(|row| {
+            let line = serde_json::from_slice::<Line>(row).ok();
+            line.is_some_and(|line| {
+                line.source == Source::Daybook
+                    && line.fields.is_some_and(|fields| fields.get(UNREADABLE).is_some())
+            })
+        })
+}
+
+/// A log with a gap is shown as far as it goes, and is a failure.
+fn verdict(whole: bool) -> Outcome {
+    if whole {
+        Ok(())
+    } else {
+        Err(Failure::new(Exit::Failed, "some lines cannot be read")
+            .hint("look with `daybook store verify`"))
+    }
 }
 
 /// Writes JSON Lines in the form that was asked for.
@@ -167,38 +193,41 @@ fn columns(line: &Line, terminal: bool) -> String {
     format!("{:>6} {at} {:<7} {text}", line.line, line.level.as_str())
 }
 
-async fn follow(address: &Address, form: Form, context: &mut Context<'_>) -> Outcome {
+/// Follows one log: `latest` is asked once, for after a break it may be another execution.
+async fn follow(log: &Log, form: Form, context: &mut Context<'_>) -> Outcome {
+    let mut id = log.id.clone();
     let mut last = None;
-    let mut tries = 0;
-    let mut answered = false;
+    let mut whole = true;
+    let mut again = Again::default();
     loop {
-        let outcome = match context.follow(address, last).await {
+        let outcome = match context.follow(&log.address(&id), last).await {
             Ok(parts) => {
-                answered = true;
-                listen(parts, form, &mut last, context).await
+                again.answered();
+                if let Some(whole) = parts.place().and_then(execution_of) {
+                    whole.clone_into(&mut id);
+                }
+                listen(parts, form, (&mut last, &mut whole), context).await
             }
             Err(failure) => Err(failure),
         };
         match outcome {
-            Ok(true) => return Ok(()),
-            Ok(false) => tries = 0,
-            // The first try tells what is wrong; later ones are a daemon that is being restarted.
-            Err(failure)
-                if !answered || failure.exit() != Exit::Unreachable || tries >= AGAIN_MAX =>
-            {
-                return Err(failure);
-            }
-            Err(_broken) => tries += 1,
+            Ok(true) => return verdict(whole),
+            Ok(false) => tokio::time::sleep(NEXT_STREAM).await,
+            Err(broken) => again.pause(broken).await?,
         }
-        tokio::time::sleep(AGAIN).await;
     }
+}
+
+/// The id in the path of a log.
+fn execution_of(place: &str) -> Option<&str> {
+    place.strip_prefix("/api/executions/")?.strip_suffix("/log")
 }
 
 /// Writes lines until the execution is over (true) or the stream ends before that (false).
 async fn listen(
     mut parts: Parts,
     form: Form,
-    last: &mut Option<u64>,
+    (last, whole): (&mut Option<u64>, &mut bool),
     context: &mut Context<'_>,
 ) -> Outcome<bool> {
     let mut events = Events::default();
@@ -206,6 +235,7 @@ async fn listen(
         for event in events.read(&bytes) {
             match event.name.as_str() {
                 "line" => {
+                    *whole &= !tells_a_gap(event.data.as_bytes());
                     write_row(event.data.as_bytes(), form, &mut context.out)?;
                     *last = event.id.or(*last);
                 }
@@ -282,7 +312,7 @@ impl Events {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::class::{Class, Level, Source};
+    use crate::domain::class::{Class, Level};
     use crate::instant::Instant;
 
     fn line(text: &str) -> Line {

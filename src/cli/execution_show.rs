@@ -6,7 +6,7 @@ use super::failure::Outcome;
 use super::render::{Tone, brief, clean, duration, moment};
 use crate::domain::cause::Cause;
 use crate::domain::classify::indicated;
-use crate::projection::view::{Execution, FirstError, Status};
+use crate::projection::view::{Execution, FirstError, Note, Remark, Status};
 use crate::runbooks;
 
 /// Re-runs that are looked up to show how they ended.
@@ -27,7 +27,7 @@ pub async fn run(id: &str, context: &mut Context<'_>) -> Outcome {
         first_error(error, context)?;
     }
     context.out.line("")?;
-    for (name, fact) in facts(&execution) {
+    for (name, fact) in facts(&execution).into_iter().chain(remarks(&execution)) {
         context.out.line(format!("  {name:<13} {}", clean(&fact)))?;
     }
     chain(&execution, context).await?;
@@ -131,6 +131,19 @@ fn facts(execution: &Execution) -> Vec<(&'static str, String)> {
         ),
     ];
     all.into_iter().filter_map(|(name, fact)| Some((name, fact?))).collect()
+}
+
+/// What people did and wrote.
+fn remarks(execution: &Execution) -> Vec<(&'static str, String)> {
+    let mut remarks = Vec::new();
+    if let Some(Remark { at, actor, note }) = &execution.cancel_requested {
+        let note = note.as_deref().map(|note| format!(": {note}")).unwrap_or_default();
+        remarks.push(("cancelled", format!("{} by {actor}{note}", moment(*at))));
+    }
+    for Note { at, actor, text } in &execution.notes {
+        remarks.push(("note", format!("{} {actor}: {text}", moment(*at))));
+    }
+    remarks
 }
 
 /// The first of the chain, what it is a re-run of, and how its re-runs ended.

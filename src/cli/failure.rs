@@ -99,23 +99,24 @@ impl Failure {
         &self.message
     }
 
+    /// The sentence and all that led to it.
+    pub fn in_full(&self) -> String {
+        let sentences: Vec<&str> =
+            std::iter::once(&self.message).chain(&self.causes).map(String::as_str).collect();
+        sentences.join(": ")
+    }
+
     /// The problem that stands on stderr with `--json`.
     pub fn document(&self) -> Value {
         if let Some(problem) = &self.problem {
             return problem.clone();
         }
         let code = self.exit.as_str();
-        let sentences: Vec<&str> =
-            std::iter::once(&self.message).chain(&self.causes).map(String::as_str).collect();
-        let detail = sentences.join(": ");
-        json!({
-            "type": format!("urn:daybook:problem:{code}"),
-            "title": self.message,
-            "status": null,
-            "detail": detail,
-            "code": code,
-            "action": self.hint,
-        })
+        let detail = self.in_full();
+        let mut problem = own_problem(code, &self.message);
+        problem["detail"] = json!(detail);
+        problem["action"] = json!(self.hint);
+        problem
     }
 
     /// Writes it to `to`.
@@ -151,6 +152,24 @@ impl From<io::Error> for Failure {
     }
 }
 
+/// A problem that no daemon made: the members are those of the daemon's, null where nothing is known.
+pub fn own_problem(code: &str, title: &str) -> Value {
+    json!({
+        "type": format!("urn:daybook:problem:{code}"),
+        "title": title,
+        "status": null,
+        "detail": title,
+        "instance": null,
+        "code": code,
+        "class": null,
+        "action": null,
+        "request_id": null,
+        "errors": [],
+        "progress": null,
+        "execution": null,
+    })
+}
+
 /// The problem's detail, or its title when it has none.
 fn sentence(problem: &Value) -> String {
     let text = |name: &str| problem.get(name).and_then(Value::as_str).filter(|t| !t.is_empty());
@@ -165,6 +184,7 @@ fn field_error(error: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::problem::Problem;
 
     fn shown(failure: &Failure, json: bool) -> String {
         let mut text = Vec::new();
@@ -202,6 +222,12 @@ mod tests {
         assert_eq!(document["code"], "usage");
         assert_eq!(document["type"], "urn:daybook:problem:usage");
         assert_eq!(document["action"], "write 2h");
+        let members = |problem: &Value| -> Vec<String> {
+            problem.as_object().expect("an object").keys().cloned().collect()
+        };
+        let daemons = Problem::not_found("it").body(None, None);
+        let daemons = serde_json::to_value(daemons).expect("json");
+        assert_eq!(members(&document), members(&daemons));
     }
 
     #[test]

@@ -22,9 +22,10 @@ pub struct Filters {
     #[arg(long, value_delimiter = ',')]
     #[arg(value_parser = ["queued", "running", "ok", "ko", "cancelled"])]
     pub status: Vec<String>,
-    /// KO with this class
-    #[arg(long, value_parser = ["external", "configuration", "mapping", "technical", "cascade"])]
-    pub class: Option<String>,
+    /// KO with this class; several with commas between them
+    #[arg(long, value_delimiter = ',')]
+    #[arg(value_parser = ["external", "configuration", "mapping", "technical", "cascade"])]
+    pub class: Vec<String>,
     /// Started by this
     #[arg(long, value_parser = ["cron", "every", "at", "manual", "rerun", "backfill", "catch-up", "realtime", "webhook", "reboot", "after"])]
     pub trigger: Option<String>,
@@ -60,7 +61,7 @@ impl Filters {
             .with_some("interface", self.interface.as_deref().or(owner))
             .with_some("schedule", schedule)
             .with_some("status", status)
-            .with_some("class", self.class)
+            .with_some("class", (!self.class.is_empty()).then(|| self.class.join(",")))
             .with_some("trigger", self.trigger)
             .with_some("from", times.text("--from", self.from.as_deref())?)
             .with_some("to", times.text("--to", self.to.as_deref())?)

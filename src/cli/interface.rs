@@ -6,11 +6,11 @@ use super::client::{Address, shaped};
 use super::context::Context;
 use super::exit::Exit;
 use super::failure::{Failure, Outcome};
-use super::render::{Cell, Rows, Tone, brief, clean};
+use super::render::{Cell, Rows, Tone, brief, clean, moment};
 use super::times::Towards;
 use crate::ids::InterfaceId;
 use crate::jobs::probe::{Report, State as Found};
-use crate::projection::view::{Interface, Page, State};
+use crate::projection::view::{Interface, Page, Paused, State};
 
 /// What can be done with interfaces.
 #[derive(Debug, clap::Subcommand)]
@@ -170,7 +170,23 @@ fn shown(value: &Value, context: &mut Context<'_>) -> Outcome {
     for (name, fact) in facts {
         context.out.line(format!("  {name:<10} {}", clean(&fact)))?;
     }
-    Ok(())
+    pause_line(row.paused.as_ref(), context)
+}
+
+/// Who paused it, when, until when and why.
+///
+/// # Errors
+/// Nothing can be written.
+pub fn pause_line(paused: Option<&Paused>, context: &mut Context<'_>) -> Outcome {
+    let Some(paused) = paused else { return Ok(()) };
+    let mut text = format!("{} by {}", moment(paused.at), paused.actor.as_deref().unwrap_or("?"));
+    if let Some(until) = paused.until {
+        text.push_str(&format!(", until {}", moment(until)));
+    }
+    if let Some(note) = &paused.note {
+        text.push_str(&format!(": {note}"));
+    }
+    Ok(context.out.line(format!("  {:<10} {}", "paused", clean(&text)))?)
 }
 
 async fn test(id: &InterfaceId, context: &mut Context<'_>) -> Outcome {

@@ -3,6 +3,7 @@
 //! One file for each noun. [`args`] is the tree, [`run`] the way from arguments to an exit code; everything a command needs
 //! comes with its [`context::Context`], and everything it says goes out through [`output::Output`].
 
+pub mod again;
 pub mod args;
 pub mod check;
 pub mod classify;
@@ -10,6 +11,7 @@ pub mod client;
 pub mod console;
 pub mod context;
 pub mod doctor;
+pub mod doctor_local;
 pub mod endpoint;
 pub mod event;
 pub mod execution;

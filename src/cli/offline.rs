@@ -2,7 +2,6 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io;
-use std::os::unix::fs::{MetadataExt, lchown};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -12,10 +11,9 @@ use super::endpoint::data_folder;
 use super::exit::Exit;
 use super::failure::{Failure, Outcome};
 use crate::http::auth::hex;
-use crate::http::parts::{StoreInfo, StoreVerified};
-use crate::ids::Position;
+use crate::http::parts::{StoreInfo, StoreVerified, damage};
 use crate::store::journal::{JournalLog, VerifyReport};
-use crate::store::lines::{LineStore, LinesOptions};
+use crate::store::lines::{LineStore, LinesReport};
 
 /// The event log's folder in a data folder.
 pub const JOURNAL: &str = "journal";
@@ -27,20 +25,18 @@ pub const INDEX: &str = "index";
 /// A data folder that no daemon uses, and none can while this lives.
 struct Idle {
     data: PathBuf,
-    _lock: File,
+    /// None where no daemon has ever been: then there is nothing to lock.
+    _lock: Option<File>,
 }
 
 impl Idle {
-    /// Takes the lock that a daemon would take.
+    /// Takes the lock that a daemon would take. Makes nothing, so that a copy on a medium that cannot be written is read too.
     fn take(context: &Context<'_>, absent: Failure) -> Outcome<Self> {
         let settings = context.settings.as_ref();
         let folder = data_folder(context.data.as_deref(), &context.environment, settings);
         let Some(data) = folder.filter(|data| data.join(JOURNAL).is_dir()) else {
             return Err(absent.reason("and there is no event log in the data folder"));
         };
-        let path = data.join(JOURNAL).join("lock");
-        let opened =
-            File::options().read(true).write(true).create(true).truncate(false).open(&path);
         let cannot = |err: &io::Error| {
             let exit = match err.kind() {
                 io::ErrorKind::PermissionDenied => Exit::Denied,
@@ -48,10 +44,15 @@ impl Idle {
             };
             Failure::new(exit, format!("`{}` cannot be used", data.display())).because(err)
         };
-        let lock = opened.map_err(|err| cannot(&err))?;
-        hand_back(&data.join(JOURNAL)).map_err(|err| cannot(&err))?;
+        let lock = match File::open(data.join(JOURNAL).join("lock")) {
+            Ok(lock) => lock,
+            Err(err) if err.kind() == io::ErrorKind::NotFound => {
+                return Ok(Self { data, _lock: None });
+            }
+            Err(err) => return Err(cannot(&err)),
+        };
         match lock.try_lock() {
-            Ok(()) => Ok(Self { data, _lock: lock }),
+            Ok(()) => Ok(Self { data, _lock: Some(lock) }),
             Err(TryLockError::WouldBlock) => {
                 let message =
                     format!("a daemon works on `{}`, and does not answer", data.display());
@@ -88,59 +89,27 @@ pub fn info(context: &Context<'_>, absent: Failure) -> Outcome<Value> {
         lines_bytes: size_of(&idle.data.join(LINES)),
         index_bytes: size_of(&idle.data.join(INDEX)),
         // The index follows the log; how far it got is the daemon's to tell.
-        indexed: Position::default(),
+        indexed: None,
         rebuilding: None,
+        problems: report.difference.iter().map(damage).collect(),
     })
 }
 
-/// What `store verify` shows.
+/// What `store verify` shows. Changes nothing on disk.
 ///
 /// # Errors
 /// There is no data folder, a daemon works on it, or it cannot be read.
 pub fn verify(context: &Context<'_>, absent: Failure) -> Outcome<Value> {
     let idle = Idle::take(context, absent)?;
     let report = idle.journal()?;
-    let mut problems: Vec<String> = Vec::new();
-    if let Some(difference) = &report.difference {
-        problems.push(format!("{}: {}", difference.place, difference.what));
-    }
     let lines = idle.data.join(LINES);
-    let mut chunks = 0;
-    if lines.is_dir() {
-        let unreadable = |err: &dyn std::error::Error| {
-            Failure::new(Exit::Failed, "the lines cannot be read").because(err)
-        };
-        let (store, _recovery) =
-            LineStore::open(&lines, LinesOptions::default()).map_err(|err| unreadable(&err))?;
-        let checked = store.verify().map_err(|err| unreadable(&err))?;
-        drop(store);
-        hand_back(&lines).map_err(|err| unreadable(&err))?;
-        chunks = checked.chunks;
-        problems.extend(checked.damage.iter().map(|d| format!("{}: {}", d.place, d.what)));
-    }
-    as_value(&StoreVerified {
-        ok: problems.is_empty(),
-        events: report.events,
-        chunks,
-        pruned: 0,
-        head: hex(&report.head),
-        problems,
-    })
-}
-
-/// Gives the folder's owner what root made in it: the daemon could not open it otherwise.
-fn hand_back(folder: &Path) -> io::Result<()> {
-    if !rustix::process::geteuid().is_root() {
-        return Ok(());
-    }
-    let owner = fs::metadata(folder)?;
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        if entry.metadata()?.uid() != owner.uid() {
-            lchown(entry.path(), Some(owner.uid()), Some(owner.gid()))?;
-        }
-    }
-    Ok(())
+    let lines = if lines.is_dir() {
+        LineStore::verify_folder(&lines)
+            .map_err(|err| Failure::new(Exit::Failed, "the lines cannot be read").because(&err))?
+    } else {
+        LinesReport::default()
+    };
+    as_value(&StoreVerified::of(&report, &lines))
 }
 
 fn as_value<T: serde::Serialize>(shape: &T) -> Outcome<Value> {

@@ -2,11 +2,11 @@
 
 use serde_json::json;
 
+use super::check::found;
 use super::client::{Address, shaped};
 use super::context::Context;
 use super::exit::Exit;
 use super::failure::{Failure, Outcome};
-use super::render::{Tone, clean};
 use crate::http::api::status::Reloaded;
 
 /// Asks for it, and shows what was accepted.
@@ -31,11 +31,7 @@ fn shown(reloaded: &Reloaded, context: &mut Context<'_>) -> Outcome {
     for id in &reloaded.removed {
         context.out.line(format!("removed {id}"))?;
     }
-    for problem in &reloaded.problems {
-        let problem = clean(problem).into_owned();
-        let painted = context.out.messages.paint(Tone::Bad, &problem).into_owned();
-        context.out.message(painted)?;
-    }
+    found(&reloaded.problems, context)?;
     if reloaded.accepted.is_empty() && reloaded.removed.is_empty() && reloaded.problems.is_empty() {
         context.out.message("nothing changed")?;
     }

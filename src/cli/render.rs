@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use anstyle::{AnsiColor, Style};
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::{ColumnConstraint, ContentArrangement, Table, Width, presets};
 
 use crate::config::{Environment, Paint};
 use crate::domain::class::Level;
@@ -135,11 +135,19 @@ const MARKS: [(char, Tone); 6] = [
 ];
 const END: char = '\u{2060}';
 
-/// Rows below a heading, laid out in columns.
+/// Rows below a heading, laid out in columns. The last column gives way: ids and names must stay in one piece.
 #[derive(Debug)]
 pub struct Rows {
-    table: Table,
+    headings: Vec<Cell>,
+    rows: Vec<Vec<Cell>>,
 }
+
+/// Columns between two cells.
+const GAP: u16 = 2;
+/// A last column of fewer columns is no pleasure to read: its cells go below the others.
+const LAST_MIN: u16 = 24;
+/// How far they stand in there.
+const INDENT: &str = "    ";
 
 /// One cell.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -169,40 +177,83 @@ impl<T: AsRef<str>> From<T> for Cell {
 impl Rows {
     /// A table with these headings.
     pub fn new(headings: &[&str]) -> Self {
-        let mut table = Table::new();
-        table.load_style(presets::NOTHING);
-        let heading = |text: &&str| Cell::toned(Tone::Strong, text).marked();
-        table.set_header(headings.iter().map(heading).collect::<Vec<String>>());
-        Self { table }
+        let headings = headings.iter().map(|text| Cell::toned(Tone::Strong, text)).collect();
+        Self { headings, rows: Vec::new() }
     }
 
     /// Adds a row.
     pub fn add(&mut self, cells: &[Cell]) {
-        self.table.add_row(cells.iter().map(Cell::marked).collect::<Vec<String>>());
+        self.rows.push(cells.to_vec());
     }
 
     /// Lays the table out in `width` columns; without a width every row is one line.
-    pub fn show(mut self, palette: Palette, width: Option<u16>) -> String {
-        match width {
-            Some(width) => {
-                self.table.set_content_arrangement(ContentArrangement::Dynamic);
-                self.table.set_width(width);
-            }
-            None => {
-                self.table.set_content_arrangement(ContentArrangement::Disabled);
+    pub fn show(self, palette: Palette, width: Option<u16>) -> String {
+        let all = self.headings.len();
+        let mut table = self.table(all);
+        let widths = table.column_max_content_widths();
+        let (last, others) =
+            widths.split_last().map_or((0, &[][..]), |(last, others)| (*last, others));
+        let taken: u16 = others.iter().map(|width| width.saturating_add(GAP)).sum();
+        let left = width.map_or(u16::MAX, |width| width.saturating_sub(taken));
+        if last > left && left < LAST_MIN {
+            return self.folded(palette, width.unwrap_or(u16::MAX));
+        }
+        if last > left {
+            table.set_content_arrangement(ContentArrangement::Dynamic);
+            table.set_width(taken.saturating_add(left));
+            for (place, column) in table.column_iter_mut().enumerate() {
+                let fixed = ColumnConstraint::Absolute(Width::Fixed(left));
+                let is_last = place + 1 == all;
+                column.set_constraint(if is_last { fixed } else { ColumnConstraint::ContentWidth });
             }
         }
-        for column in self.table.column_iter_mut() {
-            column.set_padding((0, 2));
+        painted(&table, palette)
+    }
+
+    /// The first `columns` columns, each row on one line.
+    fn table(&self, columns: usize) -> Table {
+        let mut table = Table::new();
+        table.load_style(presets::NOTHING);
+        table.set_content_arrangement(ContentArrangement::Disabled);
+        let marked = |cells: &[Cell]| -> Vec<String> {
+            cells.iter().take(columns).map(Cell::marked).collect()
+        };
+        table.set_header(marked(&self.headings));
+        for row in &self.rows {
+            table.add_row(marked(row));
         }
-        let mut shown = String::new();
-        for line in self.table.lines() {
-            let line = line.trim_end_matches([' ', END]);
-            push_painted(&mut shown, line, palette);
+        for (place, column) in table.column_iter_mut().enumerate() {
+            column.set_padding((0, if place + 1 == columns { 0 } else { GAP }));
+        }
+        table
+    }
+
+    /// The last cell of each row on a line of its own, cut to `width`.
+    fn folded(&self, palette: Palette, width: u16) -> String {
+        let others = painted(&self.table(self.headings.len().saturating_sub(1)), palette);
+        let mut lines = others.lines();
+        let mut shown = lines.next().unwrap_or_default().to_owned();
+        shown.push('\n');
+        let room = usize::from(width).saturating_sub(INDENT.len());
+        for (line, row) in lines.zip(&self.rows) {
+            shown.push_str(line);
             shown.push('\n');
+            if let Some(Cell { text, tone }) = row.last().filter(|cell| cell.text != "-") {
+                let text = palette.paint(*tone, &brief(text, room)).into_owned();
+                shown.push_str(&format!("{INDENT}{text}\n"));
+            }
         }
         shown
     }
+}
+
+fn painted(table: &Table, palette: Palette) -> String {
+    let mut shown = String::new();
+    for line in table.lines() {
+        push_painted(&mut shown, line.trim_end_matches([' ', END]), palette);
+        shown.push('\n');
+    }
+    shown
 }
 
 /// Replaces the marks of a line by colours. A colour that is open at its end is closed there.
@@ -353,6 +404,33 @@ mod tests {
         let shown = table().show(Palette::plain(), Some(80));
         assert!(shown.lines().all(|line| line.chars().count() <= 80), "{shown}");
         assert!(shown.contains("fnac/refunds"), "{shown}");
+    }
+
+    /// Whoever copies an id or a name gets all of it.
+    #[test]
+    fn ids_and_names_stay_in_one_piece_and_the_last_column_gives_way() {
+        let (id, name) =
+            ("0193522b-6a00-8000-8000-000000000001", "fnac/integrate-sales-of-the-day");
+        let shown = |headings: &[&str], cells: &[&str]| {
+            let mut rows = Rows::new(headings);
+            rows.add(&cells.iter().map(Cell::from).collect::<Vec<_>>());
+            rows.show(Palette::plain(), Some(80))
+        };
+        let error = "no product for code FNAC-77, nor for FNAC-78";
+        let wrapped = shown(&["EXECUTION", "FIRST ERROR"], &[id, error]);
+        assert_eq!(
+            wrapped,
+            "EXECUTION                             FIRST ERROR\n\
+             0193522b-6a00-8000-8000-000000000001  no product for code FNAC-77, nor for\n\
+             \x20                                     FNAC-78\n"
+        );
+        let below = shown(&["EXECUTION", "SCHEDULE", "FIRST ERROR"], &[id, name, error]);
+        assert_eq!(
+            below,
+            "EXECUTION                             SCHEDULE\n\
+             0193522b-6a00-8000-8000-000000000001  fnac/integrate-sales-of-the-day\n\
+             \x20   no product for code FNAC-77, nor for FNAC-78\n"
+        );
     }
 
     #[test]

@@ -8,6 +8,10 @@ use super::exit::Exit;
 use super::failure::{Failure, Outcome};
 use super::wait::{self, Seen, Waiting};
 use crate::http::api::rerun::{RerunItem, Reruns};
+use crate::http::problem::Code;
+
+/// The problem of what a query passes over.
+const NOT_OPEN: &str = Code::NotOpen.as_str();
 
 /// Run executions again, each as a new one with the current definition and the original's slot and parameters
 #[derive(Debug, clap::Args)]
@@ -16,6 +20,9 @@ pub struct Rerun {
     #[arg(value_name = "ID", required_unless_present = "query", conflicts_with = "query")]
     pub ids: Vec<String>,
     /// All that fit these filters, such as `status=ko&interface=fnac`
+    ///
+    /// A KO that was dealt with (solved, superseded, acknowledged) and all runs of one root but the newest are passed over;
+    /// name them by their ids, or use `--force`, to run them all the same.
     #[arg(long, value_name = "QUERY")]
     pub query: Option<String>,
     /// Print what would run, and stop
@@ -113,7 +120,9 @@ fn preview(items: &[RerunItem], value: &Value, context: &mut Context<'_>) -> Out
     for item in items {
         match &item.problem {
             None => context.out.line(format!("would run again: {}", item.of))?,
-            Some(problem) => context.out.line(format!("would not: {}", problem.detail))?,
+            Some(problem) => {
+                context.out.line(format!("would not: {}: {}", item.of, problem.detail))?;
+            }
         }
     }
     Ok(())
@@ -129,22 +138,42 @@ fn refusals(items: &[RerunItem], context: &mut Context<'_>) -> Outcome {
     Ok(())
 }
 
-/// The exit code of the first refusal, if there is one.
+/// The exit code of the first refusal, if there is one. What a query passes over is none, unless it passes over all.
 fn refused(items: &[RerunItem]) -> Outcome {
-    match items.iter().find_map(|item| item.problem.as_ref()) {
-        Some(problem) => Err(Failure::silent(Exit::of_problem(problem.status, &problem.code))),
-        None => Ok(()),
+    let problems = || items.iter().filter_map(|item| item.problem.as_ref());
+    if let Some(problem) = problems().find(|problem| problem.code != NOT_OPEN) {
+        return Err(Failure::silent(Exit::of_problem(problem.status, &problem.code)));
     }
+    if problems().count() == items.len() {
+        return Err(Failure::silent(Exit::NothingMatched));
+    }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::problem::Problem;
 
     #[test]
     fn one_execution_asked_for_is_one_execution_printed() {
-        let answer = json!({"dry_run": false, "items": [{"of": "a", "id": "b", "execution": {"id": "b"}, "problem": null}]});
+        let answer = json!({"dry_run": false, "items": [{"of": "a", "id": "b", "execution": {"id": "b"}, "problem": null}], "next": null});
         assert_eq!(document(true, &answer, &[None]), json!({"id": "b"}));
         assert_eq!(document(false, &answer, &[None]), answer);
+    }
+
+    fn item(problem: Option<Code>) -> RerunItem {
+        let of = "0193522b-6a00-8000-8000-000000000001".parse().expect("an id");
+        let problem = problem.map(|code| Problem::new(code, "why").body(None, None));
+        RerunItem { of, id: problem.is_none().then_some(of), execution: None, problem }
+    }
+
+    #[test]
+    fn what_a_query_passes_over_is_no_refusal_unless_it_passes_over_all() {
+        let exit = |items: &[RerunItem]| refused(items).map_err(|failure| failure.exit());
+        assert_eq!(exit(&[item(None), item(Some(Code::NotOpen))]), Ok(()));
+        assert_eq!(exit(&[item(Some(Code::NotOpen))]), Err(Exit::NothingMatched));
+        let refused = [item(Some(Code::NotOpen)), item(Some(Code::Conflict))];
+        assert_eq!(exit(&refused), Err(Exit::Conflict));
     }
 }

@@ -193,4 +193,6 @@ pub fn version_document() -> serde_json::Value {
 }
 
 #[cfg(test)]
+mod scripted;
+#[cfg(test)]
 mod tests;

@@ -9,7 +9,7 @@ use super::context::Context;
 use super::exit::Exit;
 use super::explain_cron::{self, ExplainError};
 use super::failure::{Failure, Outcome};
-use super::interface::{Terms, state_name};
+use super::interface::{Terms, pause_line, state_name};
 use super::page::Paging;
 use super::render::{Cell, Rows, Tone, clean, moment};
 use super::times::Towards;
@@ -229,6 +229,7 @@ fn shown(value: &Value, context: &mut Context<'_>) -> Outcome {
     {
         context.out.line(format!("  {name:<10} {}", clean(&fact)))?;
     }
+    pause_line(row.paused.as_ref(), context)?;
     if row.state == State::Active {
         for at in &row.next {
             let line = format!("  {:<10} {}", "next", local(&row.timezone, *at));
@@ -256,17 +257,27 @@ async fn ahead(next: &Next, context: &mut Context<'_>) -> Outcome {
     let page: Page<Ahead> = shaped(&value)?;
     let schedule: Schedule = shaped(&context.get(&address(&next.name, None)).await?)?;
     for Ahead { slot, note } in &page.items {
-        let at = local(&schedule.timezone, slot.at);
-        match note {
-            Some(note) => context.out.line(format!("{at}  ({})", clean(note)))?,
-            None => context.out.line(at)?,
+        let mut row = local(&schedule.timezone, slot.at);
+        if let Some(reason) = slot.reason {
+            row.push_str(&format!("  will be skipped: {}", reason.as_str()));
         }
+        if let Some(note) = note {
+            row.push_str(&format!("  ({})", clean(note)));
+        }
+        context.out.line(row)?;
     }
-    if page.items.is_empty() {
-        context.out.message(format!("no slot lies ahead: {}", schedule.description))?;
-    } else if schedule.state != State::Active {
-        let state = state_name(schedule.state);
-        context.out.message(format!("the schedule is {state}: these slots will be skipped"))?;
+    match (page.items.is_empty(), schedule.state) {
+        (true, State::Removed) => context.out.message("no slot lies ahead: it was removed")?,
+        (true, _) => {
+            context.out.message(format!("no slot lies ahead: {}", schedule.description))?;
+        }
+        (false, State::Active) => (),
+        (false, state) => {
+            let until = schedule.paused.and_then(|paused| paused.until);
+            let until = until.map(|at| format!(" until {}", local(&schedule.timezone, at)));
+            let (state, until) = (state_name(state), until.unwrap_or_default());
+            context.out.message(format!("the schedule is {state}{until}"))?;
+        }
     }
     Ok(())
 }

@@ -5,7 +5,9 @@ use super::context::Context;
 use super::failure::Outcome;
 use super::interface;
 use super::render::{Cell, Rows, Tone, clean};
-use crate::http::api::status::Status;
+use crate::domain::class::Class;
+use crate::domain::classify::indicated;
+use crate::http::api::status::{Red, Status};
 
 /// Shows it.
 ///
@@ -19,6 +21,10 @@ pub async fn run(context: &mut Context<'_>) -> Outcome {
     let status: Status = shaped(&value)?;
     headline(&status, context)?;
     interface::table(&status.interfaces, context)?;
+    if !status.red.is_empty() {
+        heading("Red", context)?;
+        context.out.table(red(&status.red, context))?;
+    }
     if !status.open.is_empty() {
         heading("Running", context)?;
         let mut rows = Rows::new(&["STATUS", "EXECUTION", "SCHEDULE", "SINCE"]);
@@ -46,6 +52,24 @@ pub async fn run(context: &mut Context<'_>) -> Outcome {
     Ok(())
 }
 
+/// Each open KO on a line, with what an operator needs to begin.
+fn red(red: &[Red], context: &Context<'_>) -> Rows {
+    let mut rows = Rows::new(&["SCHEDULE", "EXECUTION", "CLASS", "FIRST ERROR"]);
+    for row in red {
+        let error = row.first_error.as_ref();
+        rows.add(&[
+            Cell::toned(Tone::Bad, format!("{}/{}", row.interface, row.schedule)),
+            Cell::from(context.id(row.execution)),
+            Cell::from(row.class.map_or("-", Class::as_str)),
+            Cell::from(error.map_or_else(
+                || "-".to_owned(),
+                |error| indicated(error.class, &error.text).into_owned(),
+            )),
+        ]);
+    }
+    rows
+}
+
 fn headline(status: &Status, context: &mut Context<'_>) -> Outcome {
     let palette = context.out.palette;
     let ready = if status.ready {
@@ -53,7 +77,7 @@ fn headline(status: &Status, context: &mut Context<'_>) -> Outcome {
     } else {
         palette.paint(Tone::Bad, "not ready")
     };
-    let red = match status.red.len() {
+    let red = match status.interfaces.iter().filter(|row| row.red).count() {
         0 => "no red interface".into(),
         count => palette.paint(Tone::Bad, &format!("{count} red")).into_owned(),
     };
@@ -63,7 +87,9 @@ fn headline(status: &Status, context: &mut Context<'_>) -> Outcome {
         status.version, status.running, status.queued
     );
     context.out.line(line)?;
-    for reason in &status.reasons {
+    // The problems in the files follow, each on a line of its own.
+    let in_files = |code: &str| code == "config" && !status.problems.is_empty();
+    for reason in status.reasons.iter().filter(|reason| !in_files(&reason.code)) {
         let line = format!("{}: {}", reason.code, clean(&reason.detail));
         context.out.line(palette.paint(Tone::Bad, &line))?;
     }

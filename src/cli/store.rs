@@ -31,10 +31,13 @@ pub async fn run(verb: Verb, context: &mut Context<'_>) -> Outcome {
                 Err(absent) if may_go_alone(&absent, context) => offline::info(context, absent)?,
                 answer => answer?,
             };
+            let shown: StoreInfo = shaped(&value)?;
             if context.out.json {
-                return Ok(context.out.document(&value)?);
+                context.out.document(&value)?;
+            } else {
+                info(&shown, context)?;
             }
-            info(&shaped(&value)?, context)
+            if shown.problems.is_empty() { Ok(()) } else { Err(Failure::silent(Exit::Failed)) }
         }
         Verb::Verify => {
             let address = Address::of(&["api", "store", "verify"]);
@@ -66,15 +69,24 @@ fn info(info: &StoreInfo, context: &mut Context<'_>) -> Outcome {
         ("journal", bytes(info.journal_bytes)),
         ("lines", bytes(info.lines_bytes)),
         ("index", bytes(info.index_bytes)),
-        ("indexed to", info.indexed.to_string()),
+        ("indexed to", info.indexed.map_or_else(|| "-".to_owned(), |at| at.to_string())),
     ];
     for (name, fact) in facts {
         context.out.line(format!("{name:<10} {}", clean(&fact)))?;
     }
-    match info.rebuilding {
-        Some(percent) => Ok(context.out.line(format!("{:<10} {percent} %", "rebuilding"))?),
-        None => Ok(()),
+    if let Some(percent) = info.rebuilding {
+        context.out.line(format!("{:<10} {percent} %", "rebuilding"))?;
     }
+    damaged(&info.problems, context)
+}
+
+fn damaged(problems: &[String], context: &mut Context<'_>) -> Outcome {
+    for problem in problems {
+        let problem = clean(problem).into_owned();
+        let painted = context.out.palette.paint(Tone::Bad, &problem).into_owned();
+        context.out.line(painted)?;
+    }
+    Ok(())
 }
 
 fn checked(verified: &StoreVerified, context: &mut Context<'_>) -> Outcome {
@@ -91,9 +103,9 @@ fn checked(verified: &StoreVerified, context: &mut Context<'_>) -> Outcome {
     let (events, chunks) = (verified.events, verified.chunks);
     context.out.line(format!("{word}: {events} events, {chunks} chunks of lines{pruned}"))?;
     context.out.line(format!("head {}", verified.head))?;
-    for problem in &verified.problems {
-        let problem = clean(problem).into_owned();
-        context.out.line(palette.paint(Tone::Bad, &problem))?;
+    damaged(&verified.problems, context)?;
+    for note in &verified.notes {
+        context.out.message(format!("note: {note}"))?;
     }
     Ok(())
 }

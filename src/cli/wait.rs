@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::again::Again;
 use super::args;
 use super::client::{Address, shaped};
 use super::context::Context;
@@ -65,8 +66,20 @@ async fn one_over(
 ) -> Outcome<Seen> {
     let address = Address::of(&["api", "executions", id]);
     let mut pause = FIRST;
+    let mut again = Again::after_an_answer();
     loop {
-        let value = context.get(&address).await?;
+        let value = match context.get(&address).await {
+            Ok(value) => value,
+            Err(away) if end.is_some_and(|end| end <= tokio::time::Instant::now()) => {
+                let what = format!("execution {id} was not seen to end");
+                return Err(Failure::new(Exit::TimedOut, what).reason(away.message()));
+            }
+            Err(away) => {
+                again.pause(away).await?;
+                continue;
+            }
+        };
+        again.answered();
         let execution: Execution = shaped(&value)?;
         if execution.status.is_final() {
             return Ok(Seen { value, execution });

@@ -67,7 +67,8 @@ impl Interface {
             }
             Event::InterfaceRemoved(_) => self.removed = true,
             Event::InterfacePaused(paused) => {
-                self.paused = Some(Pause { at, note: paused.note.clone(), until: paused.until });
+                let (note, until) = (paused.note.clone(), paused.until);
+                self.paused = Some(Pause { at, actor: None, note, until });
             }
             Event::InterfaceResumed(_) => self.paused = None,
             other => debug_assert!(false, "{} in an interface's stream", other.name()),

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::event::{Closed, Event, Opened, Outcome};
+use super::event::{Actor, Closed, Event, Opened, Outcome};
 use crate::ids::ExecutionId;
 use crate::instant::Instant;
 
@@ -38,6 +38,8 @@ pub struct Schedule {
 pub struct Pause {
     /// When.
     pub at: Instant,
+    /// Who; the event does not say it, its envelope does.
+    pub actor: Option<Actor>,
     /// Why, in the operator's words.
     pub note: Option<String>,
     /// When it resumes by itself.
@@ -94,7 +96,8 @@ impl Schedule {
             Event::SlotStarted(started) => self.decided(started.slot),
             Event::SlotsPassed(passed) => self.decided(passed.last),
             Event::SchedulePaused(paused) => {
-                self.paused = Some(Pause { at, note: paused.note.clone(), until: paused.until });
+                let (note, until) = (paused.note.clone(), paused.until);
+                self.paused = Some(Pause { at, actor: None, note, until });
             }
             Event::ScheduleResumed(_) => self.paused = None,
             Event::ScheduleRemoved(_) => self.removed = true,

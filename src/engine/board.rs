@@ -8,6 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use crate::civil::Zone;
 use crate::domain::definition::{self, Timing};
 use crate::domain::event::RequestAnswered;
+use crate::domain::slot::Reason;
 use crate::domain::timing::Plan;
 use crate::ids::{ExecutionId, InterfaceId, Position, ScheduleRef};
 use crate::instant::Instant;
@@ -63,6 +64,8 @@ pub struct InterfaceRow {
     pub definition_version: u32,
     /// Active, paused or removed.
     pub state: view::State,
+    /// Its pause.
+    pub paused: Option<view::Paused>,
     /// Whether a schedule's newest finished execution is an open KO.
     pub red: bool,
     /// When an execution last ended ok.
@@ -76,10 +79,14 @@ pub struct ScheduleRow {
     pub definition: Arc<definition::Interface>,
     /// Whether its slots run.
     pub state: view::State,
+    /// Its pause, or its interface's when that one lasts longer.
+    pub paused: Option<view::Paused>,
     /// The next nominal instant.
     pub next: Option<Instant>,
     /// The newest execution.
     pub last: Option<view::Last>,
+    /// The newest finished execution when it is an open KO.
+    pub red: Option<ExecutionId>,
     /// When an execution last ended ok.
     pub last_ok_at: Option<Instant>,
 }
@@ -93,6 +100,18 @@ pub struct OpenRow {
     pub status: view::Status,
     /// Since when it is that.
     pub since: Instant,
+}
+
+impl ScheduleRow {
+    /// Why a slot at `at` will be skipped, as things stand.
+    pub fn skips(&self, at: Instant) -> Option<Reason> {
+        let until = self.paused.as_ref().and_then(|paused| paused.until);
+        match self.state {
+            view::State::Disabled => Some(Reason::Disabled),
+            view::State::Paused if until.is_none_or(|until| at <= until) => Some(Reason::Paused),
+            view::State::Active | view::State::Paused | view::State::Removed => None,
+        }
+    }
 }
 
 /// A token that is valid.
@@ -152,6 +171,7 @@ pub fn interface_view(state: &BoardState, id: &InterfaceId) -> Option<view::Inte
         timezone: definition.timezone.clone(),
         owner: definition.owner.clone(),
         state: row.state,
+        paused: row.paused.clone(),
         red: row.red,
         schedules: definition.schedules.keys().cloned().collect(),
         last_ok_at: row.last_ok_at,
@@ -179,6 +199,7 @@ pub fn schedule_view(name: &ScheduleRef, row: &ScheduleRow) -> view::Schedule {
         description: plan.as_ref().map_or_else(String::new, Plan::describe),
         timezone: definition.map_or(&row.definition.timezone, |d| &d.timezone).clone(),
         state: row.state,
+        paused: row.paused.clone(),
         next: row.next.into_iter().collect(),
         last: row.last.clone(),
     }

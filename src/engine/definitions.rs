@@ -6,7 +6,7 @@ use super::board;
 use super::commit::After;
 use super::core::{Draft, Engine, Timer};
 use super::handle::ReloadReport;
-use super::ports::Files;
+use super::ports::{FileProblem, Files};
 use super::view::Patch;
 use crate::civil::Zone;
 use crate::domain::definition::{self, Timing};
@@ -22,6 +22,16 @@ use crate::instant::Instant;
 /// What a definition and its changes may take on record: an event has a limit, and beyond this a file is a mistake.
 const DEFINITION_MAX_BYTES: usize = 24 << 20;
 
+/// A file that reads well and still cannot be taken over.
+fn refused(id: &InterfaceId, message: String, hint: Option<String>) -> Box<FileProblem> {
+    let file = format!("{id}.toml");
+    let text = match &hint {
+        Some(hint) => format!("{file}: {message} ({hint})"),
+        None => format!("{file}: {message}"),
+    };
+    Box::new(FileProblem { text, file, line: None, column: None, message, hint })
+}
+
 impl Engine {
     /// Makes the accepted definitions the ones in force. Interfaces whose file was refused keep theirs.
     pub(super) fn apply(&mut self, draft: &mut Draft, files: Files) -> ReloadReport {
@@ -36,7 +46,7 @@ impl Engine {
             }
             match self.define(draft, id, definition) {
                 Ok(()) => applied.accepted.push(id.clone()),
-                Err(problem) => applied.problems.push(problem),
+                Err(problem) => applied.problems.push(*problem),
             }
             self.submit_if_large(draft);
         }
@@ -50,11 +60,13 @@ impl Engine {
             self.record(draft, &StreamId::Interface(id.clone()), InterfaceRemoved {}.into());
             self.submit_if_large(draft);
         }
-        if !applied.problems.is_empty() {
-            let problems = applied.problems.clone();
-            self.record(draft, &StreamId::Daemon, FilesRefused { problems }.into());
+        let problems: Vec<String> =
+            applied.problems.iter().map(|problem| problem.text.clone()).collect();
+        if !problems.is_empty() {
+            let refused = FilesRefused { problems: problems.clone() };
+            self.record(draft, &StreamId::Daemon, refused.into());
         }
-        let shown = board::Files { problems: applied.problems.clone(), read_at: Some(draft.at) };
+        let shown = board::Files { problems, read_at: Some(draft.at) };
         draft.then(After::Show(Patch::of_files(shown)));
         self.cache.forget_unused();
         self.tell_observers();
@@ -77,9 +89,9 @@ impl Engine {
         draft: &mut Draft,
         id: &InterfaceId,
         definition: &definition::Interface,
-    ) -> Result<(), String> {
+    ) -> Result<(), Box<FileProblem>> {
         let text = serde_json::to_string(definition)
-            .map_err(|err| format!("{id}.toml: cannot be recorded: {err}"))?;
+            .map_err(|err| refused(id, format!("cannot be recorded: {err}"), None))?;
         let interface = self.state.interfaces.get(id);
         let old = interface
             .filter(|interface| !interface.removed)
@@ -91,9 +103,9 @@ impl Engine {
         let told = changes.iter().map(|change| length(&change.from) + length(&change.to));
         let bytes = text.len() + told.sum::<usize>();
         if bytes > DEFINITION_MAX_BYTES {
-            return Err(format!(
-                "{id}.toml: takes {bytes} bytes on record, the limit is {DEFINITION_MAX_BYTES}; divide its schedules among several interfaces"
-            ));
+            let why = format!("takes {bytes} bytes on record, the limit is {DEFINITION_MAX_BYTES}");
+            let hint = "divide its schedules among several interfaces".to_owned();
+            return Err(refused(id, why, Some(hint)));
         }
         // The old timing's slots are decided by the old definition, up to this instant.
         for schedule in self.schedules_of(id) {

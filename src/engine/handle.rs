@@ -8,6 +8,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 use super::board::{self, Board, Files, Health, TokenRow};
+use super::ports::FileProblem;
 use crate::domain::definition;
 use crate::domain::event::{Actor, LoginLinkCreated, Noted, RequestAnswered, TokenCreated};
 use crate::ids::{ExecutionId, InterfaceId, Position, ScheduleRef};
@@ -112,8 +113,8 @@ pub struct ReloadReport {
     pub accepted: Vec<InterfaceId>,
     /// Interfaces whose file is gone.
     pub removed: Vec<InterfaceId>,
-    /// Problems, one text for each; their files keep the last accepted version.
-    pub problems: Vec<String>,
+    /// Problems; their files keep the last accepted version.
+    pub problems: Vec<FileProblem>,
 }
 
 /// A command, with the way back.
@@ -132,7 +133,7 @@ pub enum Request {
         executions: Vec<ExecutionId>,
         /// Limits, locks and overlap are not asked.
         force: bool,
-        /// One answer for each, in the same order.
+        /// One answer for each, what was opened first first.
         reply: Reply<Vec<Rerun>>,
     },
     /// Ends an execution. Answered when the wish is on disk, not when the execution has ended.

@@ -78,6 +78,23 @@ pub trait Observer: Send + Sync {
     fn applied(&self, schedules: &[(&ScheduleRef, Trigger)]);
 }
 
+/// Something that is wrong in a file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FileProblem {
+    /// All of it on one line, `fnac.toml:3:8: …`.
+    pub text: String,
+    /// The file.
+    pub file: String,
+    /// From 1; none when the place is not in a text.
+    pub line: Option<usize>,
+    /// In characters, from 1.
+    pub column: Option<usize>,
+    /// What is wrong.
+    pub message: String,
+    /// How to mend it.
+    pub hint: Option<String>,
+}
+
 /// What the files say.
 #[derive(Clone, Debug, Default)]
 pub struct Files {
@@ -85,8 +102,8 @@ pub struct Files {
     pub accepted: BTreeMap<InterfaceId, definition::Interface>,
     /// Interfaces whose file was not: they keep their last accepted version.
     pub refused: BTreeSet<InterfaceId>,
-    /// What is wrong, one text for each problem, `fnac.toml:3:8: …`.
-    pub problems: Vec<String>,
+    /// What is wrong.
+    pub problems: Vec<FileProblem>,
     /// Whether the folder itself could not be read: then nothing counts as removed.
     pub unreadable: bool,
 }

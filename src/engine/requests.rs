@@ -18,7 +18,7 @@ use crate::domain::event::{
     RequestAnswered, SchedulePaused, ScheduleResumed, TokenCreated, TokenRevoked, Trigger,
 };
 use crate::domain::execution::{Command, Phase};
-use crate::ids::{ExecutionId, ScheduleRef, StreamId};
+use crate::ids::{ExecutionId, Position, ScheduleRef, StreamId};
 
 /// A larger answer is not remembered: each stays in memory for a day.
 const ANSWER_BYTES_MAX: usize = 8 << 20;
@@ -51,7 +51,8 @@ impl Engine {
                 self.look_up_noted(actor, execution, noted, reply)
             }
             Request::Pause { pause, reply } => {
-                self.decide(actor, reply, |engine, draft| engine.pause(draft, pause));
+                let by = actor.clone();
+                self.decide(actor, reply, move |engine, draft| engine.pause(draft, pause, &by));
             }
             Request::Resume { target, reply } => {
                 self.decide(actor, reply, |engine, draft| engine.resume(draft, &target));
@@ -112,15 +113,23 @@ impl Engine {
         reply: Reply<Vec<Rerun>>,
     ) {
         let log = Arc::clone(&self.parts.log);
-        let read =
-            move || ids.into_iter().map(|id| (id, opening_of(&*log, id))).collect::<Vec<_>>();
+        let read = move || {
+            let mut found: Vec<_> = ids.into_iter().map(|id| (id, opening_of(&*log, id))).collect();
+            // What was opened first runs first.
+            found.sort_by_key(|(_, opened)| {
+                opened.as_ref().map_or_else(|_refused| Position::default(), |(at, _)| *at)
+            });
+            found
+        };
         self.away(read, move |engine, found| {
             engine.decide(actor, reply, |engine, draft| {
-                let rerun = |(id, opened): (ExecutionId, Result<Opened, Refusal>)| Rerun {
-                    of: id,
-                    answer: opened
-                        .and_then(|opened| engine.rerun(draft, Original { id, opened, force })),
-                };
+                let rerun =
+                    |(id, opened): (ExecutionId, Result<(Position, Opened), Refusal>)| Rerun {
+                        of: id,
+                        answer: opened.and_then(|(_, opened)| {
+                            engine.rerun(draft, Original { id, opened, force })
+                        }),
+                    };
                 Ok(found.into_iter().map(rerun).collect())
             });
         });
@@ -289,9 +298,18 @@ impl Engine {
         Ok(())
     }
 
-    fn pause(&mut self, draft: &mut Draft, pause: Pause) -> Result<(), Refusal> {
+    /// Pauses; what a pause in force says and this one does not, stays so.
+    fn pause(&mut self, draft: &mut Draft, pause: Pause, by: &Actor) -> Result<(), Refusal> {
         let Pause { target, note, until } = pause;
         self.target_exists(&target)?;
+        let before = match &target {
+            Target::Schedule(id) => self.state.schedules.get(id).and_then(|row| row.paused.clone()),
+            Target::Interface(id) => {
+                self.state.interfaces.get(id).and_then(|row| row.paused.clone())
+            }
+        };
+        let (old_note, old_until) = before.map_or((None, None), |old| (old.note, old.until));
+        let (note, until) = (note.or(old_note), until.or(old_until));
         let schedules = self.schedules_under(&target);
         // What was due before is decided as it was then.
         schedules.iter().for_each(|schedule| self.decide_slots(draft, schedule));
@@ -308,6 +326,7 @@ impl Engine {
             ),
         };
         self.record(draft, &stream, event);
+        self.state.paused_by(&stream, by);
         match until {
             Some(at) => self.timers.push(at, timer),
             None => drop(self.timers.remove(&timer)),
@@ -437,14 +456,17 @@ fn no_schedule(id: &ScheduleRef) -> Refusal {
     Refusal::NotFound { what: format!("schedule `{id}`") }
 }
 
-/// What an execution was opened with, from the log.
-fn opening_of(log: &dyn crate::store::EventLog, id: ExecutionId) -> Result<Opened, Refusal> {
+/// Where and as what an execution was opened, from the log.
+fn opening_of(
+    log: &dyn crate::store::EventLog,
+    id: ExecutionId,
+) -> Result<(Position, Opened), Refusal> {
     let what = format!("execution {id}");
     let events = log
         .read_stream(&StreamId::Execution(id), 0, 1)
         .map_err(|err| Refusal::Unavailable { why: err.to_string() })?;
-    match events.into_iter().next().map(|envelope| envelope.event) {
-        Some(Event::Opened(opened)) => Ok(opened),
+    match events.into_iter().next().map(|envelope| (envelope.position, envelope.event)) {
+        Some((position, Event::Opened(opened))) => Ok((position, opened)),
         Some(_) | None => Err(Refusal::NotFound { what }),
     }
 }

@@ -20,6 +20,11 @@ impl Schedules {
         self.0.get(&id.interface)?.get(&id.schedule)
     }
 
+    /// The schedule of this name, to be changed.
+    pub fn get_mut(&mut self, id: &ScheduleRef) -> Option<&mut Schedule> {
+        self.0.get_mut(&id.interface)?.get_mut(&id.schedule)
+    }
+
     /// The schedule of this name; an empty one from now on when there was none.
     pub fn get_or_default(&mut self, id: &ScheduleRef) -> &mut Schedule {
         self.0.entry(id.interface.clone()).or_default().entry(id.schedule.clone()).or_default()

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::schedules::Schedules;
 use crate::domain::effect::{Effect, EffectKind};
-use crate::domain::event::{Closed, DeliveryEnded, Envelope, Event, Opened, Outcome};
+use crate::domain::event::{Actor, Closed, DeliveryEnded, Envelope, Event, Opened, Outcome};
 use crate::domain::execution::Execution;
 use crate::domain::interface::Interface;
 use crate::domain::slot::Verdict;
@@ -91,6 +91,25 @@ impl State {
     /// Folds an event read back from the log.
     pub fn replay(&mut self, envelope: &Envelope) {
         self.apply(&envelope.stream, envelope.at, &envelope.event);
+        if let Event::InterfacePaused(_) | Event::SchedulePaused(_) = &envelope.event {
+            self.paused_by(&envelope.stream, &envelope.actor);
+        }
+    }
+
+    /// Notes who paused `stream` just now.
+    pub fn paused_by(&mut self, stream: &StreamId, actor: &Actor) {
+        let pause = match stream {
+            StreamId::Interface(id) => {
+                self.interfaces.get_mut(id).and_then(|row| row.paused.as_mut())
+            }
+            StreamId::Schedule(id) => {
+                self.schedules.get_mut(id).and_then(|row| row.paused.as_mut())
+            }
+            StreamId::Daemon | StreamId::Execution(_) => None,
+        };
+        if let Some(pause) = pause {
+            pause.actor = Some(actor.clone());
+        }
     }
 
     /// Folds the next event of `stream`, recorded `at`.

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use super::Engine;
 use super::handle::{Pause, Refusal, Target};
-use super::ports::{Definitions, Files, News, go_on};
+use super::ports::{Definitions, FileProblem, Files, News, go_on};
 use super::testing::{Broken, Given, Kept, Readings, Stuck, Text, sales};
 use crate::domain::effect::EffectKind;
 use crate::domain::event::{
     Actor, Delivery, DeliveryEnded, Envelope, Event, Noted, RequestAnswered,
 };
+use crate::domain::slot::Reason;
 use crate::ids::{EventId, StreamId};
 use crate::instant::Instant;
 use crate::projection::view;
@@ -284,7 +285,10 @@ async fn problems_in_the_files_are_shown_until_they_are_mended() {
     let good = || Text(EVERY_TWO_HOURS.to_owned()).load();
     let refused = Files {
         refused: ["shop".parse().expect("a name")].into(),
-        problems: vec!["shop.toml:3:1: unknown key `corn`".to_owned()],
+        problems: vec![FileProblem {
+            text: "shop.toml:3:1: unknown key `corn`".to_owned(),
+            ..FileProblem::default()
+        }],
         ..Files::default()
     };
     let definitions = Readings::new([good(), refused, good()]);
@@ -341,4 +345,56 @@ async fn each_answer_is_remembered_beside_the_others_for_a_day() {
     let known =
         board.read(|state| ["one", "two", "three"].map(|key| state.answers.contains_key(key)));
     assert_eq!(known, [false, true, true]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_several_the_oldest_runs_again_first_whatever_the_order_asked_for() {
+    let working = Given::new(EVERY_TWO_HOURS, "2026-11-22T00:30:00Z", MINUTE).start().await;
+    let mut runs = Vec::new();
+    for _ in 0..3 {
+        runs.push(working.run().await.expect("nothing is open"));
+        working.pass(2 * MINUTE).await;
+    }
+    let asked = vec![runs[2], runs[0], runs[1]];
+    let answer = working.handle.rerun(Actor::Daybook, asked, false).await.expect("looked at");
+    let answers: Vec<_> =
+        answer.value.iter().map(|rerun| (rerun.of, rerun.answer.is_ok())).collect();
+    assert_eq!(answers, [(runs[0], true), (runs[1], false), (runs[2], false)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_shows_who_why_and_until_when_and_a_second_one_keeps_what_it_does_not_name() {
+    let given = Given::new(EVERY_TWO_HOURS, "2026-11-22T00:30:00Z", MINUTE);
+    let board = Arc::clone(&given.board);
+    let working = given.start().await;
+    let until = Instant::parse("2026-11-22T06:00:00Z").expect("an instant");
+    let pause =
+        |target, note: Option<&str>, until| Pause { target, note: note.map(str::to_owned), until };
+    let (schedule, interface) = (Target::Schedule(sales()), Target::Interface(sales().interface));
+    let say = async |actor, pause| working.handle.pause(actor, pause).await.expect("paused");
+    say(Actor::Local(7), pause(schedule.clone(), Some("maintenance"), None)).await;
+    say(Actor::Token("ci".to_owned()), pause(schedule, None, Some(until))).await;
+    let shown = working.handle.schedule(&sales()).and_then(|row| row.paused).expect("paused");
+    assert_eq!(shown.actor.as_deref(), Some("token:ci"));
+    assert_eq!((shown.note.as_deref(), shown.until), (Some("maintenance"), Some(until)));
+    let skips = |hour: u32| {
+        let at = Instant::parse(&format!("2026-11-22T0{hour}:00:00Z")).expect("an instant");
+        board.read(|state| state.schedules[&sales()].skips(at)).map(Reason::as_str)
+    };
+    assert_eq!((skips(6), skips(8)), (Some("paused"), None), "it ends with the slot at its end");
+
+    say(Actor::Local(8), pause(interface, Some("for good"), None)).await;
+    let shown = working.handle.schedule(&sales()).and_then(|row| row.paused).expect("paused");
+    assert_eq!(shown.note.as_deref(), Some("for good"), "the one that lasts longer");
+    assert_eq!(skips(8), Some("paused"));
+
+    // A restart folds the log again.
+    let again = Given {
+        log: working.killed(),
+        ..Given::new(EVERY_TWO_HOURS, "2026-11-22T01:00:00Z", MINUTE)
+    };
+    let working = again.start().await;
+    working.settle().await;
+    let shown = working.handle.interface(&sales().interface).and_then(|row| row.paused);
+    assert_eq!(shown.and_then(|paused| paused.actor).as_deref(), Some("local:8"));
 }

@@ -8,9 +8,10 @@ use super::core::{Engine, Touched};
 use super::state::{ANSWER_KEPT_MS, Token};
 use crate::domain::event::RequestAnswered;
 use crate::domain::execution::Phase;
-use crate::domain::schedule::Schedule;
+use crate::domain::schedule::{Pause, Schedule};
 use crate::ids::{ExecutionId, InterfaceId, Position, ScheduleRef, StreamId};
-use crate::projection::view::{Last, State, Status};
+use crate::projection::actor_text;
+use crate::projection::view::{Last, Paused, State, Status};
 
 /// The rows that a decision touched; none removes a row.
 #[derive(Default)]
@@ -51,6 +52,15 @@ impl Patch {
         if let Some(files) = self.files {
             board.files = files;
         }
+    }
+}
+
+fn shown(pause: &Pause) -> Paused {
+    Paused {
+        at: pause.at,
+        actor: pause.actor.as_ref().map(actor_text),
+        note: pause.note.clone(),
+        until: pause.until,
     }
 }
 
@@ -136,6 +146,7 @@ impl Engine {
             definition: Arc::clone(definition),
             definition_version: interface.definition_version,
             state,
+            paused: interface.paused.as_ref().map(shown).filter(|_| state == State::Paused),
             red: tally.is_some_and(|tally| !tally.red.is_empty()),
             last_ok_at: tally.and_then(|tally| tally.last_ok_at),
         })
@@ -145,11 +156,20 @@ impl Engine {
         let interface = self.state.interfaces.get(&id.interface)?;
         let folded = self.state.schedules.get(id)?;
         let next = folded.cursor.and_then(|cursor| self.plans.get(id)?.next_after(cursor));
+        let state = self.schedule_state(id, folded);
+        let in_file = state != State::Removed;
+        let pauses = folded.paused.iter().chain(&interface.paused).filter(|_| in_file);
         Some(ScheduleRow {
             definition: Arc::clone(interface.definition()?),
-            state: self.schedule_state(id, folded),
-            next,
+            state,
+            paused: pauses.max_by_key(|pause| (pause.until.is_none(), pause.until)).map(shown),
+            next: next.filter(|_| in_file),
             last: self.last(folded),
+            red: folded
+                .finished
+                .as_ref()
+                .filter(|_| in_file && folded.red())
+                .map(|ko| ko.execution),
             last_ok_at: folded.last_ok_at,
         })
     }

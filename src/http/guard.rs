@@ -38,6 +38,7 @@ pub async fn observe(State(app): State<App>, request: Request, next: Next) -> Re
     let method = request.method().clone();
     let pattern = request.extensions().get::<MatchedPath>().map(|path| Arc::from(path.as_str()));
     let route: Arc<str> = pattern.unwrap_or_else(|| Arc::from("unmatched"));
+    let instance = instance(request.uri().path());
     let id = request_id(request.headers());
     let pace = routes::find(&method, &route).map_or(Pace::Usual, |route| route.pace);
     let answer = AssertUnwindSafe(within(pace, next.run(request))).catch_unwind().await;
@@ -46,7 +47,7 @@ pub async fn observe(State(app): State<App>, request: Request, next: Next) -> Re
         Problem::new(Code::Internal, "the request could not be answered").into_response()
     });
     let mut response = match problem_of(&answer) {
-        Some(problem) => problem.render(Some(&id), Some(&route)),
+        Some(problem) => problem.render(Some(&id), instance.as_deref()),
         None => answer,
     };
     finish_headers(response.headers_mut(), &id);
@@ -59,6 +60,11 @@ pub async fn observe(State(app): State<App>, request: Request, next: Next) -> Re
         tracing::debug!(request_id = %id, %method, route = %route, status = status.as_u16(), took_ms = took.as_millis() as u64, "answered");
     }
     response
+}
+
+/// The path that a problem names; none where it holds a secret.
+fn instance(path: &str) -> Option<String> {
+    (!path.starts_with("/login/")).then(|| path.to_owned())
 }
 
 /// The problem that an answer is, also one of axum's own: it refuses an address that is not UTF-8 with a text.

@@ -16,6 +16,8 @@ use super::problem::{Code, FieldError, Problem};
 use crate::domain::template::push_percent_encoded;
 use crate::instant::Instant;
 
+/// The query parameter that every request may have: what a read has to reflect.
+const AT_LEAST: &str = "at_least";
 /// The largest body.
 pub const BODY_MAX_BYTES: usize = 1024 * 1024;
 /// Rows of a list unless the caller says otherwise (contract, section 5).
@@ -30,6 +32,8 @@ pub struct Input {
     rows: BTreeMap<String, Value>,
     known: Vec<&'static str>,
     errors: Vec<FieldError>,
+    /// Names in the query of a request whose values belong into its body.
+    strays: Vec<String>,
 }
 
 impl Input {
@@ -62,6 +66,13 @@ impl Input {
             }),
             _ => Err(Problem::invalid_field(prefix.trim_end_matches('/'), "must be a JSON object")),
         }
+    }
+
+    /// The same, for a request to `uri`, whose query may name nothing: what it names would not be heard.
+    fn beside(mut self, uri: &Uri) -> Result<Self, Problem> {
+        self.strays =
+            Self::from_query(uri)?.rows.into_keys().filter(|name| name != AT_LEAST).collect();
+        Ok(self)
     }
 
     /// Notes that `name` is not acceptable.
@@ -172,7 +183,7 @@ impl Input {
     pub fn finish(mut self) -> Result<(), Problem> {
         if self.prefix == "?" {
             // Each read takes it; see `Reads`.
-            self.rows.remove("at_least");
+            self.rows.remove(AT_LEAST);
         }
         let unknown: Vec<String> = self.rows.keys().cloned().collect();
         for name in unknown {
@@ -182,6 +193,13 @@ impl Input {
                 None => format!("is not known here; known are: {}", self.known.join(", ")),
             };
             self.refuse(&name, detail);
+        }
+        for name in std::mem::take(&mut self.strays) {
+            let detail = match self.known.contains(&name.as_str()) {
+                true => "belongs into the body",
+                false => "is not known here",
+            };
+            self.errors.push(FieldError { pointer: format!("?{name}"), detail: detail.to_owned() });
         }
         if self.errors.is_empty() { Ok(()) } else { Err(Problem::invalid(self.errors)) }
     }
@@ -207,16 +225,18 @@ impl<S: Send + Sync> FromRequestParts<S> for Params {
     }
 }
 
-/// The JSON body of a request; an absent one counts as `{}`.
+/// The JSON body of a request; an absent one counts as `{}`. Its query may name nothing.
 pub struct Fields(pub Input);
 
 impl<S: Send + Sync> FromRequest<S> for Fields {
     type Rejection = Problem;
     async fn from_request(request: Request, _state: &S) -> Result<Self, Problem> {
+        let uri = request.uri().clone();
         let media_type = media_type(request.headers()).to_owned();
         let bytes = read_body(request.into_body()).await?;
         if bytes.is_empty() {
-            return Input::from_json(Value::Object(serde_json::Map::new()), "/").map(Self);
+            let none = Value::Object(serde_json::Map::new());
+            return Input::from_json(none, "/")?.beside(&uri).map(Self);
         }
         if !media_type.eq_ignore_ascii_case("application/json") {
             let detail = format!("the body must be `application/json`, not `{media_type}`");
@@ -224,7 +244,7 @@ impl<S: Send + Sync> FromRequest<S> for Fields {
         }
         let value = serde_json::from_slice(&bytes)
             .map_err(|err| Problem::new(Code::BadJson, format!("the body is not JSON: {err}")))?;
-        Input::from_json(value, "/").map(Self)
+        Input::from_json(value, "/")?.beside(&uri).map(Self)
     }
 }
 

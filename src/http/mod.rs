@@ -6,6 +6,7 @@
 pub mod access;
 pub mod api;
 pub mod auth;
+pub mod document;
 pub mod guard;
 pub mod health;
 pub mod idempotency;

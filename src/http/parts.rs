@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 
-use super::auth::Failures;
+use super::auth::{Failures, hex};
 use super::idempotency::Answers;
 use super::session::Sessions;
 use crate::clock::Clock;
@@ -18,7 +18,8 @@ use crate::ids::Position;
 use crate::jobs::probe::Probe;
 use crate::projection::Projections;
 use crate::store::EventLog;
-use crate::store::lines::LineStore;
+use crate::store::journal::{Difference, VerifyReport};
+use crate::store::lines::{LineStore, LinesReport};
 use crate::telemetry::metrics::Metrics;
 
 /// What the routes work with. Shared by all requests.
@@ -88,7 +89,7 @@ pub struct Settings {
     /// The program's version.
     pub version: String,
     /// The revision that it was built from.
-    pub revision: String,
+    pub revision: Option<String>,
 }
 
 /// The store's figures and check, wired by `app.rs` to the journal and the line store. Both may block.
@@ -115,11 +116,13 @@ pub struct StoreInfo {
     pub lines_bytes: u64,
     /// Bytes of the index and the lists.
     pub index_bytes: u64,
-    /// The newest position that the lists show.
-    #[schema(value_type = u64)]
-    pub indexed: Position,
+    /// The newest position that the lists show; null without the daemon, who alone knows it.
+    #[schema(value_type = Option<u64>)]
+    pub indexed: Option<Position>,
     /// How much of a rebuild of the lists is done, in percent; null when none runs.
     pub rebuilding: Option<u8>,
+    /// What is damaged, as far as it was read; the daemon reads nothing again for this.
+    pub problems: Vec<String>,
 }
 
 /// What a check of the store found.
@@ -137,4 +140,38 @@ pub struct StoreVerified {
     pub head: String,
     /// What is damaged: file, offset, what is wrong.
     pub problems: Vec<String>,
+    /// What is no damage and worth knowing: what a crash left of a write that nobody had seen.
+    pub notes: Vec<String>,
+}
+
+impl StoreVerified {
+    /// Both reports of a check in one.
+    pub fn of(log: &VerifyReport, lines: &LinesReport) -> Self {
+        let mut problems: Vec<String> = log.difference.iter().map(damage).collect();
+        problems
+            .extend(lines.damage.iter().map(|found| format!("{}: {}", found.place, found.what)));
+        let unfinished =
+            [(log.unfinished, "frame of the event log"), (lines.unfinished, "chunk of lines")];
+        let note = |(bytes, what): (u64, &str)| {
+            let note = format!(
+                "{bytes} bytes after the last whole {what}: an unfinished write, which the next start takes away"
+            );
+            (bytes > 0).then_some(note)
+        };
+        Self {
+            ok: problems.is_empty(),
+            events: log.events,
+            chunks: lines.chunks,
+            pruned: 0,
+            head: hex(&log.head),
+            problems,
+            notes: unfinished.into_iter().filter_map(note).collect(),
+        }
+    }
+}
+
+/// Where the event log is damaged, and what is wrong there.
+pub fn damage(difference: &Difference) -> String {
+    let Difference { place, what, after } = difference;
+    format!("{place}: {what} (after position {after})")
 }

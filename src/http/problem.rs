@@ -32,6 +32,8 @@ pub enum Code {
     Conflict,
     /// A short id fits several executions.
     Ambiguous,
+    /// A query for re-runs passed it over: it was dealt with, or a newer run of it exists.
+    NotOpen,
     /// A request with the same idempotency key is still being answered.
     InProgress,
     /// The body is larger than 1 MiB.
@@ -65,6 +67,7 @@ impl Code {
             Self::Timeout => "timeout",
             Self::Conflict => "conflict",
             Self::Ambiguous => "ambiguous",
+            Self::NotOpen => "not-open",
             Self::InProgress => "in-progress",
             Self::TooLarge => "too-large",
             Self::MediaType => "media-type",
@@ -86,7 +89,9 @@ impl Code {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Timeout => StatusCode::REQUEST_TIMEOUT,
-            Self::Conflict | Self::Ambiguous | Self::InProgress => StatusCode::CONFLICT,
+            Self::Conflict | Self::Ambiguous | Self::NotOpen | Self::InProgress => {
+                StatusCode::CONFLICT
+            }
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Invalid | Self::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
@@ -107,6 +112,7 @@ impl Code {
             Self::Timeout => "It took too long",
             Self::Conflict => "It does not fit what is so now",
             Self::Ambiguous => "The id fits several executions",
+            Self::NotOpen => "There is nothing left to do about it",
             Self::InProgress => "The same request is still being answered",
             Self::TooLarge => "The body is too large",
             Self::MediaType => "The body has the wrong media type",
@@ -142,6 +148,7 @@ impl Code {
             Self::Timeout => "Try again.",
             Self::Conflict => "Look at what stands in the way, then try again.",
             Self::Ambiguous => "Give more of the id.",
+            Self::NotOpen => "Name it by its id, or use `force`, to run it all the same.",
             Self::InProgress => "Wait for the first answer, then repeat the request.",
             Self::TooLarge => "Send at most 1 MiB.",
             Self::Invalid => "Correct the values named in `errors`.",
@@ -176,7 +183,7 @@ pub struct ProblemBody {
     pub status: u16,
     /// What happened here.
     pub detail: String,
-    /// The path that was asked for, as the route's pattern.
+    /// The path that was asked for; null where it holds a secret.
     pub instance: Option<String>,
     /// The code, from a closed set.
     pub code: String,
@@ -283,6 +290,13 @@ impl Problem {
     /// What went wrong.
     pub fn code(&self) -> Code {
         self.0.code
+    }
+
+    /// The same problem with the execution that it is about.
+    #[must_use]
+    pub fn with_execution(mut self, execution: crate::ids::ExecutionId) -> Self {
+        self.0.execution = Some(execution);
+        self
     }
 
     /// The body.

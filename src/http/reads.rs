@@ -15,7 +15,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::input::Input;
 use super::parts::App;
 use super::problem::{Code, Problem};
-use crate::domain::class::{Class, Level};
+use crate::domain::class::{Class, ClassError, Level};
 use crate::domain::line::Line;
 use crate::domain::{definition, event};
 use crate::engine::board;
@@ -25,7 +25,7 @@ use crate::projection::view::{Event, Execution, Page, Slot, Status};
 use crate::projection::{
     EventFilter, ExecutionFilter, ExpandRequest, Order, QueryError, ResolveError, SlotRange,
 };
-use crate::store::lines::{FollowState, LineQuery};
+use crate::store::lines::{FollowState, Gap, LineQuery};
 
 /// The header with a command's position; a read that sends it back waits for that position.
 pub const POSITION_HEADER: &str = "x-daybook-position";
@@ -255,7 +255,7 @@ pub fn execution_filter(input: &mut Input) -> ExecutionFilter {
         interface: input.parsed("interface"),
         schedule: input.parsed("schedule"),
         status: input.with("status", statuses).unwrap_or_default(),
-        class: input.parsed("class"),
+        class: input.with("class", classes).unwrap_or_default(),
         trigger: input.json("trigger"),
         from: input.instant("from"),
         to: input.instant("to"),
@@ -278,6 +278,13 @@ fn statuses(text: &str) -> Result<Vec<Status>, String> {
     text.split(',').map(one).collect()
 }
 
+/// One class, or several with commas between them.
+fn classes(text: &str) -> Result<Vec<Class>, String> {
+    text.split(',')
+        .map(|word| word.trim().parse().map_err(|err: ClassError| err.to_string()))
+        .collect()
+}
+
 /// The filters of `GET /api/executions`, as the document shows them.
 #[derive(Debug, Deserialize, IntoParams, ToSchema)]
 #[into_params(parameter_in = Query)]
@@ -289,7 +296,7 @@ pub struct ExecutionQuery {
     schedule: Option<String>,
     /// `queued`, `running`, `ok`, `ko` or `cancelled`; several with commas between them.
     status: Option<String>,
-    /// `external`, `configuration`, `mapping`, `technical` or `cascade`.
+    /// `external`, `configuration`, `mapping`, `technical` or `cascade`; several with commas between them.
     class: Option<String>,
     /// What started it.
     trigger: Option<String>,
@@ -326,7 +333,7 @@ pub struct LogQuery {
     pub grep: Option<regex::Regex>,
 }
 
-/// Up to `limit` lines of an execution's log that fit `query`.
+/// Up to `limit` lines of an execution's log that fit `query`, and the lines that cannot be read, if they end there.
 ///
 /// # Errors
 /// The log cannot be read.
@@ -335,7 +342,7 @@ pub async fn lines(
     execution: ExecutionId,
     query: &LogQuery,
     limit: usize,
-) -> Result<Vec<Line>, Problem> {
+) -> Result<(Vec<Line>, Option<Gap>), Problem> {
     let query = LineQuery {
         after: query.after,
         limit,
@@ -347,7 +354,7 @@ pub async fn lines(
         ..LineQuery::default()
     };
     let store = app.lines.clone();
-    blocking(move || store.read(execution, &query))
+    blocking(move || store.read_to_gap(execution, &query))
         .await?
         .map_err(|err| Problem::internal("the log cannot be read", &err))
 }

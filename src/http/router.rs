@@ -11,7 +11,7 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder
 use utoipa_axum::router::OpenApiRouter;
 
 use super::parts::App;
-use super::{api, guard, idempotency, session};
+use super::{api, document, guard, idempotency, session};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -25,8 +25,8 @@ use super::{api, guard, idempotency, session};
 )]
 struct Document;
 
-/// The OpenAPI 3.1 document, and the routes without their layers.
-pub fn documented() -> (Router<App>, utoipa::openapi::OpenApi) {
+/// The routes without their layers, and the OpenAPI 3.1 document.
+pub fn documented() -> (Router<App>, serde_json::Value) {
     let (router, mut document) =
         OpenApiRouter::with_openapi(Document::openapi()).merge(api::routes()).split_for_parts();
     env!("CARGO_PKG_VERSION").clone_into(&mut document.info.version);
@@ -35,6 +35,8 @@ pub fn documented() -> (Router<App>, utoipa::openapi::OpenApi) {
     components.add_security_scheme("token", SecurityScheme::Http(bearer));
     let cookie = ApiKey::Cookie(ApiKeyValue::new(session::COOKIE));
     components.add_security_scheme("session", SecurityScheme::ApiKey(cookie));
+    let mut document = serde_json::to_value(&document).unwrap_or_default();
+    document::complete(&mut document);
     (router, document)
 }
 
@@ -43,7 +45,7 @@ pub fn documented() -> (Router<App>, utoipa::openapi::OpenApi) {
 pub struct DocumentText(Arc<str>);
 
 /// This document.
-#[utoipa::path(get, path = "/api/openapi.json", tag = "daemon",
+#[utoipa::path(get, path = "/api/openapi.json", operation_id = "openapi", tag = "daemon",
     responses((status = 200, body = serde_json::Value, description = "OpenAPI 3.1")))]
 pub async fn openapi_json(Extension(DocumentText(text)): Extension<DocumentText>) -> Response {
     let text = text.to_string();
@@ -53,10 +55,9 @@ pub async fn openapi_json(Extension(DocumentText(text)): Extension<DocumentText>
 /// The whole API, for every listener.
 pub fn router(app: &App) -> Router {
     let (routes, document) = documented();
-    let text = serde_json::to_string(&document).unwrap_or_default();
     routes
         .fallback(guard::not_found)
-        .layer(Extension(DocumentText(text.into())))
+        .layer(Extension(DocumentText(document.to_string().into())))
         .layer(from_fn_with_state(Arc::clone(app), idempotency::layer))
         .layer(from_fn_with_state(Arc::clone(app), guard::authorise))
         .layer(from_fn_with_state(Arc::clone(app), guard::observe))

@@ -18,18 +18,19 @@ use super::{auth, router};
 use crate::clock::{Clock, VirtualClock};
 use crate::config::{Loaded, MetricsAccess};
 use crate::domain::access::Role;
+use crate::domain::cause::Cause;
 use crate::domain::class::{Class, Level, Source};
 use crate::domain::definition::{self, Timing};
 use crate::domain::event::{
-    Actor, CancelRequested, Closed, ErrorCounts, Event, InterfacePaused, InterfaceResumed, Opened,
-    Outcome, TokenRevoked, Trigger,
+    Actor, CancelRequested, Closed, ErrorCounts, Event, FirstError, InterfacePaused,
+    InterfaceResumed, Opened, Outcome, TokenRevoked, Trigger,
 };
 use crate::engine::board::{AnswerRow, Board, InterfaceRow, OpenRow, ScheduleRow, TokenRow};
 use crate::engine::handle::{Asked, Done, Handle, Refusal, ReloadReport, Request, Rerun, Target};
 use crate::ids::{ExecutionId, InterfaceId, Position, ScheduleRef, StreamId};
 use crate::instant::Instant;
 use crate::jobs::probe::Probe;
-use crate::projection::{Projections, view};
+use crate::projection::{Projections, actor_text, view};
 use crate::store::lines::{LineStore, LinesOptions, LogWriter, NewLine};
 use crate::store::memory::MemoryLog;
 use crate::store::{Append, EventLog, Expected, Links, StreamAppend};
@@ -92,7 +93,7 @@ impl Daemon {
             base_url: None,
             metrics,
             version: "0.1.0".to_owned(),
-            revision: "test".to_owned(),
+            revision: Some("test".to_owned()),
         };
         let projections =
             Projections::open(&folder.path().join("index"), Arc::clone(&log)).expect("projections");
@@ -214,15 +215,22 @@ impl Daemon {
             return;
         };
         writer.finish().await.expect("written");
+        let error = texts.iter().zip(1..).find(|(text, _)| text.starts_with("External:"));
+        let error = error.filter(|_| outcome == Outcome::Ko).map(|(text, line)| FirstError {
+            line,
+            class: Class::External,
+            cause: Cause::ExtOther,
+            text: (*text).to_owned(),
+        });
         let closed = Closed {
             outcome,
-            class: None,
-            cause: None,
+            class: error.as_ref().map(|error| error.class),
+            cause: error.as_ref().map(|error| error.cause),
             exit_code: Some(0),
             attempts: 1,
             lines: texts.len() as u64,
             errors: ErrorCounts::default(),
-            first_error: None,
+            first_error: error,
             log_hash: [0; 32],
             duration_ms: 5,
         };
@@ -230,6 +238,14 @@ impl Daemon {
         let position = append(&*self.app.log, stream, closed.into(), by).await;
         self.app.engine.board().write(|state| state.open.remove(&id));
         // Reads from now on wait until the lists show it.
+        self.app.memory.answered(position);
+    }
+
+    /// Appends an event to a stream.
+    pub(super) async fn record(&self, stream: &str, event: impl Into<Event>) {
+        let stream = stream.parse().expect("a stream");
+        let by = (Actor::Daybook, self.app.clock.now());
+        let position = append(&*self.app.log, stream, event.into(), by).await;
         self.app.memory.answered(position);
     }
 }
@@ -343,8 +359,10 @@ fn fill(board: &Board) -> BTreeMap<Role, String> {
             let row = ScheduleRow {
                 definition: Arc::clone(&interface),
                 state: view::State::Active,
+                paused: None,
                 next: (id == "sales").then(|| Instant::from_secs(BEGIN + 100)),
                 last: None,
+                red: None,
                 last_ok_at: None,
             };
             let full = ScheduleRef {
@@ -357,6 +375,7 @@ fn fill(board: &Board) -> BTreeMap<Role, String> {
             definition: Arc::clone(&interface),
             definition_version: 3,
             state: view::State::Active,
+            paused: None,
             red: false,
             last_ok_at: None,
         };
@@ -461,11 +480,16 @@ impl Engine {
         (Rerun { of, answer: Err(answer) }, Position(0))
     }
 
-    fn set(&self, target: &Target, to: view::State) -> bool {
+    fn set(&self, target: &Target, paused: Option<view::Paused>) -> bool {
+        let to = if paused.is_some() { view::State::Paused } else { view::State::Active };
         self.board
             .write(|state| match target {
-                Target::Interface(id) => state.interfaces.get_mut(id).map(|row| row.state = to),
-                Target::Schedule(name) => state.schedules.get_mut(name).map(|row| row.state = to),
+                Target::Interface(id) => {
+                    state.interfaces.get_mut(id).map(|row| (row.state, row.paused) = (to, paused))
+                }
+                Target::Schedule(name) => {
+                    state.schedules.get_mut(name).map(|row| (row.state, row.paused) = (to, paused))
+                }
             })
             .is_some()
     }
@@ -524,13 +548,15 @@ impl Engine {
                 (to, StreamId::Execution(execution), noted.into())
             }
             Request::Pause { pause, reply: to } => {
-                if !self.set(&pause.target, view::State::Paused) {
+                let (at, actor) = (self.clock.now(), Some(actor_text(&actor)));
+                let (note, until) = (pause.note.clone(), pause.until);
+                if !self.set(&pause.target, Some(view::Paused { at, actor, note, until })) {
                     return reply(to, Err(Refusal::NotFound { what: "it".to_owned() }));
                 }
                 (to, StreamId::Daemon, InterfacePaused { note: pause.note, until: None }.into())
             }
             Request::Resume { target, reply: to } => {
-                if !self.set(&target, view::State::Active) {
+                if !self.set(&target, None) {
                     return reply(to, Err(Refusal::NotFound { what: "it".to_owned() }));
                 }
                 (to, StreamId::Daemon, InterfaceResumed {}.into())

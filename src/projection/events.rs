@@ -8,7 +8,9 @@ use super::lists::{self, Source};
 use super::query::{LIMIT_MAX, QueryError, parse_cursor};
 use super::rows::Rows;
 use super::view::{self, Page};
-use crate::domain::event::{EVENT_NAMES, Envelope};
+use serde_json::Value;
+
+use crate::domain::event::{EVENT_NAMES, Envelope, Event};
 use crate::ids::{Position, StreamId};
 use crate::store::{EventLog, ReadError};
 
@@ -45,7 +47,7 @@ pub enum Order {
 /// # Errors
 /// [`ReadError::Damaged`] when its payload cannot be shown; no payload of ours is like that.
 pub(super) fn show(envelope: &Envelope) -> Result<view::Event, ReadError> {
-    let data = envelope.event.to_json().map_err(|err| ReadError::Damaged {
+    let data = data_of(&envelope.event).map_err(|err| ReadError::Damaged {
         place: format!("event {}", envelope.position),
         what: err.to_string(),
     })?;
@@ -61,6 +63,35 @@ pub(super) fn show(envelope: &Envelope) -> Result<view::Event, ReadError> {
         hash: blake3::Hash::from_bytes(envelope.hash).to_hex().to_string(),
         data,
     })
+}
+
+/// The payload for people and programs: what is stored as bytes or as JSON text is shown as hex and as JSON.
+fn data_of(event: &Event) -> serde_json::Result<Value> {
+    let mut data = event.to_json()?;
+    match event {
+        Event::Closed(closed) => {
+            let hash = blake3::Hash::from_bytes(closed.log_hash).to_hex();
+            data["log_hash"] = Value::from(hash.as_str());
+        }
+        Event::InterfaceDefined(_) => {
+            embed(&mut data["definition"]);
+            if let Some(changes) = data["changes"].as_array_mut() {
+                for change in changes {
+                    embed(&mut change["from"]);
+                    embed(&mut change["to"]);
+                }
+            }
+        }
+        _ => (),
+    }
+    Ok(data)
+}
+
+/// Puts the JSON in the place of the text that holds it; a text that holds none stays.
+fn embed(value: &mut Value) {
+    if let Some(json) = value.as_str().and_then(|text| serde_json::from_str(text).ok()) {
+        *value = json;
+    }
 }
 
 /// Lists events, at most `limit` (up to 1,000) of them after `cursor`.

@@ -6,7 +6,7 @@ use super::bytes::{Reader, Writer};
 use super::codes;
 use super::keys::{self, VALUE_MAX_BYTES};
 use super::rows::{Overlay, RowError, Rows};
-use super::view::{Acknowledged, Anomaly, Status};
+use super::view::{Anomaly, Note, Remark, Status};
 use crate::domain::cause::Cause;
 use crate::domain::class::Class;
 use crate::domain::event::{ErrorCounts, FirstError, Trigger};
@@ -42,7 +42,9 @@ pub(super) struct ExecutionRow {
     pub(super) errors: ErrorCounts,
     pub(super) first_error: Option<FirstError>,
     pub(super) anomaly: Option<Anomaly>,
-    pub(super) acknowledged: Option<Acknowledged>,
+    pub(super) acknowledged: Option<Remark>,
+    pub(super) notes: Vec<Note>,
+    pub(super) cancel_requested: Option<Remark>,
     pub(super) references: Vec<String>,
     /// A re-run of it exists, so its chain is worth a look.
     pub(super) has_reruns: bool,
@@ -98,11 +100,14 @@ impl ExecutionRow {
             to.instant(anomaly.at);
             to.number(anomaly.after_ms);
         });
-        to.optional(self.acknowledged.as_ref(), |to, acknowledged| {
-            to.instant(acknowledged.at);
-            to.text(&acknowledged.actor);
-            to.optional(acknowledged.note.as_deref(), Writer::text);
-        });
+        to.optional(self.acknowledged.as_ref(), write_remark);
+        to.number(self.notes.len() as u64);
+        for note in &self.notes {
+            to.instant(note.at);
+            to.text(&note.actor);
+            to.text(&note.text);
+        }
+        to.optional(self.cancel_requested.as_ref(), write_remark);
         to.number(self.references.len() as u64);
         for reference in &self.references {
             to.text(reference);
@@ -168,6 +173,8 @@ impl ExecutionRow {
             first_error: None,
             anomaly: None,
             acknowledged: None,
+            notes: Vec::new(),
+            cancel_requested: None,
             references: Vec::new(),
             has_reruns: false,
             version: 0,
@@ -188,13 +195,15 @@ impl ExecutionRow {
         })?;
         self.anomaly =
             from.optional(|from| Ok(Anomaly { at: from.instant()?, after_ms: from.number()? }))?;
-        self.acknowledged = from.optional(|from| {
-            Ok(Acknowledged {
+        self.acknowledged = from.optional(read_remark)?;
+        for _ in 0..from.number()? {
+            self.notes.push(Note {
                 at: from.instant()?,
                 actor: from.text()?.to_owned(),
-                note: from.optional(Reader::text)?.map(str::to_owned),
-            })
-        })?;
+                text: from.text()?.to_owned(),
+            });
+        }
+        self.cancel_requested = from.optional(read_remark)?;
         for _ in 0..from.number()? {
             self.references.push(from.text()?.to_owned());
         }
@@ -207,6 +216,20 @@ impl ExecutionRow {
         }
         if from.is_done() { Ok(()) } else { Err(from.damaged("it goes on behind its end")) }
     }
+}
+
+fn write_remark(to: &mut Writer, remark: &Remark) {
+    to.instant(remark.at);
+    to.text(&remark.actor);
+    to.optional(remark.note.as_deref(), Writer::text);
+}
+
+fn read_remark(from: &mut Reader<'_>) -> Result<Remark, RowError> {
+    Ok(Remark {
+        at: from.instant()?,
+        actor: from.text()?.to_owned(),
+        note: from.optional(Reader::text)?.map(str::to_owned),
+    })
 }
 
 const fn counts(errors: &ErrorCounts) -> [u64; 5] {
@@ -353,10 +376,20 @@ mod tests {
                 text: "no product for code FNAC-77".to_owned(),
             }),
             anomaly: Some(Anomaly { at: Instant::from_secs(1_003), after_ms: 3_600_000 }),
-            acknowledged: Some(Acknowledged {
+            acknowledged: Some(Remark {
                 at: Instant::from_secs(2_000),
                 actor: "local:1000".to_owned(),
                 note: Some("known".to_owned()),
+            }),
+            notes: vec![Note {
+                at: Instant::from_secs(2_001),
+                actor: "token:ci".to_owned(),
+                text: "asked them".to_owned(),
+            }],
+            cancel_requested: Some(Remark {
+                at: Instant::from_secs(999),
+                actor: "local:0".to_owned(),
+                note: None,
             }),
             references: vec!["KAY-77".to_owned()],
             has_reruns: true,

@@ -5,13 +5,13 @@ use super::execution_row::{self, ExecutionRow};
 use super::keys::{self, List};
 use super::ok_slots::{self, OkSlot};
 use super::rows::{Overlay, RowError, Rows};
-use super::view::{Acknowledged, Anomaly, Status};
+use super::view::{Anomaly, Note, Remark, Status};
 use super::{bytes, ledger, postings, schedule_row};
 use crate::domain::event::{Actor, Closed, Envelope, Event, Noted, Opened, Outcome, Trigger};
 use crate::ids::{ExecutionId, Position, StreamId};
 
 /// Counts the rows' form. Another number in the index means another form: it is folded again.
-pub(super) const SCHEMA: u32 = 1;
+pub(super) const SCHEMA: u32 = 2;
 
 /// How far the rows reach.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,7 +46,7 @@ impl Checkpoint {
 }
 
 /// Shows an actor as people see it: `daybook`, `local:<uid>`, `token:<name>` or `session:<id>`.
-pub(super) fn actor_text(actor: &Actor) -> String {
+pub fn actor_text(actor: &Actor) -> String {
     match actor {
         Actor::Daybook => "daybook".to_owned(),
         Actor::Local(uid) => format!("local:{uid}"),
@@ -169,6 +169,9 @@ fn execution<R: Rows>(
         }
         Event::Closed(event) => closed(rows, &mut row, envelope, event)?,
         Event::Noted(event) => noted(rows, &mut row, envelope, event)?,
+        Event::CancelRequested(event) => {
+            row.cancel_requested = Some(remark(envelope, event.note.as_ref()));
+        }
         other => changes_nothing_more(other),
     }
     execution_row::store(rows, &row)?;
@@ -230,6 +233,8 @@ fn opened<R: Rows>(
         first_error: None,
         anomaly: None,
         acknowledged: None,
+        notes: Vec::new(),
+        cancel_requested: None,
         references: Vec::new(),
         has_reruns: false,
         version: envelope.version,
@@ -309,18 +314,23 @@ fn closed<R: Rows>(
     Ok(())
 }
 
+fn remark(envelope: &Envelope, note: Option<&String>) -> Remark {
+    Remark { at: envelope.at, actor: actor_text(&envelope.actor), note: note.cloned() }
+}
+
 fn noted<R: Rows>(
     rows: &mut Overlay<R>,
     row: &mut ExecutionRow,
     envelope: &Envelope,
     event: &Noted,
 ) -> Result<(), RowError> {
-    if event.acknowledged {
-        row.acknowledged = Some(Acknowledged {
-            at: envelope.at,
-            actor: actor_text(&envelope.actor),
-            note: event.text.clone(),
-        });
+    // Who says it once more, and no more than that, takes nothing from who said it first.
+    if event.acknowledged && (row.acknowledged.is_none() || event.text.is_some()) {
+        row.acknowledged = Some(remark(envelope, event.text.as_ref()));
+    }
+    if let Some(text) = &event.text {
+        let (actor, text) = (actor_text(&envelope.actor), text.clone());
+        row.notes.push(Note { at: envelope.at, actor, text });
     }
     if let Some(reference) = event.reference.as_ref().filter(|new| !row.references.contains(new)) {
         row.references.push(reference.clone());

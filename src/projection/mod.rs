@@ -32,6 +32,7 @@ pub mod view;
 mod worker;
 
 pub use events::{EventFilter, Order};
+pub use fold::actor_text;
 pub use follow::{OpenError, ProjectionStatus, Projections, Rebuilding};
 pub use heads::LateHeads;
 pub use ledger::{Expand, ExpandRequest, SlotRange};

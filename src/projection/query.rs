@@ -55,8 +55,8 @@ pub struct ExecutionFilter {
     pub schedule: Option<ScheduleId>,
     /// In any of these states; empty means in any at all.
     pub status: Vec<Status>,
-    /// KO with this class.
-    pub class: Option<Class>,
+    /// KO with any of these classes; empty means in any state and class.
+    pub class: Vec<Class>,
     /// Started by this.
     pub trigger: Option<Trigger>,
     /// Created at or after this instant.
@@ -76,16 +76,8 @@ pub struct ExecutionFilter {
 impl ExecutionFilter {
     fn sources(&self) -> Vec<Source> {
         let mut sources = Vec::new();
-        match self.status.as_slice() {
-            [] => (),
-            [one] => sources.push(Source::stored(&List::Status(*one))),
-            several => sources.push(Source::Any(
-                several.iter().map(|status| Source::stored(&List::Status(*status))).collect(),
-            )),
-        }
-        if let Some(class) = self.class {
-            sources.push(Source::stored(&List::Class(class)));
-        }
+        sources.extend(any_of(self.status.iter().map(|status| List::Status(*status))));
+        sources.extend(any_of(self.class.iter().map(|class| List::Class(*class))));
         if let Some(reference) = &self.reference {
             sources.push(Source::stored(&List::Reference(reference)));
         }
@@ -108,7 +100,7 @@ impl ExecutionFilter {
         self.interface.as_ref().is_none_or(|interface| row.schedule.interface == *interface)
             && self.schedule.as_ref().is_none_or(|schedule| row.schedule.schedule == *schedule)
             && (self.status.is_empty() || self.status.contains(&row.status))
-            && self.class.is_none_or(|class| row.class == Some(class))
+            && (self.class.is_empty() || row.class.is_some_and(|class| self.class.contains(&class)))
             && self.trigger.is_none_or(|trigger| row.trigger == trigger)
             && self.from.is_none_or(|from| row.created_at >= from)
             && self.to.is_none_or(|to| row.created_at < to)
@@ -116,6 +108,12 @@ impl ExecutionFilter {
             && self.min_ms.is_none_or(|least| row.duration_ms.is_some_and(|ms| ms >= least))
             && self.max_ms.is_none_or(|most| row.duration_ms.is_some_and(|ms| ms <= most))
     }
+}
+
+/// What stands in any of `lists`; none when there are no lists, which then narrow nothing.
+fn any_of<'a>(lists: impl Iterator<Item = List<'a>>) -> Option<Source> {
+    let mut sources: Vec<Source> = lists.map(|list| Source::stored(&list)).collect();
+    if sources.len() > 1 { Some(Source::Any(sources)) } else { sources.pop() }
 }
 
 fn has_text(row: &ExecutionRow, small_letters: &str) -> bool {
@@ -337,6 +335,8 @@ fn show<R: Rows>(rows: &R, row: ExecutionRow) -> Result<view::Execution, QueryEr
         solved_by: mending.solved_by,
         superseded_by: mending.superseded_by,
         acknowledged: row.acknowledged,
+        notes: row.notes,
+        cancel_requested: row.cancel_requested,
         references: row.references,
         idempotency_key: row.idempotency_key,
         definition_version: row.definition_version,

@@ -122,7 +122,11 @@ pub struct Execution {
     #[schema(value_type = Option<String>, format = "uuid")]
     pub superseded_by: Option<ExecutionId>,
     /// Who dealt with it.
-    pub acknowledged: Option<Acknowledged>,
+    pub acknowledged: Option<Remark>,
+    /// What people wrote beside it, oldest first.
+    pub notes: Vec<Note>,
+    /// Who asked for its end.
+    pub cancel_requested: Option<Remark>,
     /// Numbers of external tickets.
     pub references: Vec<String>,
     /// What external systems may use to recognise a repetition.
@@ -143,9 +147,9 @@ pub struct Execution {
     pub position: Position,
 }
 
-/// Who dealt with an open KO.
+/// Who did something by hand.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Acknowledged {
+pub struct Remark {
     /// When.
     #[schema(value_type = String, format = "date-time")]
     pub at: Instant,
@@ -153,6 +157,33 @@ pub struct Acknowledged {
     pub actor: String,
     /// What they wrote.
     pub note: Option<String>,
+}
+
+/// What somebody wrote beside an execution.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Note {
+    /// When.
+    #[schema(value_type = String, format = "date-time")]
+    pub at: Instant,
+    /// Who.
+    pub actor: String,
+    /// The text.
+    pub text: String,
+}
+
+/// A pause that is in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Paused {
+    /// When it was said.
+    #[schema(value_type = String, format = "date-time")]
+    pub at: Instant,
+    /// By whom.
+    pub actor: Option<String>,
+    /// Why, in their words.
+    pub note: Option<String>,
+    /// When it ends by itself; null means when somebody ends it.
+    #[schema(value_type = Option<String>, format = "date-time")]
+    pub until: Option<Instant>,
 }
 
 /// The line that names an execution's class, with its required action.
@@ -210,7 +241,7 @@ pub struct Slot {
     pub at: Instant,
     /// What became of it.
     pub outcome: SlotOutcome,
-    /// Why nothing was started.
+    /// Why nothing was started; of a pending one, why it will be skipped as things stand.
     #[schema(value_type = Option<String>)]
     pub reason: Option<Reason>,
     /// The execution.
@@ -221,6 +252,7 @@ pub struct Slot {
 /// Whether a schedule's slots run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = LivingState)]
 pub enum State {
     /// They do.
     Active,
@@ -251,6 +283,8 @@ pub struct Schedule {
     pub timezone: String,
     /// Whether its slots run.
     pub state: State,
+    /// Its pause, or its interface's when that one lasts longer; null when it is not paused.
+    pub paused: Option<Paused>,
     /// The next nominal instants.
     #[schema(value_type = Vec<String>)]
     pub next: Vec<Instant>,
@@ -288,6 +322,8 @@ pub struct Interface {
     pub owner: Option<String>,
     /// Whether its schedules run.
     pub state: State,
+    /// Its pause; null when it is not paused.
+    pub paused: Option<Paused>,
     /// Whether a schedule's newest finished execution is an open KO.
     pub red: bool,
     /// Bare ids of its schedules.

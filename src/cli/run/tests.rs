@@ -2,10 +2,16 @@
 
 use std::io::Cursor;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::scripted::{Scripted, broken, followed};
 use super::*;
 use crate::domain::definition::{Dst, Timing};
+use crate::domain::event::{Actor, DaemonStopped};
+use crate::ids::StreamId;
+use crate::instant::Instant;
+use crate::store::journal::{JournalLog, JournalOptions};
+use crate::store::{Append, EventLog, Expected, Links, StreamAppend};
 
 struct Said {
     code: u8,
@@ -151,4 +157,215 @@ fn the_store_is_checked_without_a_daemon_where_there_is_one_to_check() {
     assert_eq!(said.code, 0, "{}", said.err);
     let answer: Value = serde_json::from_str(&said.out).expect("one document");
     assert_eq!((answer["ok"].clone(), answer["events"].clone()), (true.into(), 0.into()));
+}
+
+const ONE: &str = "0193522b-6a00-8000-8000-000000000001";
+
+/// The log of execution `ONE`, line by line.
+fn line(number: u64, text: &str) -> String {
+    let line = json!({
+        "line": number, "at": "2026-11-22T10:00:00.000Z", "attempt": 1, "stream": "stdout", "level": "info",
+        "class": null, "cause": null, "text": text, "cascade_of": null, "fields": null,
+    });
+    format!("event: line\nid: {number}\ndata: {line}\n\n")
+}
+
+#[test]
+fn a_follower_of_the_latest_stays_with_the_execution_that_it_began_with() {
+    let end = format!("{}event: end\ndata: {{\"status\":\"ok\"}}\n\n", line(2, "two"));
+    let answers = [followed(ONE, &line(1, "one")), broken(), followed(ONE, &end)];
+    let daemon = Scripted::start(&answers);
+    let said = say(&["execution", "log", "latest", "-f", "--server", &daemon.server()], &[], "");
+    assert_eq!((said.code, said.out.as_str()), (0, "one\ntwo\n"), "{}", said.err);
+    let asked = daemon.asked();
+    assert!(asked[0].starts_with("GET /api/executions/latest/log HTTP"), "{}", asked[0]);
+    for later in &asked[1..] {
+        assert!(later.starts_with(&format!("GET /api/executions/{ONE}/log HTTP")), "{later}");
+        assert!(later.contains("last-event-id: 1\r\n"), "{later}");
+    }
+}
+
+#[test]
+fn a_follower_of_events_outlives_a_restart() {
+    let page = |position: u64| {
+        let event = json!({
+            "position": position, "stream": "daemon", "version": position, "type": "daemon-started",
+            "at": "2026-11-22T10:00:00.000Z", "actor": "daybook", "correlation": null, "causation": null,
+            "hash": "", "data": {},
+        });
+        scripted::json(200, &json!({"items": [event], "next": null}))
+    };
+    let gone = scripted::json(404, &json!({"code": "not-found", "title": "enough"}));
+    let daemon = Scripted::start(&[page(1), broken(), page(2), gone]);
+    let said = say(&["event", "tail", "-f", "--server", &daemon.server()], &[], "");
+    assert_eq!((said.code, said.out.lines().count()), (3, 2), "{}{}", said.out, said.err);
+    assert!(daemon.asked()[3].contains("after=2"), "{:?}", daemon.asked());
+}
+
+fn execution(status: &str) -> Value {
+    json!({
+        "id": ONE, "interface": "fnac", "schedule": "sales", "slot": null, "trigger": "manual", "status": status,
+        "class": null, "cause": null, "created_at": "2026-11-22T10:00:00.000Z", "started_at": null, "ended_at": null,
+        "duration_ms": null, "attempts": 1, "exit_code": null, "params": {}, "rerun_of": null, "root": ONE,
+        "reruns": [], "solved_by": null, "superseded_by": null, "acknowledged": null, "notes": [], "cancel_requested": null, "references": [],
+        "idempotency_key": ONE, "definition_version": 1, "lines": 0,
+        "errors": {"external": 0, "configuration": 0, "mapping": 0, "technical": 0, "cascade": 0},
+        "first_error": null, "anomaly": null, "position": 1,
+    })
+}
+
+#[test]
+fn whoever_waits_for_an_execution_outlives_a_restart() {
+    let (queued, ok) = (execution("queued"), execution("ok"));
+    let answers = [scripted::json(202, &queued), broken(), scripted::json(200, &ok)];
+    let daemon = Scripted::start(&answers);
+    let line = ["schedule", "run", "fnac/sales", "--wait", "--server", &daemon.server()];
+    let said = say(&line, &[], "");
+    assert_eq!(said.code, 0, "{}", said.err);
+    assert!(said.out.contains("ok  fnac/sales"), "{}", said.out);
+}
+
+/// Section 5.1: one document in one form, whether it waits or not.
+#[test]
+fn one_id_to_run_again_prints_the_execution_and_several_a_list() {
+    let item = json!({"of": ONE, "id": ONE, "execution": execution("queued"), "problem": null});
+    let answer = |items: &[&Value]| {
+        scripted::json(202, &json!({"dry_run": false, "items": items, "next": null}))
+    };
+    let one = Scripted::start(&[answer(&[&item])]);
+    let said = say(&["execution", "rerun", ONE, "--json", "--server", &one.server()], &[], "");
+    let document: Value = serde_json::from_str(&said.out).expect("one document");
+    assert_eq!(document, execution("queued"));
+    let two = Scripted::start(&[answer(&[&item, &item])]);
+    let line = ["execution", "rerun", ONE, "latest", "--json", "--server", &two.server()];
+    let document: Value = serde_json::from_str(&say(&line, &[], "").out).expect("one document");
+    assert_eq!(
+        (document["items"].as_array().map(Vec::len), &document["next"]),
+        (Some(2), &Value::Null)
+    );
+}
+
+#[test]
+fn a_log_with_damaged_lines_is_shown_to_its_end_and_is_a_failure() {
+    let row = |text: &str, stream: &str, fields: Value| {
+        let line = json!({
+            "line": 1, "at": "2026-11-22T10:00:00.000Z", "attempt": 1, "stream": stream, "level": "info",
+            "class": null, "cause": null, "text": text, "cascade_of": null, "fields": fields,
+        });
+        format!("{line}\n")
+    };
+    let gap = || json!({"unreadable_lines": {"first": 1, "last": 1}});
+    let answer = |rows: &str| {
+        format!(
+            "HTTP/1.1 200 OK\r\ncontent-type: application/x-ndjson\r\nconnection: close\r\n\r\n{rows}"
+        )
+    };
+    let of_a_job = row("mine", "stdout", gap());
+    let sound = Scripted::start(&[answer(&of_a_job)]);
+    assert_eq!(say(&["execution", "log", ONE, "--server", &sound.server()], &[], "").code, 0);
+    let rows =
+        row("lines 1 to 1 are damaged", "daybook", gap()) + &row("three", "stdout", json!(null));
+    let daemon = Scripted::start(&[answer(&rows)]);
+    let said = say(&["execution", "log", ONE, "--server", &daemon.server()], &[], "");
+    assert_eq!((said.code, said.out.as_str()), (1, "lines 1 to 1 are damaged\nthree\n"));
+}
+
+/// A stopped store, with some events in it.
+async fn stopped_store(data: &std::path::Path) {
+    let journal = JournalOptions::new(data.join("journal"));
+    let (log, _) = JournalLog::open(journal).expect("opens");
+    for reason in ["one", "two", "three"] {
+        let events = vec![DaemonStopped { reason: reason.to_owned() }.into()];
+        let stream = StreamAppend {
+            stream: StreamId::Daemon,
+            expected: Expected::Any,
+            events,
+            links: Links::default(),
+        };
+        let (at, actor) = (Instant::from_secs(0), Actor::Daybook);
+        let append = Append { streams: vec![stream], at, actor };
+        log.append(append).await.expect("appended");
+    }
+}
+
+fn only_segment(data: &std::path::Path) -> std::path::PathBuf {
+    let entries = std::fs::read_dir(data.join("journal")).expect("a folder");
+    let mut paths = entries.map(|entry| entry.expect("an entry").path());
+    paths.find(|path| path.extension().is_some_and(|end| end == "seg")).expect("a segment")
+}
+
+#[tokio::test]
+async fn a_stopped_store_tells_damage_and_what_a_crash_left_and_stays_as_it_is() {
+    let folder = tempfile::tempdir().expect("a folder");
+    stopped_store(folder.path()).await;
+    let data = folder.path().to_str().expect("text").to_owned();
+    let ask = async |verb: &'static str| {
+        let data = data.clone();
+        let line = move || say(&["store", verb, "--data", &data, "--json"], &[], "");
+        let said = tokio::task::spawn_blocking(line).await.expect("no panic");
+        (said.code, serde_json::from_str::<Value>(&said.out).expect("one document"))
+    };
+    let (code, info) = ask("info").await;
+    assert_eq!((code, &info["position"], &info["indexed"]), (0, &json!(3), &Value::Null));
+    let segment = only_segment(folder.path());
+    let mut bytes = std::fs::read(&segment).expect("readable");
+    bytes.extend([1; 9]);
+    std::fs::write(&segment, &bytes).expect("written");
+    let (code, verified) = ask("verify").await;
+    assert_eq!((code, &verified["ok"]), (0, &json!(true)), "{verified}");
+    let note = verified["notes"][0].as_str().unwrap_or_default();
+    assert!(note.starts_with("9 bytes after the last whole frame"), "{verified}");
+    assert!(std::fs::read(&segment).expect("readable") == bytes, "nothing was changed");
+
+    let two = memchr::memmem::find(&bytes, b"two").expect("it is there");
+    bytes[two] ^= 1;
+    std::fs::write(&segment, &bytes).expect("written");
+    for verb in ["info", "verify"] {
+        let (code, shown) = ask(verb).await;
+        assert_eq!(code, 1, "{shown}");
+        let problem = shown["problems"][0].as_str().unwrap_or_default();
+        assert!(problem.contains("at offset"), "{shown}");
+    }
+}
+
+#[test]
+fn the_doctor_examines_what_it_can_reach_while_the_daemon_is_down() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().to_str().expect("text");
+    let said = say(&["doctor", "--data", data, "--json"], &[("HOME", data)], "");
+    let doctor: Value = serde_json::from_str(&said.out).expect("one document");
+    assert_eq!((said.code, &doctor["ok"]), (1, &json!(false)), "{}", said.err);
+    let checks = doctor["checks"].as_array().expect("checks").iter();
+    let found: Vec<(&str, &str)> = checks
+        .map(|row| (row["name"].as_str().expect("a name"), row["state"].as_str().expect("a state")))
+        .collect();
+    assert_eq!(found[0], ("daemon", "fail"));
+    for name in ["settings", "permissions", "lock", "disk", "credentials", "zones"] {
+        assert!(found.iter().any(|(known, _)| *known == name), "{name}: {found:?}");
+    }
+}
+
+/// A daemon elsewhere must not answer in the stead of the one that the file names.
+#[test]
+fn a_settings_file_that_is_not_accepted_is_told_unless_the_place_is_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("daybook.toml");
+    std::fs::write(&file, "data = 7\n").expect("written");
+    let home = folder.path().to_str().expect("text");
+    let variables = [("HOME", home), ("DAYBOOK_CONFIG", file.to_str().expect("text"))];
+    let said = say(&["status"], &variables, "");
+    assert_eq!((said.code, said.out.as_str()), (78, ""), "{}", said.err);
+    assert!(said.err.contains("daybook.toml:1:"), "{}", said.err);
+    assert_eq!(say(&["status", "--data", home], &variables, "").code, 8);
+    assert_eq!(say(&["status"], &[("PATH", "/usr/bin")], "").code, 8, "no home is no fault");
+    assert_eq!(say(&["doctor"], &variables, "").code, 1);
+}
+
+#[test]
+fn an_execution_that_there_is_none_of_is_not_found_whatever_its_name() {
+    let gone = json!({"code": "not-found", "title": "none", "status": 404});
+    let daemon = Scripted::start(&[scripted::json(404, &gone)]);
+    let said = say(&["execution", "note", "nope", "--ack", "--server", &daemon.server()], &[], "");
+    assert_eq!(said.code, 3, "{}", said.err);
+    assert!(daemon.asked()[0].starts_with("POST /api/executions/nope/notes"));
 }

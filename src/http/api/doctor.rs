@@ -50,6 +50,7 @@ pub struct Check {
 /// How a checked thing is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = CheckState)]
 pub enum Finding {
     /// As it should be.
     Ok,
@@ -59,7 +60,8 @@ pub enum Finding {
     Fail,
 }
 
-fn check(name: &str, state: Finding, detail: impl Into<String>, fix: &str) -> Check {
+/// A check with what was found; how to mend it is only told where something is to be mended.
+pub fn check(name: &str, state: Finding, detail: impl Into<String>, fix: &str) -> Check {
     let fix = (state != Finding::Ok).then(|| fix.to_owned());
     Check { name: name.to_owned(), state, detail: detail.into(), fix }
 }
@@ -68,7 +70,7 @@ fn check(name: &str, state: Finding, detail: impl Into<String>, fix: &str) -> Ch
 ///
 /// # Errors
 /// An unknown parameter.
-#[utoipa::path(get, path = "/api/doctor", tag = "daemon",
+#[utoipa::path(get, path = "/api/doctor", operation_id = "doctor", tag = "daemon",
     responses((status = 200, body = Doctor), (status = "default", body = ProblemBody)))]
 pub async fn show(State(app): State<App>, Params(input): Params) -> Result<Json<Doctor>, Problem> {
     input.finish()?;
@@ -128,7 +130,8 @@ fn store(app: &Parts) -> Check {
     }
 }
 
-fn free_space(folder: &Path) -> Check {
+/// Whether there is room for more.
+pub fn free_space(folder: &Path) -> Check {
     let fix = "make room, outside of the data folder first";
     let free = match free_bytes(folder) {
         Ok(free) => free,
@@ -145,7 +148,7 @@ fn free_space(folder: &Path) -> Check {
 }
 
 /// Data and secrets are for the daemon's user alone.
-fn private(path: &Path) -> Check {
+pub fn private(path: &Path) -> Check {
     let fix = format!("chmod go= '{}'", path.display());
     match std::fs::metadata(path) {
         Ok(metadata) => {
@@ -163,12 +166,14 @@ fn private(path: &Path) -> Check {
     }
 }
 
-fn zone_data() -> Check {
+/// The zone data in use.
+pub fn zone_data() -> Check {
     let data = civil::zone_data();
     check("zones", Finding::Ok, format!("zone data {} from {}", data.version, data.source), "")
 }
 
-fn file_limit() -> Check {
+/// Whether many commands may run at once.
+pub fn file_limit() -> Check {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
     match limit {
         Some(limit) if limit < FILES_MIN => check(

@@ -193,6 +193,8 @@ pub fn unlisted(
         solved_by: None,
         superseded_by: None,
         acknowledged: None,
+        notes: Vec::new(),
+        cancel_requested: None,
         references: Vec::new(),
         idempotency_key: id.to_string(),
         definition_version: definition.map_or(0, |(_, version)| version),

@@ -110,7 +110,7 @@ pub async fn test(
     Ok(Json(app.probe.interface(&definition).await))
 }
 
-/// Pauses all its schedules: their slots are skipped from now on. A pause that is in force gets the new note and end.
+/// Pauses all its schedules: their slots are skipped from now on. A pause that is in force keeps what is not named.
 ///
 /// # Errors
 /// It does not exist, or a field is wrong.

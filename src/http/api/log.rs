@@ -13,17 +13,19 @@ use axum::extract::{Path, State};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderValue, header};
 use tokio::sync::watch;
 
+use crate::domain::class::{Level, Source};
 use crate::domain::line::Line;
 use crate::http::input::{Input, Params};
 use crate::http::parts::App;
 use crate::http::problem::{Problem, ProblemBody};
 use crate::http::reads::{self, LogQuery, Reads, resolve};
 use crate::ids::ExecutionId;
+use crate::instant::Instant;
 use crate::projection::view::Status;
-use crate::store::lines::FollowState;
+use crate::store::lines::{FollowState, Gap};
 
 /// Lines read at once.
 const PAGE: usize = 500;
@@ -33,6 +35,10 @@ const LOOK_AGAIN: Duration = Duration::from_secs(5);
 const SETTLE: Duration = Duration::from_millis(50);
 /// A comment this often keeps proxies from closing a silent stream.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// Why a follower that comes back has to say whom it followed.
+const NEEDS_ID: &str = "goes on in one log: ask at the address that `Content-Location` named, with the execution's whole id";
+/// The field of a row in the place of lines that cannot be read.
+pub const UNREADABLE: &str = "unreadable_lines";
 /// The longest regular expression.
 const GREP_MAX: usize = 1_000;
 
@@ -45,11 +51,14 @@ enum Form {
 
 /// An execution's log: JSON Lines, or by `Accept` text (`text/plain`) or events that follow it (`text/event-stream`).
 ///
-/// Events: `line`, with the line's number as id, and `end` when the execution is over. `Last-Event-ID` goes on from there.
+/// Events: `line`, with the line's number as id, and `end` when the execution is over. `Last-Event-ID` goes on from there; it
+/// needs the whole id, which `Content-Location` names: `latest` and a prefix may mean another execution by then.
+///
+/// Lines that cannot be read have one row in their place, of the stream `daybook` and with the field `unreadable_lines`.
 ///
 /// # Errors
 /// The execution does not exist, or a parameter is wrong.
-#[utoipa::path(get, path = "/api/executions/{execution}/log", tag = "executions",
+#[utoipa::path(get, path = "/api/executions/{execution}/log", operation_id = "log", tag = "executions",
     params(("execution" = String, Path),
         ("after" = Option<u64>, Query, description = "Lines after this one"),
         ("level" = Option<String>, Query, description = "At least `debug`, `info`, `warning` or `error`"),
@@ -74,16 +83,23 @@ pub async fn show(
         && let Some(last) = last_event_id(&headers)
     {
         query.after = last;
+        if name.parse::<ExecutionId>().is_err() {
+            return Err(Problem::invalid_field("Last-Event-ID", NEEDS_ID));
+        }
     }
     input.finish()?;
     let id = resolve(&app, &name).await?;
     let status = reads.execution(id).await?.status;
     let tail = Tail { app, id, query, left: limit, ended: false };
-    Ok(match form {
+    let mut response = match form {
         Form::JsonLines => whole(tail, "application/x-ndjson", json_row),
         Form::Text => whole(tail, "text/plain; charset=utf-8", text_row),
         Form::Events => events(tail, status),
-    })
+    };
+    if let Ok(place) = HeaderValue::try_from(format!("/api/executions/{id}/log")) {
+        response.headers_mut().insert(header::CONTENT_LOCATION, place);
+    }
+    Ok(response)
 }
 
 fn log_query(input: &mut Input) -> LogQuery {
@@ -142,14 +158,40 @@ struct Tail {
 }
 
 impl Tail {
-    /// The next page; empty at the end of what there is.
+    /// The next page; empty at the end of what there is. Lines that cannot be read have one row in their place.
     async fn page(&mut self) -> Result<Vec<Line>, Problem> {
-        let lines = reads::lines(&self.app, self.id, &self.query, PAGE.min(self.left)).await?;
+        let limit = PAGE.min(self.left);
+        let (mut lines, gap) = reads::lines(&self.app, self.id, &self.query, limit).await?;
+        self.left = self.left.saturating_sub(lines.len());
+        if let Some(gap) = gap {
+            tracing::error!(execution = %self.id, why = %gap.why, "lines cannot be read");
+            let (at, attempt) = lines
+                .last()
+                .map_or_else(|| (self.app.clock.now(), 1), |before| (before.at, before.attempt));
+            lines.push(gap_row(&gap, at, attempt));
+        }
         if let Some(last) = lines.last() {
             self.query.after = last.line;
         }
-        self.left = self.left.saturating_sub(lines.len());
         Ok(lines)
+    }
+}
+
+/// The row in the place of lines that cannot be read. Its number is the last one's: whoever goes on after it gets the rest.
+fn gap_row(gap: &Gap, at: Instant, attempt: u32) -> Line {
+    let Gap { first, last, damaged, .. } = gap;
+    let what = if *damaged { "damaged" } else { "missing" };
+    Line {
+        line: *last,
+        at,
+        attempt,
+        source: Source::Daybook,
+        level: Level::Error,
+        class: None,
+        cause: None,
+        text: format!("lines {first} to {last} are {what}"),
+        cascade_of: None,
+        fields: Some(serde_json::json!({UNREADABLE: {"first": first, "last": last}})),
     }
 }
 
@@ -288,8 +330,7 @@ impl Follower {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::class::{Class, Level, Source};
-    use crate::instant::Instant;
+    use crate::domain::class::Class;
 
     fn line(text: &str) -> Line {
         Line {

@@ -21,6 +21,7 @@ pub mod executions;
 pub mod interfaces;
 pub mod log;
 pub mod rerun;
+mod rerun_query;
 pub mod schedules;
 pub mod status;
 pub mod store;

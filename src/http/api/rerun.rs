@@ -1,5 +1,7 @@
 //! `POST /api/executions/rerun`: one, several, or all that fit a query.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -9,6 +11,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::executions::{listed, matching};
+use super::rerun_query::passed_over;
 use super::{done, located};
 use crate::domain::definition::Overlap;
 use crate::engine::handle::{Refusal, Rerun};
@@ -40,8 +43,10 @@ pub struct RerunBody {
 pub struct Reruns {
     /// Nothing was started.
     pub dry_run: bool,
-    /// One for each execution that was asked for; empty when the query fits none.
+    /// One for each execution that was asked for, oldest first; empty when the query fits none.
     pub items: Vec<RerunItem>,
+    /// Always null: there is one page.
+    pub next: Option<String>,
 }
 
 /// What became of one execution that was to run again.
@@ -57,6 +62,14 @@ pub struct RerunItem {
     pub execution: Option<Execution>,
     /// Why there is none.
     pub problem: Option<ProblemBody>,
+}
+
+impl RerunItem {
+    /// One that did not run again, or in a dry run would.
+    fn refused(of: ExecutionId, why: Option<&Problem>) -> Self {
+        let problem = why.map(|problem| problem.body(None, None));
+        Self { of, id: None, execution: None, problem }
+    }
 }
 
 enum Wanted {
@@ -98,10 +111,39 @@ fn plan(mut input: Input) -> Result<Plan, Problem> {
     Ok(Plan { wanted, dry_run, force })
 }
 
-/// Runs executions again: each as a new one with the current definition and the original's slot, parameters and
+/// The executions that were asked for.
+struct Batch {
+    ids: Vec<ExecutionId>,
+    /// Those that a query found and does not run again.
+    passed: BTreeMap<ExecutionId, Problem>,
+    /// One was named, so its refusal is the answer.
+    single: bool,
+}
+
+async fn batch(app: &App, wanted: Wanted, force: bool) -> Result<Batch, Problem> {
+    let filter = match wanted {
+        Wanted::Ids(names) => {
+            let ids = resolved(app, &names).await?;
+            return Ok(Batch { ids, passed: BTreeMap::new(), single: names.len() == 1 });
+        }
+        Wanted::Query(filter) => filter,
+    };
+    let mut rows = matching(app, *filter, LIMIT_MAX).await?;
+    rows.sort_by_key(|row| row.position);
+    let passed = if force {
+        BTreeMap::new()
+    } else {
+        let reads = Reads::at(app, app.memory.newest_answer()).await?;
+        passed_over(&reads, &rows).await?
+    };
+    Ok(Batch { ids: rows.into_iter().map(|row| row.id).collect(), passed, single: false })
+}
+
+/// Runs executions again, oldest first: each as a new one with the current definition and the original's slot, parameters and
 /// idempotency key.
 ///
-/// A single refused one is answered with its problem; of several, each has its own.
+/// A single refused one is answered with its problem; of several, each has its own. A query passes over a KO that is not
+/// open any more, and over all runs of one root but the newest; those have the problem `not-open`.
 ///
 /// # Errors
 /// An id fits none or several, or a field is wrong.
@@ -114,25 +156,22 @@ pub async fn rerun(
     caller: Caller,
     Fields(input): Fields,
 ) -> Result<Response, Problem> {
-    let plan = plan(input)?;
-    let (ids, single) = match plan.wanted {
-        Wanted::Ids(names) => (resolved(&app, &names).await?, names.len() == 1),
-        Wanted::Query(filter) => {
-            let found = matching(&app, *filter, LIMIT_MAX).await?;
-            (found.into_iter().map(|row| row.id).collect(), false)
-        }
-    };
-    if plan.dry_run {
-        return preview(&app, ids, plan.force).await.map(|body| Json(body).into_response());
+    let Plan { wanted, dry_run, force } = plan(input)?;
+    let batch = batch(&app, wanted, force).await?;
+    if dry_run {
+        return preview(&app, batch, force).await.map(|body| Json(body).into_response());
     }
-    if ids.is_empty() {
-        return Ok(Json(Reruns { dry_run: false, items: Vec::new() }).into_response());
+    let Batch { ids, passed, single } = batch;
+    let (left, run): (Vec<_>, Vec<_>) = ids.iter().partition(|id| passed.contains_key(*id));
+    let mut items: Vec<RerunItem> =
+        left.into_iter().map(|of| RerunItem::refused(of, passed.get(&of))).collect();
+    if run.is_empty() {
+        return Ok(Json(Reruns { dry_run: false, items, next: None }).into_response());
     }
-    let reran = app.engine.rerun(caller.actor, ids, plan.force).await?;
+    let reran = app.engine.rerun(caller.actor, run, force).await?;
     if let ([Rerun { answer: Err(refusal), .. }], true) = (reran.value.as_slice(), single) {
         return Err(refusal.clone().into());
     }
-    let mut items = Vec::with_capacity(reran.value.len());
     for Rerun { of, answer } in &reran.value {
         let (id, problem) = told(answer);
         let execution = match id {
@@ -141,13 +180,16 @@ pub async fn rerun(
         };
         items.push(RerunItem { of: *of, id, execution, problem });
     }
+    if !passed.is_empty() {
+        items.sort_by_key(|item| ids.iter().position(|id| *id == item.of));
+    }
     let location = match items.as_slice() {
         [RerunItem { id: Some(id), .. }] => Some(format!("/api/executions/{id}")),
         _ => None,
     };
     let started = items.iter().any(|item| item.id.is_some());
     let status = if started { StatusCode::ACCEPTED } else { StatusCode::OK };
-    let answer = done(&app, status, &reran, Reruns { dry_run: false, items });
+    let answer = done(&app, status, &reran, Reruns { dry_run: false, items, next: None });
     Ok(match location {
         Some(location) => located(answer, &location),
         None => answer,
@@ -173,17 +215,28 @@ async fn resolved(app: &App, names: &[String]) -> Result<Vec<ExecutionId>, Probl
     Ok(ids)
 }
 
-/// What would run again, and what stands in the way of the others.
-async fn preview(app: &App, ids: Vec<ExecutionId>, force: bool) -> Result<Reruns, Problem> {
+/// What would run again, and what stands in the way of the others: also the one before it in the batch.
+async fn preview(app: &App, batch: Batch, force: bool) -> Result<Reruns, Problem> {
     let reads = Reads::at(app, app.memory.newest_answer()).await?;
-    let mut items = Vec::with_capacity(ids.len());
-    for of in ids {
-        let row = reads.execution(of).await?;
-        let refusal = refused(app, &row).or_else(|| overlapped(app, &row).filter(|_| !force));
-        let problem = refusal.map(|refusal| Problem::from(refusal).body(None, None));
-        items.push(RerunItem { of, id: None, execution: None, problem });
+    let mut rows = Vec::with_capacity(batch.ids.len());
+    for of in batch.ids {
+        rows.push(reads.execution(of).await?);
     }
-    Ok(Reruns { dry_run: true, items })
+    rows.sort_by_key(|row| row.position);
+    let mut before: BTreeMap<ScheduleRef, ExecutionId> = BTreeMap::new();
+    let mut items = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let name = schedule_of(row);
+        let problem = batch.passed.get(&row.id).cloned().or_else(|| {
+            let overlap = || overlapped(app, &name, before.get(&name)).filter(|_| !force);
+            refused(app, row).or_else(overlap).map(Problem::from)
+        });
+        if problem.is_none() {
+            before.entry(name).or_insert(row.id);
+        }
+        items.push(RerunItem::refused(row.id, problem.as_ref()));
+    }
+    Ok(Reruns { dry_run: true, items, next: None })
 }
 
 fn schedule_of(row: &Execution) -> ScheduleRef {
@@ -203,14 +256,24 @@ fn refused(app: &App, row: &Execution) -> Option<Refusal> {
     gone.then(|| Refusal::Conflict { why: why(), execution: None })
 }
 
-/// The open execution of the schedule that a re-run would have to wait for, unless it is forced.
-fn overlapped(app: &App, row: &Execution) -> Option<Refusal> {
-    let name = schedule_of(row);
-    let open = app.engine.board().read(|state| {
-        let definition = state.schedules.get(&name)?.definition.schedules.get(&name.schedule)?;
-        let (open, _) = state.open.iter().find(|(_, open)| open.schedule == name)?;
-        (definition.overlap == Overlap::Skip).then_some(*open)
+/// What a re-run of the schedule would have to wait for, unless it is forced: an open execution, or `before`, which the same
+/// batch runs again.
+fn overlapped(app: &App, name: &ScheduleRef, before: Option<&ExecutionId>) -> Option<Refusal> {
+    let (overlap, open) = app.engine.board().read(|state| {
+        let definition = state.schedules.get(name)?.definition.schedules.get(&name.schedule)?;
+        let open = state.open.iter().find(|(_, open)| open.schedule == *name).map(|(id, _)| *id);
+        Some((definition.overlap, open))
     })?;
-    let why = format!("execution {open} of `{name}` is not over yet; `force` runs it beside that");
-    Some(Refusal::Conflict { why, execution: Some(open) })
+    if overlap != Overlap::Skip {
+        return None;
+    }
+    let why = match (open, before) {
+        (Some(open), _) => format!("execution {open} of `{name}` is not over yet"),
+        (None, Some(before)) => {
+            format!("the re-run of {before} comes before it, and `{name}` runs one at a time")
+        }
+        (None, None) => return None,
+    };
+    let execution = open.or_else(|| before.copied());
+    Some(Refusal::Conflict { why: format!("{why}; `force` runs it beside that"), execution })
 }

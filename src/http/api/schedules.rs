@@ -26,7 +26,7 @@ use crate::http::problem::{Problem, ProblemBody};
 use crate::http::reads::{Reads, Span};
 use crate::ids::{InterfaceId, ScheduleRef};
 use crate::instant::Instant;
-use crate::projection::view::{Execution, Page, Schedule, Slot, SlotOutcome};
+use crate::projection::view::{Execution, Page, Schedule, Slot, SlotOutcome, State as Living};
 
 /// Slots shown by `next` unless the caller says otherwise.
 const NEXT: usize = 5;
@@ -141,7 +141,7 @@ pub async fn slots(
     Ok(page_answer(&uri, reads.slots(name, span).await?))
 }
 
-/// The next slots, all pending, with what daylight saving does to them.
+/// The next slots, all pending, with what daylight saving does to them, and why they will be skipped as things stand.
 ///
 /// # Errors
 /// It does not exist, or a parameter is wrong.
@@ -160,8 +160,13 @@ pub async fn next(
     input.finish()?;
     let (name, _) = existing(&app, &name)?;
     let row = app.engine.board().read(|state| state.schedules.get(&name).cloned());
-    let definition = row.as_ref().and_then(|row| row.definition.schedules.get(&name.schedule));
-    let Some((definition, plan)) = definition.and_then(|one| Some((one, board::plan(one)?))) else {
+    // The last definition of a removed one may be at hand; it has no slots any more.
+    let row = row.filter(|row| row.state != Living::Removed);
+    let planned = row.as_ref().and_then(|row| {
+        let definition = row.definition.schedules.get(&name.schedule)?;
+        Some((row, definition, board::plan(definition)?))
+    });
+    let Some((row, definition, plan)) = planned else {
         return Ok(Json(Page { items: Vec::new(), next: None }));
     };
     let slots: Vec<Instant> = plan.slots_after(after).take(count).collect();
@@ -172,7 +177,7 @@ pub async fn next(
             schedule: name.schedule.clone(),
             at,
             outcome: SlotOutcome::Pending,
-            reason: None,
+            reason: row.skips(at),
             execution: None,
         };
         Ahead { slot, note }
@@ -254,7 +259,7 @@ fn params(input: &mut Input) -> BTreeMap<String, String> {
     params
 }
 
-/// Pauses it: its slots are skipped from now on. A pause that is in force gets the new note and end.
+/// Pauses it: its slots are skipped from now on. A pause that is in force keeps what is not named.
 ///
 /// # Errors
 /// It does not exist, or a field is wrong.

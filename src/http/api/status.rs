@@ -9,12 +9,16 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::check::Problems;
 use super::done;
+use crate::domain::class::Class;
+use crate::engine::ports::FileProblem;
 use crate::http::access::Caller;
 use crate::http::health::{Unready, unready};
 use crate::http::input::{Fields, Params};
 use crate::http::parts::App;
 use crate::http::problem::{Problem, ProblemBody};
+use crate::http::reads::Reads;
 use crate::ids::{ExecutionId, InterfaceId, Position, ScheduleId, ScheduleRef};
 use crate::instant::Instant;
 use crate::projection::view;
@@ -26,11 +30,12 @@ const OPEN: usize = 100;
 
 /// The daemon on one screen.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[schema(as = DaemonStatus)]
 pub struct Status {
     /// The program's version.
     pub version: String,
-    /// The revision that it was built from.
-    pub revision: String,
+    /// The revision that it was built from; null when the build was not told.
+    pub revision: Option<String>,
     /// Now, by the daemon's clock.
     #[schema(value_type = String, format = "date-time")]
     pub now: Instant,
@@ -50,12 +55,11 @@ pub struct Status {
     pub queued: u64,
     /// Those, the longest first; up to 100.
     pub open: Vec<Open>,
-    /// Ids of red interfaces.
-    #[schema(value_type = Vec<String>)]
-    pub red: Vec<InterfaceId>,
+    /// What is red, by schedule; up to 100.
+    pub red: Vec<Red>,
     /// The interfaces.
     pub interfaces: Vec<view::Interface>,
-    /// The ten next slots.
+    /// The ten next slots that are to start.
     pub next: Vec<view::Slot>,
     /// Problems in the files; empty when all are accepted.
     pub problems: Vec<String>,
@@ -80,6 +84,25 @@ pub struct Open {
     pub since: Instant,
 }
 
+/// A schedule whose newest finished execution is an open KO.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Red {
+    /// The interface.
+    #[schema(value_type = String)]
+    pub interface: InterfaceId,
+    /// The bare id of the schedule.
+    #[schema(value_type = String)]
+    pub schedule: ScheduleId,
+    /// The execution.
+    #[schema(value_type = String, format = "uuid")]
+    pub execution: ExecutionId,
+    /// Whose move it is; null while the lists are rebuilt.
+    #[schema(value_type = Option<String>)]
+    pub class: Option<Class>,
+    /// The line that names the class.
+    pub first_error: Option<view::FirstError>,
+}
+
 /// What a reload did.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Reloaded {
@@ -90,20 +113,21 @@ pub struct Reloaded {
     #[schema(value_type = Vec<String>)]
     pub removed: Vec<InterfaceId>,
     /// Problems; their files keep the last accepted version.
-    pub problems: Vec<String>,
+    pub problems: Vec<Problems>,
 }
 
 /// The daemon on one screen: interfaces, running, next, red.
 ///
 /// # Errors
 /// An unknown parameter.
-#[utoipa::path(get, path = "/api/status", tag = "daemon",
+#[utoipa::path(get, path = "/api/status", operation_id = "status", tag = "daemon",
     responses((status = 200, body = Status), (status = "default", body = ProblemBody)))]
 pub async fn show(State(app): State<App>, Params(input): Params) -> Result<Json<Status>, Problem> {
     input.finish()?;
     let status = app.engine.status();
     let reasons = unready(&app);
     let interfaces = app.engine.interfaces();
+    let red = red(&app).await;
     Ok(Json(Status {
         version: app.settings.version.clone(),
         revision: app.settings.revision.clone(),
@@ -115,7 +139,7 @@ pub async fn show(State(app): State<App>, Params(input): Params) -> Result<Json<
         running: status.running,
         queued: status.queued,
         open: open(&app),
-        red: interfaces.iter().filter(|row| row.red).map(|row| row.id.clone()).collect(),
+        red,
         interfaces,
         next: next(&app),
         problems: status.files.problems,
@@ -138,12 +162,34 @@ fn open(app: &App) -> Vec<Open> {
     rows
 }
 
+/// What is red, from the board; what it said, from the lists, unless they are being rebuilt.
+async fn red(app: &App) -> Vec<Red> {
+    let rows: Vec<(ScheduleRef, ExecutionId)> = app.engine.board().read(|state| {
+        let red = |(name, row): (&ScheduleRef, &crate::engine::board::ScheduleRow)| {
+            row.red.map(|execution| (name.clone(), execution))
+        };
+        state.schedules.iter().filter_map(red).take(OPEN).collect()
+    });
+    let reads = Reads::at(app, app.memory.newest_answer()).await.ok();
+    let mut shown = Vec::with_capacity(rows.len());
+    for (name, execution) in rows {
+        let known = match &reads {
+            Some(reads) => reads.execution(execution).await.ok(),
+            None => None,
+        };
+        let (class, first_error) = known.map_or((None, None), |row| (row.class, row.first_error));
+        let ScheduleRef { interface, schedule } = name;
+        shown.push(Red { interface, schedule, execution, class, first_error });
+    }
+    shown
+}
+
 /// The nearest slots of all schedules, in one pass: there may be 100,000 of them.
 fn next(app: &App) -> Vec<view::Slot> {
     let nearest: BinaryHeap<(Instant, ScheduleRef)> = app.engine.board().read(|state| {
         let mut nearest = BinaryHeap::with_capacity(NEXT + 1);
         for (name, row) in &state.schedules {
-            let Some(at) = row.next else { continue };
+            let Some(at) = row.next.filter(|at| row.skips(*at).is_none()) else { continue };
             let full = nearest.len() == NEXT;
             if full && nearest.peek().is_some_and(|(last, _): &(Instant, ScheduleRef)| at >= *last)
             {
@@ -183,7 +229,12 @@ pub async fn reload(
     let body = Reloaded {
         accepted: report.value.accepted.clone(),
         removed: report.value.removed.clone(),
-        problems: report.value.problems.clone(),
+        problems: report.value.problems.iter().map(problem).collect(),
     };
     Ok(done(&app, StatusCode::OK, &report, body))
+}
+
+fn problem(problem: &FileProblem) -> Problems {
+    let FileProblem { file, line, column, message, hint, .. } = problem.clone();
+    Problems { severity: "error".to_owned(), file, line, column, message, hint }
 }

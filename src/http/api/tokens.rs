@@ -145,7 +145,7 @@ fn token_name(text: &str) -> Result<String, String> {
 /// Ends a token.
 ///
 /// # Errors
-/// It does not exist.
+/// It does not exist, or a parameter is unknown.
 #[utoipa::path(delete, path = "/api/tokens/{token}", tag = "access",
     params(("token" = String, Path, description = "The short id")),
     responses((status = 204), (status = "default", body = ProblemBody)))]
@@ -153,7 +153,9 @@ pub async fn revoke(
     State(app): State<App>,
     caller: Caller,
     Path(id): Path<String>,
+    Params(input): Params,
 ) -> Result<Response, Problem> {
+    input.finish()?;
     if id.len() > 64 || !id.bytes().all(|b| b.is_ascii_hexdigit()) {
         return Err(Problem::not_found("a token with such an id"));
     }

@@ -11,7 +11,7 @@ use crate::http::routes::{Access, ROUTES};
 use crate::http::testing::Daemon;
 
 /// A path for a route's pattern. What it names need not exist.
-fn filled(pattern: &str) -> String {
+pub(super) fn filled(pattern: &str) -> String {
     pattern
         .replace("{interface}", "fnac")
         .replace("{schedule}", "sales")
@@ -67,17 +67,9 @@ async fn the_document_and_the_table_name_the_same_routes() {
         routed.insert(format!("{} {}", route.method, route.path));
     }
     let mut written = BTreeSet::new();
-    for (path, item) in &document.paths.paths {
-        for (method, operation) in [
-            ("GET", &item.get),
-            ("POST", &item.post),
-            ("PUT", &item.put),
-            ("PATCH", &item.patch),
-            ("DELETE", &item.delete),
-        ] {
-            if operation.is_some() {
-                written.insert(format!("{method} {path}"));
-            }
+    for (path, operations) in document["paths"].as_object().expect("paths") {
+        for method in operations.as_object().expect("operations").keys() {
+            written.insert(format!("{} {path}", method.to_uppercase()));
         }
     }
     assert_eq!(routed, written);

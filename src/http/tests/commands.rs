@@ -1,9 +1,13 @@
 //! What changes something.
 
 use http::{Method, StatusCode};
+use serde_json::Value;
 
+use super::access::filled;
 use crate::domain::event::Outcome;
-use crate::http::testing::Daemon;
+use crate::http::routes::ROUTES;
+use crate::http::testing::{Answer, Daemon};
+use crate::ids::ExecutionId;
 
 const RUN: &str = "/api/schedules/fnac/sales/run";
 
@@ -34,6 +38,7 @@ async fn what_does_not_exist_is_a_problem_with_the_requests_id() {
         assert_eq!(answer.header("content-type"), Some("application/problem+json"));
         assert_eq!(answer.header("x-request-id"), Some("r-1"));
         assert_eq!(problem["request_id"], "r-1");
+        assert_eq!(problem["instance"], path);
         assert_eq!(problem["code"], "not-found");
         assert!(problem["action"].is_string() && problem["class"].is_null());
     }
@@ -60,6 +65,24 @@ async fn a_wrong_body_is_named_field_by_field() {
     let headers = [("content-type", "text/plain")];
     let plain = daemon.tcp_with(Method::POST, RUN, &headers, "").await;
     assert_eq!(plain.status, StatusCode::UNAUTHORIZED);
+}
+
+/// What stands in the wrong place is not heard: a dry run that is none would run.
+#[tokio::test]
+async fn a_command_refuses_what_its_query_names() {
+    let daemon = Daemon::start().await;
+    let dry = daemon.post("/api/executions/rerun?dry_run=true", r#"{"ids":["latest"]}"#).await;
+    assert_eq!(dry.status, StatusCode::UNPROCESSABLE_ENTITY);
+    let belongs = serde_json::json!([{"pointer": "?dry_run", "detail": "belongs into the body"}]);
+    assert_eq!(dry.json()["errors"], belongs);
+    for route in ROUTES.iter().filter(|route| route.method != Method::GET) {
+        let path = format!("{}?nonsense=1", filled(route.path));
+        let refused = daemon.local(route.method.clone(), &path, "").await;
+        let place = format!("{} {path}: {}", route.method, refused.text());
+        assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{place}");
+        assert!(refused.text().contains("?nonsense"), "{place}");
+    }
+    assert_eq!(daemon.post("/api/reload?at_least=0", "").await.status, StatusCode::OK);
 }
 
 #[tokio::test]
@@ -157,6 +180,72 @@ async fn a_rerun_by_query_takes_what_the_list_shows_and_a_dry_run_starts_nothing
     assert_eq!(wrong.json()["errors"][0]["pointer"], "/query/status");
 }
 
+/// Each with its problem's code, in the order of the answer.
+fn told(answer: &Answer) -> Vec<(String, Option<String>)> {
+    let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
+    let answer = answer.json();
+    let items = answer["items"].as_array().expect("items").iter();
+    items.map(|row| (text(&row["of"]).expect("an id"), text(&row["problem"]["code"]))).collect()
+}
+
+async fn rerun(daemon: &Daemon, id: ExecutionId, end: Outcome) -> ExecutionId {
+    let body = format!(r#"{{"ids":["{id}"]}}"#);
+    let answer = daemon.post("/api/executions/rerun", &body).await;
+    let again = answer.json()["items"][0]["id"].as_str().expect("an id").parse().expect("a UUID");
+    daemon.write(again, &["x"], Some(end)).await;
+    again
+}
+
+/// Contract, rule 5: only an open KO asks for a re-run.
+#[tokio::test]
+async fn a_query_runs_again_what_is_open_and_of_a_chain_only_the_newest() {
+    let daemon = Daemon::start().await;
+    let mut kos = Vec::new();
+    for _ in 0..4 {
+        let id = daemon.run().await;
+        daemon.write(id, &["x"], Some(Outcome::Ko)).await;
+        kos.push(id);
+    }
+    let [solved, seen, twice, open] = kos[..] else { panic!("four") };
+    rerun(&daemon, solved, Outcome::Ok).await;
+    daemon.post(&format!("/api/executions/{seen}/notes"), r#"{"acknowledged":true}"#).await;
+    let newer = rerun(&daemon, twice, Outcome::Ko).await;
+    rerun(&daemon, newer, Outcome::Cancelled).await;
+
+    let passed = Some("not-open".to_owned());
+    let expected = [
+        (solved.to_string(), passed.clone()),
+        (seen.to_string(), passed.clone()),
+        (twice.to_string(), passed),
+        (open.to_string(), None),
+        (newer.to_string(), None),
+    ];
+    let query = r#"{"query":{"status":"ko"}}"#;
+    let real = daemon.post("/api/executions/rerun", query).await;
+    assert_eq!(told(&real), expected);
+    assert!(real.text().contains(&format!("`{newer}` is a newer run of it")), "{}", real.text());
+    let forced = r#"{"query":{"status":"ko"},"force":true,"dry_run":true}"#;
+    let forced = told(&daemon.post("/api/executions/rerun", forced).await);
+    assert!(forced.len() == 5 && forced.iter().all(|(_, problem)| problem.is_none()), "{forced:?}");
+    let by_id = format!(r#"{{"ids":["{solved}"]}}"#);
+    assert_eq!(daemon.post("/api/executions/rerun", &by_id).await.status, StatusCode::ACCEPTED);
+}
+
+#[tokio::test]
+async fn a_dry_run_counts_what_the_batch_itself_would_put_in_the_way_oldest_first() {
+    let daemon = Daemon::start().await;
+    let mut kos = Vec::new();
+    for _ in 0..2 {
+        let id = daemon.run().await;
+        daemon.write(id, &["x"], Some(Outcome::Ko)).await;
+        kos.push(id.to_string());
+    }
+    let body = format!(r#"{{"ids":["{}","{}"],"dry_run":true}}"#, kos[1], kos[0]);
+    let dry = told(&daemon.post("/api/executions/rerun", &body).await);
+    let conflict = Some("conflict".to_owned());
+    assert_eq!(dry, [(kos[0].clone(), None), (kos[1].clone(), conflict)]);
+}
+
 #[tokio::test]
 async fn a_dry_run_tells_what_would_stand_in_the_way() {
     let daemon = Daemon::start().await;
@@ -206,8 +295,17 @@ async fn a_pause_shows_at_once_and_ends_with_resume() {
             (paused.status, paused.json()["state"].as_str()),
             (StatusCode::OK, Some("paused"))
         );
+        let shown = daemon.get(path).await.json()["paused"].clone();
+        assert_eq!((&shown["note"], &shown["until"]), (&"maintenance".into(), &Value::Null));
+        assert!(
+            shown["actor"].as_str().is_some_and(|actor| actor.starts_with("local:")),
+            "{shown}"
+        );
         let resumed = daemon.post(&format!("{path}/resume"), "").await;
-        assert_eq!(resumed.json()["state"], "active");
+        assert_eq!(
+            (&resumed.json()["state"], &resumed.json()["paused"]),
+            (&"active".into(), &Value::Null)
+        );
     }
     let past = r#"{"until":"2001-01-01T00:00:00Z"}"#;
     let past = daemon.post("/api/interfaces/fnac/pause", past).await;

@@ -2,6 +2,7 @@
 
 use http::{Method, StatusCode};
 use http_body_util::BodyExt;
+use serde_json::Value;
 
 use crate::domain::event::Outcome;
 use crate::http::testing::{Daemon, read};
@@ -82,6 +83,55 @@ async fn a_follower_that_comes_back_goes_on_after_the_last_line_it_saw() {
         !text.contains("two") && text.contains("three") && text.contains("event: end"),
         "{text}"
     );
+}
+
+/// By then `latest` may be another one.
+#[tokio::test]
+async fn a_follower_that_comes_back_has_to_name_the_execution() {
+    let daemon = Daemon::start().await;
+    let id = daemon.run().await;
+    daemon.write(id, &["one"], Some(Outcome::Ok)).await;
+    let prefix: String = id.to_string().chars().take(30).collect();
+    let headers = [("accept", "text/event-stream"), ("last-event-id", "1")];
+    for name in ["latest", &prefix] {
+        let path = format!("/api/executions/{name}/log");
+        let place = daemon.get(&path).await;
+        let whole = format!("/api/executions/{id}/log");
+        assert_eq!(place.header("content-location"), Some(whole.as_str()));
+        let refused = daemon.local_with(Method::GET, &path, &headers, "").await;
+        assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{name}");
+        assert_eq!(refused.json()["errors"][0]["pointer"], "Last-Event-ID");
+    }
+}
+
+/// A download that breaks off would hide all that comes behind the damage.
+#[tokio::test]
+async fn damaged_lines_have_a_row_in_their_place_and_the_rest_follows() {
+    let daemon = Daemon::start().await;
+    let id = daemon.run().await;
+    daemon.write(id, &["one"], None).await;
+    daemon.write(id, &["two-a", "two-b"], None).await;
+    daemon.write(id, &["three"], Some(Outcome::Ok)).await;
+    let segment = daemon.folder.path().join("lines/0000000001.seg");
+    let mut bytes = std::fs::read(&segment).expect("readable");
+    let two = memchr::memmem::find(&bytes, b"two-a").expect("it is there");
+    bytes[two] ^= 1;
+    std::fs::write(&segment, bytes).expect("written");
+    let path = format!("/api/executions/{id}/log");
+    let rows: Vec<Value> = daemon
+        .get(&path)
+        .await
+        .text()
+        .lines()
+        .map(|row| serde_json::from_str(row).expect("a row"))
+        .collect();
+    let texts: Vec<&str> = rows.iter().filter_map(|row| row["text"].as_str()).collect();
+    assert_eq!(texts, ["one", "lines 2 to 3 are damaged", "three"]);
+    assert_eq!((&rows[1]["stream"], &rows[1]["level"]), (&"daybook".into(), &"error".into()));
+    let headers = [("accept", "text/event-stream")];
+    let followed = daemon.local_with(Method::GET, &path, &headers, "").await.text();
+    assert!(followed.contains("are damaged") && followed.contains("three"), "{followed}");
+    assert!(followed.contains("event: end"), "{followed}");
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 mod access;
 mod commands;
+mod document;
 mod logs;
 mod reading;
 mod sockets;

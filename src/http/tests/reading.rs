@@ -4,11 +4,14 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use http::{Method, StatusCode};
+use serde_json::Value;
 
 use crate::domain::class::Level;
-use crate::domain::event::{Outcome, Trigger};
+use crate::domain::event::{Change, InterfaceDefined, Outcome, Trigger};
 use crate::domain::line::LineCounts;
 use crate::http::testing::Daemon;
+use crate::instant::Instant;
+use crate::projection::view::{Paused, State};
 
 #[tokio::test]
 async fn a_list_is_cut_to_pages_that_link_to_the_next() {
@@ -230,4 +233,113 @@ async fn promtool_has_nothing_to_say_about_the_metrics() {
     let output = promtool.wait_with_output().expect("it ends");
     let said = [output.stdout, output.stderr].concat();
     assert_eq!((output.status.code(), String::from_utf8_lossy(&said).trim()), (Some(0), ""));
+}
+
+#[tokio::test]
+async fn a_problem_names_the_path_but_no_query_and_no_secret() {
+    let daemon = Daemon::start().await;
+    let wrong = daemon.get("/api/schedules/fnac/none?x=1").await.json();
+    assert_eq!(wrong["instance"], "/api/schedules/fnac/none");
+    let login = daemon.get("/login/5ecret").await;
+    assert!(
+        login.json()["instance"].is_null() && !login.text().contains("5ecret"),
+        "{}",
+        login.text()
+    );
+}
+
+#[tokio::test]
+async fn slots_that_a_pause_or_the_file_skips_say_so_and_are_not_next() {
+    let daemon = Daemon::start().await;
+    let next = "/api/schedules/fnac/sales/next?n=2&after=2026-11-22T09:00:00Z";
+    let set = |state: State, until: Option<&str>| {
+        let until = until.map(|text| Instant::parse(text).expect("an instant"));
+        let at = Instant::from_secs(0);
+        let paused = Paused { at, actor: None, note: None, until };
+        daemon.app.engine.board().write(|board| {
+            for row in board.schedules.values_mut() {
+                row.state = state;
+                row.paused = (state == State::Paused).then(|| paused.clone());
+            }
+        });
+    };
+    let reasons = async || {
+        let page = daemon.get(next).await.json();
+        let items = page["items"].as_array().expect("items").iter();
+        items.map(|row| row["reason"].as_str().map(str::to_owned)).collect::<Vec<_>>()
+    };
+    let (paused, disabled) = (Some("paused".to_owned()), Some("disabled".to_owned()));
+    set(State::Paused, Some("2026-11-22T11:00:00Z"));
+    assert_eq!(reasons().await, [paused.clone(), None]);
+    set(State::Paused, None);
+    assert_eq!(reasons().await, [paused.clone(), paused]);
+    assert_eq!(daemon.get("/api/status").await.json()["next"], serde_json::json!([]));
+    set(State::Disabled, None);
+    assert_eq!(reasons().await, [disabled.clone(), disabled]);
+    assert_eq!(daemon.get("/api/status").await.json()["next"], serde_json::json!([]));
+    set(State::Removed, None);
+    assert_eq!(reasons().await, Vec::<Option<String>>::new());
+}
+
+#[tokio::test]
+async fn the_status_tells_what_is_red_with_its_first_error() {
+    let daemon = Daemon::start().await;
+    let ko = daemon.run().await;
+    daemon.write(ko, &["External: no answer"], Some(Outcome::Ko)).await;
+    daemon.app.engine.board().write(|board| {
+        let name = "fnac/sales".parse().expect("a name");
+        board.schedules.get_mut(&name).expect("it is there").red = Some(ko);
+    });
+    let status = daemon.get("/api/status").await.json();
+    assert_eq!(
+        status["red"],
+        serde_json::json!([{
+            "interface": "fnac", "schedule": "sales", "execution": ko.to_string(),
+            "class": "external", "first_error": {
+                "line": 1, "class": "external", "cause": "EXT-OTHER", "text": "External: no answer",
+                "action": "Run it again. If it fails again, contact the provider of the external system.",
+            },
+        }])
+    );
+}
+
+#[tokio::test]
+async fn several_classes_may_be_asked_for() {
+    let daemon = Daemon::start().await;
+    let ko = daemon.run().await;
+    daemon.write(ko, &["External: no answer"], Some(Outcome::Ko)).await;
+    let found = daemon.get("/api/executions?class=mapping,external").await.json();
+    assert_eq!(found["items"][0]["id"], ko.to_string());
+    let none = daemon.get("/api/executions?class=mapping,technical").await.json();
+    assert_eq!(none["items"], serde_json::json!([]));
+    let wrong = daemon.get("/api/executions?class=mapping,weather").await;
+    assert_eq!(wrong.json()["errors"][0]["pointer"], "?class");
+}
+
+/// What is stored as bytes or as JSON text is shown as what it is.
+#[tokio::test]
+async fn an_event_shows_its_hash_in_hex_and_its_definition_as_json() {
+    let daemon = Daemon::start().await;
+    let id = daemon.run().await;
+    daemon.write(id, &["x"], Some(Outcome::Ok)).await;
+    let closed = daemon.get("/api/events?type=closed").await.json();
+    assert_eq!(closed["items"][0]["data"]["log_hash"], "00".repeat(32));
+    let change = Change {
+        path: "schedules.sales.cron".to_owned(),
+        from: None,
+        to: Some("\"0 * * * *\"".to_owned()),
+    };
+    let defined = InterfaceDefined {
+        definition_version: 1,
+        definition: r#"{"id":"fnac"}"#.to_owned(),
+        changes: vec![change],
+    };
+    daemon.record("interface/fnac", defined).await;
+    let data =
+        daemon.get("/api/events?type=interface-defined").await.json()["items"][0]["data"].clone();
+    assert_eq!(data["definition"], serde_json::json!({"id": "fnac"}));
+    assert_eq!(
+        (&data["changes"][0]["from"], &data["changes"][0]["to"]),
+        (&Value::Null, &"0 * * * *".into())
+    );
 }

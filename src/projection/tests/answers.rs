@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use proptest::prelude::*;
 
 use super::history::{History, at, histories, schedule};
-use crate::domain::event::{Event, Outcome, Trigger};
+use crate::domain::event::{CancelRequested, Event, Noted, Outcome, Trigger};
 use crate::ids::{ExecutionId, ScheduleRef, StreamId};
 use crate::instant::Instant;
 use crate::projection::query::{self, ExecutionFilter};
@@ -94,6 +94,36 @@ fn the_same_slot_of_another_schedule_supersedes_nothing() {
     let rows = history.rows();
     assert_eq!(show(&rows, ko).superseded_by, None);
     assert_eq!(query::red_schedules(&rows, Some(&sales.interface)), Ok(vec![sales]));
+}
+
+#[test]
+fn what_people_wrote_is_kept_and_a_second_word_erases_no_first_one() {
+    let mut history = History::default();
+    let fnac = schedule("fnac/sales");
+    let ko = history.slot(&fnac, at(0));
+    let cancel = CancelRequested { note: Some("wrong day".to_owned()) };
+    history.record(StreamId::Execution(ko), cancel);
+    history.run(ko, Outcome::Ko);
+    let said = |text: Option<&str>, acknowledged| Noted {
+        text: text.map(str::to_owned),
+        reference: None,
+        acknowledged,
+    };
+    history.note(ko, said(Some("asked them"), false));
+    let seen_at = history.now();
+    history.note(ko, said(Some("they mend it"), true));
+    history.note(ko, said(None, true));
+    let shown = show(&history.rows(), ko);
+    let texts: Vec<&str> = shown.notes.iter().map(|note| note.text.as_str()).collect();
+    assert_eq!(texts, ["asked them", "they mend it"]);
+    assert_eq!(shown.notes[0].actor, "local:1000");
+    let seen = shown.acknowledged.expect("acknowledged");
+    assert_eq!((seen.at, seen.note.as_deref()), (seen_at, Some("they mend it")));
+    let cancelled = shown.cancel_requested.expect("somebody asked for its end");
+    assert_eq!(
+        (cancelled.actor.as_str(), cancelled.note.as_deref()),
+        ("local:1000", Some("wrong day"))
+    );
 }
 
 #[test]

@@ -59,7 +59,11 @@ fn an_execution_is_found_by_interface_status_date_class_and_ticket() {
             ExecutionFilter { status: vec![Status::Queued, Status::Ok], ..all() },
             vec![waiting, other],
         ),
-        (ExecutionFilter { class: Some(Class::External), ..all() }, vec![manual]),
+        (ExecutionFilter { class: vec![Class::External], ..all() }, vec![manual]),
+        (
+            ExecutionFilter { class: vec![Class::External, Class::Mapping], ..all() },
+            vec![manual, old],
+        ),
         (ExecutionFilter { trigger: Some(Trigger::Manual), ..all() }, vec![manual]),
         (ExecutionFilter { from: Some(next_day), interface, ..all() }, vec![manual]),
         (ExecutionFilter { to: Some(next_day), ..all() }, vec![old]),
@@ -93,7 +97,7 @@ fn filters() -> impl Strategy<Value = ExecutionFilter> {
         prop::option::weighted(0.4, names),
         prop::option::weighted(0.4, prop::sample::select(vec!["sales", "stock"])),
         statuses,
-        prop::option::weighted(0.3, prop::sample::select(Class::ALL.to_vec())),
+        prop::sample::subsequence(Class::ALL.to_vec(), 0..3),
         prop::option::weighted(0.2, prop::sample::select(vec![Trigger::Cron, Trigger::Rerun])),
         (prop::option::weighted(0.2, 0i64..90_000), prop::option::weighted(0.2, 0i64..90_000)),
         prop::option::weighted(0.2, 0u8..5),
@@ -123,7 +127,8 @@ fn passes(filter: &ExecutionFilter, execution: &Execution) -> bool {
     filter.interface.as_ref().is_none_or(|name| *name == execution.interface)
         && filter.schedule.as_ref().is_none_or(|name| *name == execution.schedule)
         && (filter.status.is_empty() || filter.status.contains(&execution.status))
-        && (filter.class.is_none() || filter.class == execution.class)
+        && (filter.class.is_empty()
+            || execution.class.is_some_and(|one| filter.class.contains(&one)))
         && filter.trigger.is_none_or(|trigger| trigger == execution.trigger)
         && filter.from.is_none_or(|from| from <= execution.created_at)
         && filter.to.is_none_or(|to| execution.created_at < to)

@@ -41,5 +41,6 @@ mod tests;
 pub use error::LinesError;
 pub use log_writer::{LogWriter, NewLine};
 pub use query::{LineQuery, LineRef};
+pub use read::Gap;
 pub use store::{Damage, FollowState, LineStore, LinesOptions, LinesRecovery, LogSummary};
 pub use verify::LinesReport;

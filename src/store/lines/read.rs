@@ -12,7 +12,7 @@ use crate::ids::ExecutionId;
 
 use super::decode::Unpacker;
 use super::error::LinesError;
-use super::frame::{Entry, HEAD_LEN};
+use super::frame::{Entry, HEAD_LEN, Head};
 use super::index::Index;
 use super::query::{LineQuery, LineRef};
 use super::store::LineStore;
@@ -44,6 +44,37 @@ impl LineStore {
         broken.map_or(Ok(lines), Err)
     }
 
+    /// The same lines up to the first that are damaged or missing, and those: whoever goes on behind them gets the rest.
+    ///
+    /// # Errors
+    /// [`LinesError::Io`].
+    pub fn read_to_gap(
+        &self,
+        execution: ExecutionId,
+        query: &LineQuery,
+    ) -> Result<(Vec<Line>, Option<Gap>), LinesError> {
+        let mut lines = Vec::new();
+        let mut unreadable = None;
+        if query.limit == 0 {
+            return Ok((lines, None));
+        }
+        let mut scan = Scan::new(execution, query)?;
+        let scanned = self.run(execution, &mut scan, &mut |line| match line.to_line() {
+            Ok(whole) => {
+                lines.push(whole);
+                ControlFlow::Continue(())
+            }
+            Err(err) => {
+                unreadable = Some(Gap::damaged(line.line, line.line, err.to_string()));
+                ControlFlow::Break(())
+            }
+        });
+        match (scanned, scan.gap.take().or(unreadable)) {
+            (Ok(()), gap) | (Err(_), gap @ Some(_)) => Ok((lines, gap)),
+            (Err(err), None) => Err(err),
+        }
+    }
+
     /// Shows the same lines as [`Self::read`] to `visit`, without copying them, until it breaks off.
     ///
     /// # Errors
@@ -70,23 +101,38 @@ impl LineStore {
         if query.limit == 0 {
             return Ok(0);
         }
-        let mut scan = Scan {
-            query,
-            finder: query.contains.as_deref().map(Finder::new),
-            unpacker: Unpacker::new().map_err(|err| LinesError::Io {
-                action: "prepare to read",
-                path: format!("{execution}").into(),
-                err,
-            })?,
-            file: None,
-            payload: Vec::new(),
-            found: 0,
-            unpacked: 0,
-            next: query.after.saturating_add(1),
-        };
-        let index = &self.store.shared.index;
-        each_chunk(index, execution, scan.next, &mut |path, chunk| scan.chunk(path, chunk, visit))?;
+        let mut scan = Scan::new(execution, query)?;
+        self.run(execution, &mut scan, visit)?;
         Ok(scan.unpacked)
+    }
+
+    fn run(
+        &self,
+        execution: ExecutionId,
+        scan: &mut Scan<'_>,
+        visit: &mut dyn FnMut(LineRef<'_>) -> ControlFlow<()>,
+    ) -> Result<(), LinesError> {
+        let index = &self.store.shared.index;
+        each_chunk(index, execution, scan.next, &mut |path, chunk| scan.chunk(path, chunk, visit))
+    }
+}
+
+/// Lines that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// The first of them.
+    pub first: u64,
+    /// The last of them.
+    pub last: u64,
+    /// They are there, but not as they were written.
+    pub damaged: bool,
+    /// What is wrong, and where.
+    pub why: String,
+}
+
+impl Gap {
+    fn damaged(first: u64, last: u64, why: String) -> Self {
+        Self { first, last, damaged: true, why }
     }
 }
 
@@ -121,9 +167,30 @@ struct Scan<'q> {
     unpacked: usize,
     /// The line that has to come next.
     next: u64,
+    /// What it ended at.
+    gap: Option<Gap>,
 }
 
-impl Scan<'_> {
+impl<'q> Scan<'q> {
+    fn new(execution: ExecutionId, query: &'q LineQuery) -> Result<Self, LinesError> {
+        let unpacker = Unpacker::new().map_err(|err| LinesError::Io {
+            action: "prepare to read",
+            path: format!("{execution}").into(),
+            err,
+        })?;
+        Ok(Self {
+            query,
+            finder: query.contains.as_deref().map(Finder::new),
+            unpacker,
+            file: None,
+            payload: Vec::new(),
+            found: 0,
+            unpacked: 0,
+            next: query.after.saturating_add(1),
+            gap: None,
+        })
+    }
+
     /// Shows the matching lines of `chunk`; false when no more are wanted.
     fn chunk(
         &mut self,
@@ -133,32 +200,49 @@ impl Scan<'_> {
     ) -> Result<bool, LinesError> {
         let head = &chunk.head;
         if head.first_line > self.next {
-            return Err(LinesError::Damaged {
-                place: format!("execution {}", head.execution),
-                what: format!(
-                    "lines {} to {} are missing; read on after line {}",
-                    self.next,
-                    head.first_line - 1,
-                    head.first_line - 1
-                ),
-            });
+            let (first, last) = (self.next, head.first_line - 1);
+            let why = format!("lines {first} to {last} are missing; read on after line {last}");
+            self.gap = Some(Gap { first, last, damaged: false, why: why.clone() });
+            let place = format!("execution {}", head.execution);
+            return Err(LinesError::Damaged { place, what: why });
         }
-        self.next = head.last_line().saturating_add(1);
+        let next = head.last_line().saturating_add(1);
         if !self.query.may_match(head) {
+            self.next = next;
             return Ok(true);
         }
         self.fetch(path, chunk)?;
         self.unpacked += 1;
-        let damaged = |what| LinesError::damaged(path, chunk.offset, what);
-        head.check_payload(&self.payload).map_err(damaged)?;
-        let mut lines = self.unpacker.lines(head, &self.payload).map_err(damaged)?;
+        match self.show(head, visit) {
+            Ok(more) => {
+                self.next = next;
+                Ok(more)
+            }
+            Err(what) => {
+                let err = LinesError::damaged(path, chunk.offset, what);
+                let first = self.next.max(head.first_line);
+                self.gap = Some(Gap::damaged(first, head.last_line(), err.to_string()));
+                Err(err)
+            }
+        }
+    }
+
+    /// Shows the matching lines of the chunk that was fetched; false when no more are wanted.
+    fn show(
+        &mut self,
+        head: &Head,
+        visit: &mut dyn FnMut(LineRef<'_>) -> ControlFlow<()>,
+    ) -> Result<bool, String> {
+        head.check_payload(&self.payload)?;
+        let mut lines = self.unpacker.lines(head, &self.payload)?;
         let sought = |text: &str| {
             self.finder.as_ref().is_none_or(|finder| finder.find(text.as_bytes()).is_some())
         };
         if !sought(lines.rest()) {
             return Ok(true);
         }
-        while let Some(line) = lines.next_line().map_err(damaged)? {
+        while let Some(line) = lines.next_line()? {
+            self.next = self.next.max(line.line.saturating_add(1));
             if !self.query.matches_labels(&line)
                 || !sought(line.text)
                 || !self.query.regex.as_ref().is_none_or(|regex| regex.is_match(line.text))

@@ -70,7 +70,8 @@ pub(super) fn recover(dir: &Path) -> Result<Recovered, LinesError> {
     Ok(Recovered { sealed, active, file, recovery })
 }
 
-fn segment_numbers(dir: &Path) -> Result<Vec<u64>, LinesError> {
+/// The numbers of the segments in `dir`, ascending.
+pub(super) fn segment_numbers(dir: &Path) -> Result<Vec<u64>, LinesError> {
     let mut numbers = Vec::new();
     for entry in fs::read_dir(dir).map_err(LinesError::io("list", dir))? {
         let path = entry.map_err(LinesError::io("list", dir))?.path();
@@ -85,18 +86,21 @@ fn drop_unborn(dir: &Path, mut numbers: Vec<u64>) -> Result<Vec<u64>, LinesError
     let Some(&newest) = numbers.last() else { return Ok(numbers) };
     let path = path_of(dir, newest);
     let len = fs::metadata(&path).map_err(LinesError::io("read", &path))?.len();
-    let unborn = len < HEADER_LEN
-        || (len == HEADER_LEN
-            && fs::read(&path)
-                .map_err(LinesError::io("read", &path))?
-                .iter()
-                .all(|byte| *byte == 0));
-    if unborn {
+    if is_unborn(&path, len)? {
         fs::remove_file(&path).map_err(LinesError::io("remove", &path))?;
         sync_dir(dir)?;
         numbers.pop();
     }
     Ok(numbers)
+}
+
+/// Whether the segment of `len` bytes at `path` has no header yet.
+pub(super) fn is_unborn(path: &Path, len: u64) -> Result<bool, LinesError> {
+    if len != HEADER_LEN {
+        return Ok(len < HEADER_LEN);
+    }
+    let header = fs::read(path).map_err(LinesError::io("read", path))?;
+    Ok(header.iter().all(|byte| *byte == 0))
 }
 
 fn reindex(

@@ -108,6 +108,60 @@ async fn damage_before_a_later_commit_is_named_and_nothing_behind_it_is_cut() {
     assert!(!damaged.verify().unwrap().damage.is_empty());
 }
 
+/// The lines around the damage are shown, and what lies between is named.
+#[tokio::test]
+async fn whoever_reads_up_to_a_gap_goes_on_behind_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    write_each(&store, execution(1), &["one", "two", "three"]).await;
+    let path = &segments(dir.path())[0];
+    let bytes = fs::read(path).unwrap();
+    flip(path, memchr::memmem::find(&bytes, b"two").unwrap(), 0);
+    let (lines, gap) = store.read_to_gap(execution(1), &LineQuery::default()).unwrap();
+    let gap = gap.expect("line 2 is damaged");
+    assert_eq!((lines.len(), gap.first, gap.last, gap.damaged), (1, 2, 2, true));
+    let rest = LineQuery { after: gap.last, ..LineQuery::default() };
+    let (lines, gap) = store.read_to_gap(execution(1), &rest).unwrap();
+    assert_eq!((lines[0].text.as_str(), gap), ("three", None));
+}
+
+/// What a crash left is told, and left for the next start.
+#[tokio::test]
+async fn a_folder_is_checked_without_changing_a_byte() {
+    let dir = tempfile::tempdir().unwrap();
+    several_segments(dir.path()).await;
+    let newest = segments(dir.path()).pop().unwrap();
+    let mut bytes = fs::read(&newest).unwrap();
+    bytes.extend([7; 33]);
+    fs::write(&newest, &bytes).unwrap();
+    let before: Vec<_> = segments(dir.path()).iter().map(|path| fs::read(path).unwrap()).collect();
+    let report = LineStore::verify_folder(dir.path()).unwrap();
+    assert_eq!((report.damage.as_slice(), report.unfinished), (&[][..], 33));
+    let after: Vec<_> = segments(dir.path()).iter().map(|path| fs::read(path).unwrap()).collect();
+    assert!(before == after, "nothing was changed");
+    let (store, recovery) = open_small(dir.path());
+    assert_eq!(recovery.cut_bytes, 33);
+    let live = store.verify().unwrap();
+    assert_eq!(
+        (report.segments, report.chunks, report.lines),
+        (live.segments, live.chunks, live.lines)
+    );
+}
+
+#[tokio::test]
+async fn damage_in_a_folder_is_named_without_a_store() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    write_each(&store, execution(1), &["one", "two", "three"]).await;
+    drop(store);
+    let path = &segments(dir.path())[0];
+    let bytes = fs::read(path).unwrap();
+    flip(path, memchr::memmem::find(&bytes, b"two").unwrap(), 0);
+    let report = LineStore::verify_folder(dir.path()).unwrap();
+    assert!(report.damage[0].what.contains("lines 2 to 2"), "{report:?}");
+    assert_eq!(report.unfinished, 0);
+}
+
 #[tokio::test]
 async fn a_damaged_description_leaves_a_gap_that_is_named() {
     let dir = tempfile::tempdir().unwrap();
