@@ -35,6 +35,10 @@ fn interfaces_schedules_and_executions_are_the_same_after_a_crash_and_a_new_fold
     let (code, red) = ended(&daemon, &["schedule", "run", "fnac/by-hand"]);
     assert_eq!((code, &red["status"]), (Some(5), &json!("ko")));
     every_execution_has_its_schedule(&daemon);
+    let (code, again) = ended(&daemon, &["execution", "rerun", id_of(&red)]);
+    assert_eq!((code, &again["rerun_of"]), (Some(5), &red["id"]));
+    daemon.json(&["execution", "note", id_of(&again), "--ack", "the provider knows"]);
+    daemon.json(&["schedule", "pause", "fnac/yearly", "--note", "until the provider answers"]);
 
     let before = everything(&daemon);
     daemon.kill();
@@ -49,14 +53,24 @@ fn interfaces_schedules_and_executions_are_the_same_after_a_crash_and_a_new_fold
 }
 
 fn everything(daemon: &Daemon) -> Vec<Value> {
-    let asked: [&[&str]; 5] = [
+    let executions = daemon.json(&["execution", "list"]);
+    let of_each = items(&executions).iter().map(id_of).flat_map(|id| {
+        let stream = format!("execution/{id}");
+        let events = daemon.json(&["event", "list", "--stream", &stream]);
+        [daemon.json(&["execution", "show", id]), json!(lines_of(daemon, id)), events]
+    });
+    let of_each: Vec<Value> = of_each.collect();
+    let asked: [&[&str]; 8] = [
         &["interface", "list"],
         &["interface", "show", "fnac"],
         &["schedule", "list"],
         &["execution", "list", "--limit", "1000"],
         &["event", "list", "--stream", "interface/fnac"],
+        &["event", "list", "--stream", "schedule/fnac/yearly"],
+        &["execution", "list", "--status", "ko"],
+        &["schedule", "slots", "fnac/yearly"],
     ];
-    asked.iter().map(|arguments| daemon.json(arguments)).collect()
+    asked.iter().map(|arguments| daemon.json(arguments)).chain(of_each).collect()
 }
 
 fn interfaces_are_listed_and_own_their_schedules(daemon: &Daemon) {

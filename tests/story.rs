@@ -183,6 +183,51 @@ fn what_outlives_the_grace_of_a_stop_is_ended_and_told_as_interrupted() {
     assert!(closed < newest(&daemon, "daemon", "daemon-stopped"), "it is closed by the stop");
 }
 
+/// Contract, rule 2: a failed sync acknowledges nothing and ends the daemon; what was acknowledged before is there.
+#[test]
+fn a_disk_that_fails_ends_the_daemon_and_takes_nothing_back() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (library, flag) = (failing_sync(folder.path()), folder.path().join("broken"));
+    let text = "[schedules.quick]\nmanual = true\ncommand = [\"true\"]\n";
+    let mut daemon = Daemon::with_files(folder.path(), &[("shop.toml", text)]);
+    for (name, path) in [("LD_PRELOAD", &library), ("FAILING_SYNC", &flag)] {
+        daemon.variables.push((name.to_owned(), path.display().to_string()));
+    }
+    daemon.start();
+    let run = ["schedule", "run", "shop/quick"];
+    let ok = daemon.run(&[&run[..], &["--wait"]].concat());
+    assert!(ok.status.success(), "{ok:?}");
+    let before = daemon.json(&["execution", "list"]);
+
+    std::fs::write(&flag, "").expect("a file");
+    let refused = daemon.run(&run);
+    assert!(!refused.status.success(), "{refused:?}");
+    let end = Instant::now() + PATIENCE;
+    // Nobody tells it to: it ends by itself, after which nobody answers.
+    while daemon.run(&["status"]).status.code() != Some(8) {
+        assert!(Instant::now() < end, "the daemon goes on without a disk");
+    }
+    daemon.kill();
+
+    std::fs::remove_file(&flag).expect("a file");
+    daemon.start();
+    assert_eq!(daemon.json(&["store", "verify"])["ok"], true);
+    let listed = daemon.json(&["execution", "list"]);
+    let kept = listed["items"].as_array().expect("a list");
+    assert!(kept.contains(&before["items"][0]), "{listed}");
+}
+
+/// Builds a disk whose flushes fail.
+fn failing_sync(folder: &Path) -> PathBuf {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/story/failing_sync.c");
+    let library = folder.join("failing_sync.so");
+    let mut compiler = Command::new("cc");
+    compiler.args(["-shared", "-fPIC", "-o"]).args([&library, &source]).arg("-ldl");
+    let built = compiler.status().expect("a C compiler; Debian's `build-essential` brings one");
+    assert!(built.success());
+    library
+}
+
 /// The position of the newest event of this type in a stream.
 fn newest(daemon: &Daemon, stream: &str, kind: &str) -> u64 {
     let events = daemon.json(&["event", "list", "--stream", stream]);
