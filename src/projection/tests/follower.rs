@@ -89,6 +89,16 @@ async fn what_follows_event_by_event_and_what_is_rebuilt_give_the_same_rows() {
     assert_eq!(followed_rows, dump(&history.rows()));
 }
 
+/// Opens the rows again once sled has let go of its lock, which it does a moment after its database was dropped.
+fn open_again(folder: &Path, log: &TestLog) -> Found {
+    let locked = std::fs::File::open(folder.join("g-000001/db")).expect("it is there");
+    while locked.try_lock().is_err() {
+        std::thread::yield_now();
+    }
+    drop(locked);
+    disk::open_newest(folder, log).expect("the folder can be used")
+}
+
 #[tokio::test]
 async fn a_follower_that_died_between_two_batches_goes_on_where_the_checkpoint_stands() {
     let history = some_history();
@@ -99,7 +109,7 @@ async fn a_follower_that_died_between_two_batches_goes_on_where_the_checkpoint_s
     rows.keep();
     drop(rows);
     for events in history.events.chunks(97) {
-        let found = disk::open_newest(folder.path(), &log).expect("the folder can be used");
+        let found = open_again(folder.path(), &log);
         let Found::Agreed(rows, mut checkpoint) = found else {
             panic!("it agrees with the log: {found:?}");
         };
@@ -116,7 +126,7 @@ async fn a_follower_that_died_between_two_batches_goes_on_where_the_checkpoint_s
             fold::apply(&mut overlay, &mut checkpoint, event).expect("rows are sound");
         }
     }
-    let found = disk::open_newest(folder.path(), &log).expect("the folder can be used");
+    let found = open_again(folder.path(), &log);
     let Found::Agreed(rows, checkpoint) = found else {
         panic!("it agrees with the log: {found:?}");
     };
