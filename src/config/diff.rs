@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value};
 
 use super::document::document;
-use super::values::{has_login, sounds_secret};
 use crate::domain::definition::Interface;
 use crate::domain::event::Change;
+use crate::domain::masking::{is_reference, masked};
 
 /// Tables whose entries are compared one by one, also when the table is new or gone.
 const OPENED: [&str; 3] = ["env", "labels", "schedules"];
@@ -51,36 +51,6 @@ fn compare(path: &str, old: &Value, new: &Value, changes: &mut Vec<Change>) {
             }),
         }
     }
-}
-
-/// `{ credential = … }` and its like read as one value.
-fn is_reference(value: Option<&Value>) -> bool {
-    value.and_then(Value::as_object).is_some_and(|map| {
-        map.len() == 1
-            && ["credential", "file", "from_env"].iter().any(|key| map.contains_key(*key))
-    })
-}
-
-fn masked(name: &str, value: &Value) -> Value {
-    match value {
-        Value::String(text) if ["ping", "notify"].contains(&name) => Value::String(host_only(text)),
-        Value::String(text) if sounds_secret(name) && !text.is_empty() => {
-            Value::String("***".to_owned())
-        }
-        Value::String(text) if has_login(text) => Value::String("***".to_owned()),
-        Value::Object(map) if !is_reference(Some(value)) => Value::Object(
-            map.iter().map(|(name, value)| (name.clone(), masked(name, value))).collect(),
-        ),
-        other => other.clone(),
-    }
-}
-
-/// An address whose path is its secret, down to its host.
-fn host_only(url: &str) -> String {
-    let (scheme, rest) = url.split_once("://").unwrap_or(("https", ""));
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    let host = authority.rsplit('@').next().unwrap_or_default();
-    format!("{scheme}://{host}/***")
 }
 
 /// Shows changes one to a line: `+ path = value`, `- path = value`, `~ path: before -> after`.

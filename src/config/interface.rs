@@ -10,13 +10,13 @@ use super::problem::Problem;
 use super::reader::{Fields, Item};
 use super::report::{Report, error};
 use super::schedule;
-use super::values::{has_login, sounds_secret};
 use crate::domain::cause::Cause;
 use crate::domain::class::Class;
 use crate::domain::classify::{Classifier, unnamed};
 use crate::domain::definition::{
     EnvValue, Interface, Job, Limits, Match, Retention, Rule, Schedule,
 };
+use crate::domain::masking::{has_login, sounds_secret};
 use crate::error_text::in_full;
 use crate::ids::{InterfaceId, ScheduleId};
 

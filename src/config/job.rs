@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::checks::Checker;
 use super::interface::secretable;
 use super::reader::{Fields, Item};
-use super::values::{check_url, has_login};
+use super::values::check_url;
 use crate::domain::definition::{EnvValue, Http, Job, Param};
+use crate::domain::masking::has_login;
 
 /// Names of our templates, and what a shell text uses in their place.
 const SHELL_NAMES: [(&str, &str); 3] = [

@@ -191,40 +191,11 @@ pub(super) fn check_url(text: &str) -> Result<(), ValueError> {
     }
 }
 
-/// Whether an address carries a user name or password before its host.
-pub(super) fn has_login(url: &str) -> bool {
-    let after = url.split_once("://").map_or("", |(_, rest)| rest);
-    after.split(['/', '?', '#']).next().is_some_and(|authority| authority.contains('@'))
-}
-
 /// Whether `name` may name an environment variable: `[A-Za-z_][A-Za-z0-9_]*`.
 pub(super) fn is_variable(name: &str) -> bool {
     let mut bytes = name.bytes();
     bytes.next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_')
         && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_')
-}
-
-/// Whether a variable's or header's name says that its value is a secret.
-pub(super) fn sounds_secret(name: &str) -> bool {
-    let name = name.to_ascii_uppercase().replace('-', "_");
-    let parts = [
-        "TOKEN",
-        "SECRET",
-        "PASSWORD",
-        "PASSWD",
-        "PASSPHRASE",
-        "API_KEY",
-        "APIKEY",
-        "PRIVATE_KEY",
-        "ACCESS_KEY",
-        "AUTHORIZATION",
-        "CREDENTIAL",
-    ];
-    // `TOKEN_FILE`, `TOKEN_URL` and the like say where a secret is, not what it is.
-    let elsewhere = ["_FILE", "_PATH", "_URL", "_DIR", "_NAME", "_ID"];
-    (parts.iter().any(|part| name.contains(part))
-        || name.split('_').any(|word| word == "PWD" && name != "PWD"))
-        && !elsewhere.iter().any(|tail| name.ends_with(tail))
 }
 
 /// The candidate that `given` most resembles, if any comes close.
@@ -356,19 +327,6 @@ mod tests {
             "{{ param.url }}",
         ] {
             assert!(check_url(text).is_err(), "{text:?}");
-        }
-        assert!(has_login("https://me:pw@a.example/x"));
-        assert!(!has_login("https://a.example/x@y"));
-    }
-
-    #[test]
-    fn names_that_promise_a_secret_are_told_from_names_that_say_where_it_is() {
-        for name in ["FNAC_TOKEN", "db_password", "API_KEY", "X-Api-Key", "Authorization", "DB_PWD"]
-        {
-            assert!(sounds_secret(name), "{name}");
-        }
-        for name in ["FNAC_URL", "TOKEN_FILE", "PWD", "KEYBOARD", "SECRET_NAME"] {
-            assert!(!sounds_secret(name), "{name}");
         }
     }
 

@@ -12,6 +12,7 @@ pub mod event;
 pub mod execution;
 pub mod interface;
 pub mod line;
+pub mod masking;
 pub mod policy;
 pub mod retry;
 pub mod schedule;

@@ -154,8 +154,6 @@ pub struct Health {
     pub deciding: bool,
     /// Nothing new is started; the daemon ends when the running executions have.
     pub draining: bool,
-    /// The log accepts nothing because the disk is full.
-    pub disk_full: bool,
     /// Why the log accepts nothing.
     pub append_error: Option<String>,
 }

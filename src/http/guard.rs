@@ -54,7 +54,8 @@ pub async fn observe(State(app): State<App>, request: Request, next: Next) -> Re
     let took = app.clock.elapsed().saturating_sub(began);
     let status = response.status();
     app.metrics.request_answered(&route, method_label(&method), status.as_u16(), took);
-    if status.is_server_error() || method != Method::GET {
+    // What a request changed is on record with who asked for it; here is only what went wrong.
+    if status.is_server_error() || (status.is_client_error() && method != Method::GET) {
         tracing::info!(request_id = %id, %method, route = %route, status = status.as_u16(), took_ms = took.as_millis() as u64, "answered");
     } else {
         tracing::debug!(request_id = %id, %method, route = %route, status = status.as_u16(), took_ms = took.as_millis() as u64, "answered");

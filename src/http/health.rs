@@ -76,9 +76,8 @@ pub fn unready(app: &App) -> Vec<Unready> {
     if health.draining {
         add("draining", "nothing new is started".to_owned(), None);
     }
-    let free = free_bytes(&app.settings.data);
-    if health.disk_full || free.is_ok_and(|free| free < FULL_BYTES) {
-        add("disk-full", "the log cannot grow: the disk is full".to_owned(), None);
+    if let Some((code, detail)) = trouble(free_bytes(&app.settings.data)) {
+        add(code, detail, None);
     }
     if let Some(why) = &health.append_error {
         add("append", format!("the log takes no events: {why}"), None);
@@ -91,6 +90,17 @@ pub fn unready(app: &App) -> Vec<Unready> {
         add("rebuilding", format!("the lists are being rebuilt: {percent} % done"), Some(percent));
     }
     reasons
+}
+
+/// What is wrong with the place of the log, by the bytes that are free there.
+fn trouble(free: rustix::io::Result<u64>) -> Option<(&'static str, String)> {
+    match free {
+        Ok(free) if free < FULL_BYTES => {
+            Some(("disk-full", "the log cannot grow: the disk is full".to_owned()))
+        }
+        Ok(_) => None,
+        Err(err) => Some(("append", format!("the folder of the log cannot be used: {err}"))),
+    }
 }
 
 /// Bytes that are free for `folder`, as far as the daemon's user may take them.
@@ -135,5 +145,18 @@ fn figures(app: &App) -> StateFigures {
         store_bytes: info.journal_bytes + info.lines_bytes + info.index_bytes,
         interfaces,
         schedules,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_and_a_lost_folder_are_told_apart() {
+        assert_eq!(trouble(Ok(FULL_BYTES)), None);
+        assert_eq!(trouble(Ok(FULL_BYTES - 1)).map(|(code, _)| code), Some("disk-full"));
+        let gone = trouble(Err(rustix::io::Errno::NOENT)).map(|(code, _)| code);
+        assert_eq!(gone, Some("append"));
     }
 }

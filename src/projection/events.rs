@@ -11,6 +11,7 @@ use super::view::{self, Page};
 use serde_json::Value;
 
 use crate::domain::event::{EVENT_NAMES, Envelope, Event};
+use crate::domain::masking::masked;
 use crate::ids::{Position, StreamId};
 use crate::store::{EventLog, ReadError};
 
@@ -75,6 +76,7 @@ fn data_of(event: &Event) -> serde_json::Result<Value> {
         }
         Event::InterfaceDefined(_) => {
             embed(&mut data["definition"]);
+            data["definition"] = masked("", &data["definition"]);
             if let Some(changes) = data["changes"].as_array_mut() {
                 for change in changes {
                     embed(&mut change["from"]);

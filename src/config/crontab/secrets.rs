@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use super::entry::Variable;
 use super::read::Read;
 use super::{Left, name};
-use crate::config::values::{is_variable, sounds_secret};
+use crate::config::values::is_variable;
+use crate::domain::masking::sounds_secret;
 use crate::ids::InterfaceId;
 
 /// A variable that becomes a credential.

@@ -15,8 +15,9 @@ use crate::config::keys::{Key, Kind, SETTINGS};
 use crate::config::problem::{Problem, Severity};
 use crate::config::reader::Fields;
 use crate::config::report::{Report, error};
-use crate::config::values::{ValueError, check_url, has_login, nearest, one_of, parse_duration};
+use crate::config::values::{ValueError, check_url, nearest, one_of, parse_duration};
 use crate::config::words::expects;
+use crate::domain::masking::has_login;
 
 /// The levels of the daemon's own log.
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];

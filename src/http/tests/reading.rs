@@ -144,7 +144,7 @@ async fn ready_says_why_not() {
     let daemon = Daemon::start().await;
     assert_eq!(daemon.get("/readyz").await.status, StatusCode::OK);
     daemon.app.engine.board().write(|state| {
-        state.health.disk_full = true;
+        state.health.append_error = Some("no sync".to_owned());
         state.files.problems = vec!["fnac.toml:3:8: unknown key `corn`".to_owned()];
     });
     let answer = daemon.get("/readyz").await;
@@ -152,7 +152,7 @@ async fn ready_says_why_not() {
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(
         (&body["reasons"][0]["code"], &body["reasons"][1]["code"]),
-        (&"disk-full".into(), &"config".into())
+        (&"append".into(), &"config".into())
     );
     assert_eq!(daemon.get("/healthz").await.status, StatusCode::OK);
     assert!(daemon.get("/metrics").await.text().contains("daybook_config_ok 0"));

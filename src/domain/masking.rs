@@ -1,0 +1,120 @@
+//! What of a definition must not be shown: nobody needs a secret to understand a change (contract, rule 8).
+
+use serde_json::Value;
+
+/// Whether a variable's or header's name says that its value is a secret.
+pub(crate) fn sounds_secret(name: &str) -> bool {
+    let name = name.to_ascii_uppercase().replace('-', "_");
+    let parts = [
+        "TOKEN",
+        "SECRET",
+        "PASSWORD",
+        "PASSWD",
+        "PASSPHRASE",
+        "API_KEY",
+        "APIKEY",
+        "PRIVATE_KEY",
+        "ACCESS_KEY",
+        "AUTHORIZATION",
+        "CREDENTIAL",
+    ];
+    // `TOKEN_FILE`, `TOKEN_URL` and the like say where a secret is, not what it is.
+    let elsewhere = ["_FILE", "_PATH", "_URL", "_DIR", "_NAME", "_ID"];
+    (parts.iter().any(|part| name.contains(part))
+        || name.split('_').any(|word| word == "PWD" && name != "PWD"))
+        && !elsewhere.iter().any(|tail| name.ends_with(tail))
+}
+
+/// Whether an address carries a user name or password before its host.
+pub(crate) fn has_login(url: &str) -> bool {
+    let after = url.split_once("://").map_or("", |(_, rest)| rest);
+    after.split(['/', '?', '#']).next().is_some_and(|authority| authority.contains('@'))
+}
+
+/// `{ credential = … }` and its like read as one value.
+pub(crate) fn is_reference(value: Option<&Value>) -> bool {
+    value.and_then(Value::as_object).is_some_and(|map| {
+        map.len() == 1
+            && ["credential", "file", "from_env"].iter().any(|key| map.contains_key(*key))
+    })
+}
+
+/// What may be shown of the value under `name` of a definition: secrets as `***`, addresses that are secrets as their host.
+pub(crate) fn masked(name: &str, value: &Value) -> Value {
+    match value {
+        Value::String(text) if ["ping", "notify"].contains(&name) => Value::String(host_only(text)),
+        Value::String(text) if sounds_secret(name) && !text.is_empty() => {
+            Value::String("***".to_owned())
+        }
+        Value::String(text) if has_login(text) => Value::String("***".to_owned()),
+        // A variable as definitions are recorded.
+        Value::Object(map) if sounds_secret(name) && map.contains_key("text") => {
+            Value::String("***".to_owned())
+        }
+        Value::Object(map) if !is_reference(Some(value)) => Value::Object(
+            map.iter().map(|(name, value)| (name.clone(), masked(name, value))).collect(),
+        ),
+        other => other.clone(),
+    }
+}
+
+/// An address whose path is its secret, down to its host.
+fn host_only(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("https", ""));
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    format!("{scheme}://{host}/***")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn secrets_and_the_addresses_of_monitors_are_not_shown() {
+        let definition = json!({
+            "notify": "https://chat.example/hook/abc",
+            "env": {
+                "FNAC_TOKEN": { "text": "abcdef" },
+                "FNAC_KEY": { "credential": "fnac-key" },
+                "FNAC_URL": { "text": "https://api.example" },
+            },
+            "schedules": { "sales": {
+                "ping": "https://me@hc.example/uuid-one",
+                "job": { "http": { "url": "https://me:pw@api.example/x" } },
+            } },
+        });
+        let shown = json!({
+            "notify": "https://chat.example/***",
+            "env": {
+                "FNAC_TOKEN": "***",
+                "FNAC_KEY": { "credential": "fnac-key" },
+                "FNAC_URL": { "text": "https://api.example" },
+            },
+            "schedules": { "sales": {
+                "ping": "https://hc.example/***",
+                "job": { "http": { "url": "***" } },
+            } },
+        });
+        assert_eq!(masked("", &definition), shown);
+    }
+
+    #[test]
+    fn names_that_promise_a_secret_are_told_from_names_that_say_where_it_is() {
+        for name in ["FNAC_TOKEN", "db_password", "API_KEY", "X-Api-Key", "Authorization", "DB_PWD"]
+        {
+            assert!(sounds_secret(name), "{name}");
+        }
+        for name in ["FNAC_URL", "TOKEN_FILE", "PWD", "KEYBOARD", "SECRET_NAME"] {
+            assert!(!sounds_secret(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_address_with_a_user_before_its_host_has_a_login() {
+        assert!(has_login("https://me:pw@a.example/x"));
+        assert!(!has_login("https://a.example/x@y"));
+    }
+}
