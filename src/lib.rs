@@ -18,4 +18,5 @@ pub mod notify;
 pub mod projection;
 pub mod runbooks;
 pub mod store;
+pub mod task;
 pub mod telemetry;

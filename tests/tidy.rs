@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// The modules in the order of imports: each may use those of the rows above it, and none beside it.
 const LAYERS: [&[&str]; 13] = [
-    &["instant", "error_text"],
+    &["instant", "error_text", "task"],
     &["ids"],
     &["civil"],
     &["clock"],
@@ -393,6 +393,12 @@ fn only_the_environment_module_reads_the_environment() {
     let words = ["env::var", "env::vars", "env::var_os", "env::vars_os"];
     let rule = "the environment is handed in: crate::config::Environment";
     none(&banned(&sources(), &words, &["src/config/environment.rs"], rule, program_rows));
+}
+
+#[test]
+fn only_the_task_module_spawns_tasks() {
+    let rule = "a panic must not be lost: crate::task::spawn";
+    none(&banned(&sources(), &["tokio::spawn"], &["src/task.rs"], rule, program_rows));
 }
 
 #[test]

@@ -55,12 +55,9 @@ pub(super) async fn until_told(
     tokio::select! {
         _ = signals.terminate.recv() => Ok("SIGTERM".to_owned()),
         _ = signals.interrupt.recv() => Ok("SIGINT".to_owned()),
-        why = first(&mut deciding.failed) => Err(ServeError::Store(format!("the event log failed: {why}"))),
+        why = first(&mut deciding.failed) => Err(ServeError::Store(why)),
         why = first(&mut lines) => Err(ServeError::Store(format!("the line store failed: {why}"))),
-        ended = &mut deciding.engine => {
-            let why = ended.map_or_else(|err| err.to_string(), |()| "it has ended".to_owned());
-            Err(ServeError::Machine(format!("the engine failed: {why}")))
-        }
+        _ = &mut deciding.engine => Err(ServeError::Machine("the engine has ended".to_owned())),
     }
 }
 

@@ -32,6 +32,7 @@ use crate::http;
 use crate::http::server::Server;
 use crate::jobs::{LocalPerformer, Proxies};
 use crate::notify::{self, CourierParts, OutboxCourier};
+use crate::task;
 use crate::telemetry::logging;
 use crate::telemetry::metrics::Metrics;
 
@@ -127,7 +128,8 @@ impl Core {
 
 /// What decides, how it fails, and who performs what it decides.
 pub(super) struct Deciding {
-    pub(super) engine: JoinHandle<()>,
+    pub(super) engine: JoinHandle<Option<()>>,
+    pub(super) failing: watch::Sender<Option<String>>,
     pub(super) failed: watch::Receiver<Option<String>>,
     pub(super) performer: LocalPerformer,
 }
@@ -161,7 +163,8 @@ impl Daemon {
         let serving = self.listen(&core, &stores, server).await;
         tasks::watch_files(&self, &core, hangup);
         let append = AppendPath { news: core.news.clone() };
-        tokio::spawn(service::report(core.handle.clone(), Arc::clone(&core.clock), append));
+        let report = service::report(core.handle.clone(), Arc::clone(&core.clock), append);
+        task::spawn_essential("the service's report", &deciding.failing, report);
         tasks::keep_alive(&self, &core);
         service::ready(core.board.read(|state| state.schedules.len()));
         let ended = until_told(&mut signals, &mut deciding, stores.lines.failure()).await;
@@ -190,7 +193,7 @@ impl Daemon {
         loaded: Loaded,
     ) -> Result<Deciding, ServeError> {
         let job_settings = Arc::new(self.job_settings(&core.metrics)?);
-        tokio::spawn(job_settings.processes.clone().collect_orphans());
+        let orphans = job_settings.processes.clone().collect_orphans();
         let builtin = Classifier::new(&[]).map_err(|err| ServeError::Machine(err.to_string()))?;
         let local = LocalPerformer::new(
             stores.lines.clone(),
@@ -209,22 +212,25 @@ impl Daemon {
             news: core.news.clone(),
         }));
         let (commits, committed) = mpsc::unbounded_channel();
-        let (failed, failure) = watch::channel(None);
+        let (failing, failed) = watch::channel(None);
+        task::spawn_essential("the collection of orphans", &failing, orphans);
         let committer = Committer {
             performer: Arc::clone(&performer),
             courier: Arc::clone(&courier),
             board: Arc::clone(&core.board),
-            failed,
+            failed: failing.clone(),
         };
-        tokio::spawn(committer.run(committed, stores.position));
+        task::spawn_essential("the committer", &failing, committer.run(committed, stores.position));
         let parts = self.engine_parts(core, stores, performer, courier);
         let (follow, stop) = (stores.projections.clone(), core.stop.child_token());
-        tokio::spawn(async move { follow.follow(stop).await });
+        let following = async move { follow.follow(stop).await };
+        task::spawn_essential("the index's follower", &failing, following);
         let state = std::mem::take(&mut stores.state);
         let mut engine = Engine::new(parts, state, commits, core.news.clone());
         engine.start(files(loaded)).await;
-        let engine = tokio::spawn(engine.run(heard.requests, heard.news));
-        Ok(Deciding { engine, failed: failure, performer: local })
+        let deciding = engine.run(heard.requests, heard.news);
+        let engine = task::spawn_essential("the engine", &failing, deciding);
+        Ok(Deciding { engine, failing, failed, performer: local })
     }
 
     fn engine_parts(
@@ -263,10 +269,11 @@ impl Daemon {
     }
 
     /// Answers requests from now on.
-    async fn listen(&self, core: &Core, stores: &Stores, server: Server) -> JoinHandle<()> {
+    async fn listen(&self, core: &Core, stores: &Stores, server: Server) -> JoinHandle<Option<()>> {
         let addresses = server.addresses();
         let app = Arc::new(self.http_parts(stores, core, addresses.first().copied()));
-        let serving = tokio::spawn(server.serve(http::router(&app), core.stop.clone(), HTTP_GRACE));
+        let serving = server.serve(http::router(&app), core.stop.clone(), HTTP_GRACE);
+        let serving = task::spawn("the HTTP server", serving);
         tasks::greet(self, &app, &addresses).await;
         serving
     }

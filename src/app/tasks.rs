@@ -17,6 +17,7 @@ use crate::domain::event::{Actor, Delivery};
 use crate::engine::handle::Handle;
 use crate::http;
 use crate::notify::{self, Alive};
+use crate::task;
 
 /// Files that change together are read together after this time.
 const FILES_QUIET: Duration = Duration::from_millis(300);
@@ -73,7 +74,7 @@ pub(super) async fn greet(daemon: &Daemon, app: &http::App, addresses: &[std::ne
 pub(super) fn watch_files(daemon: &Daemon, core: &Core, mut hangup: Signal) {
     let core = core.clone();
     let dir = daemon.folder.dir.clone();
-    tokio::spawn(async move {
+    task::spawn("the watch of the files", async move {
         let mut watch = match config::watch(&dir, FILES_QUIET) {
             Ok(watch) => Some(watch),
             Err(err) => {
@@ -116,7 +117,7 @@ pub(super) fn keep_alive(daemon: &Daemon, core: &Core) {
         return;
     };
     let metrics = Arc::clone(&core.metrics);
-    tokio::spawn(notify::keep_pinging(Alive {
+    let pinging = notify::keep_pinging(Alive {
         client: core.client.clone(),
         clock: Arc::clone(&core.clock),
         board: Arc::clone(&core.board),
@@ -125,5 +126,6 @@ pub(super) fn keep_alive(daemon: &Daemon, core: &Core) {
         counted: Box::new(move |taken| {
             metrics.ping("alive", if taken { Delivery::Sent } else { Delivery::Failed });
         }),
-    }));
+    });
+    task::spawn("the daemon's own pings", pinging);
 }

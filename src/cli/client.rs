@@ -175,7 +175,7 @@ impl Client {
         let (mut sender, driver) =
             http1::handshake(TokioIo::new(connection)).await.map_err(|err| broken(&err))?;
         // Ends with the connection; what goes wrong there is told to the sender as well.
-        tokio::spawn(async move { drop(driver.await) });
+        crate::task::spawn("a connection", async move { drop(driver.await) });
         sender.send_request(request).await.map_err(|err| broken(&err))
     }
 

@@ -14,6 +14,7 @@ use crate::domain::effect::Effect;
 use crate::domain::execution::Command;
 use crate::ids::Position;
 use crate::store::AppendTicket;
+use crate::task;
 
 /// An append on its way to the disk, and what follows from it. Without a ticket it only waits for those before it.
 pub struct Commit {
@@ -62,7 +63,7 @@ impl Committer {
                     Err(err) => {
                         tracing::error!(error = %err, "an append failed; the daemon ends");
                         self.board.write(|state| state.health.append_error = Some(err.to_string()));
-                        self.failed.send_replace(Some(err.to_string()));
+                        self.failed.send_replace(Some(format!("the event log failed: {err}")));
                         return;
                     }
                 },
@@ -79,11 +80,13 @@ impl Committer {
             After::Ready => self.board.write(|state| state.health.deciding = true),
             After::Perform(work, reporter) => {
                 let performer = Arc::clone(&self.performer);
-                tokio::spawn(performed(performer, work, reporter));
+                task::spawn("a performer", performed(performer, work, reporter));
             }
             After::Conclude(work, why, reporter) => {
                 let conclusion = self.performer.conclude(work, why);
-                tokio::spawn(async move { reporter.tell(vec![Command::Close(conclusion.await)]) });
+                task::spawn("a conclusion", async move {
+                    reporter.tell(vec![Command::Close(conclusion.await)]);
+                });
             }
             After::Cancel(token) => token.cancel(),
             After::Deliver(effect) => self.courier.deliver(effect),

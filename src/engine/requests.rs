@@ -400,7 +400,7 @@ impl Engine {
     /// Hears of it once more in a while. Until then the outbox holds the delivery, as it would over a restart.
     fn hear_again(&self, news: News) {
         let ear = self.news.clone();
-        tokio::spawn(async move {
+        crate::task::spawn("a report that waits", async move {
             tokio::time::sleep(AGAIN).await;
             drop(ear.send(news));
         });

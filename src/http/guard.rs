@@ -1,7 +1,6 @@
 //! The two layers around every route: the outer one gives the request an id, a time limit, a metric and a written problem;
 //! the inner one lets only those through whom [`super::routes`] names.
 
-use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,7 +42,7 @@ pub async fn observe(State(app): State<App>, request: Request, next: Next) -> Re
     let pace = routes::find(&method, &route).map_or(Pace::Usual, |route| route.pace);
     let answer = AssertUnwindSafe(within(pace, next.run(request))).catch_unwind().await;
     let answer = answer.unwrap_or_else(|panic| {
-        tracing::error!(request_id = %id, route = %route, panic = panic_text(&*panic), "a request panicked");
+        tracing::error!(request_id = %id, route = %route, panic = crate::task::words(&*panic), "a request panicked");
         Problem::new(Code::Internal, "the request could not be answered").into_response()
     });
     let mut response = match problem_of(&answer) {
@@ -87,11 +86,6 @@ async fn within(pace: Pace, answer: impl Future<Output = Response>) -> Response 
             Problem::new(Code::Timeout, detail).into_response()
         }),
     }
-}
-
-fn panic_text(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&'static str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no text")
 }
 
 /// The caller's id of the request when it is a plain word, else a new one.

@@ -103,13 +103,14 @@ pub async fn layer(
         fingerprint,
     };
     let request = Request::from_parts(parts, Body::from(body));
-    let work = tokio::spawn(async move {
+    let work = crate::task::spawn("a request that is remembered", async move {
         let response = next.run(request).await;
         let response = keep.keep(&open.app, response).await;
         drop(open);
         response
     });
-    work.await.map_err(|err| Problem::internal("the request did not finish", &err))
+    let response = work.await.ok().flatten();
+    response.ok_or_else(|| Problem::new(Code::Internal, "the request did not finish"))
 }
 
 fn key(headers: &HeaderMap) -> Result<Option<String>, Problem> {

@@ -291,7 +291,7 @@ impl Connections {
     fn answer(&self, stream: Accepted, peer: Peer, permit: OwnedSemaphorePermit) {
         let router = self.router.clone();
         let watcher = self.graceful.watcher();
-        tokio::spawn(async move {
+        crate::task::spawn("a connection", async move {
             match stream {
                 Accepted::Unix(stream) => talk(stream, peer, router, watcher).await,
                 Accepted::Tcp(stream, None) => talk(stream, peer, router, watcher).await,

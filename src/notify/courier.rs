@@ -81,7 +81,7 @@ impl Courier for OutboxCourier {
         let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
         let queue = queues.entry(check).or_insert_with(|| {
             let (queue, effects) = mpsc::unbounded_channel();
-            tokio::spawn(check::work(Arc::clone(&self.shared), effects));
+            crate::task::spawn("a courier", check::work(Arc::clone(&self.shared), effects));
             queue
         });
         if queue.send(effect).is_err() {

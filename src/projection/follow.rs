@@ -21,6 +21,9 @@ use crate::ids::{ExecutionId, InterfaceId, Position, ScheduleRef, StreamId};
 use crate::instant::Instant;
 use crate::store::EventLog;
 
+/// How long the newest event waits for others before it is folded; readers who need it wait as long.
+const COMPANY: Duration = Duration::from_millis(3);
+
 /// How long a reader waits for its own write (contract, rule 2).
 const CATCH_UP: Duration = Duration::from_secs(2);
 /// How long to wait after a failure before the next try.
@@ -202,6 +205,8 @@ impl Projections {
                     if changed.is_err() {
                         return;
                     }
+                    // Events come in company: one batch of rows for all of them costs a fraction of one for each.
+                    tokio::time::sleep(COMPANY).await;
                 }
             }
         }
