@@ -1,6 +1,8 @@
 //! What the engine does before its first decision: tells the truth about what the former process left behind, and about
 //! the time in between.
 
+use futures_util::future::join_all;
+
 use super::commit::After;
 use super::core::{Draft, Engine, STEP_BACK_MAX, Timer};
 use super::ports::{Files, Unfinished, Work};
@@ -31,11 +33,12 @@ impl Engine {
         let LeftBehind { queued, unfinished } = self.left_behind();
         let interrupted = unfinished.iter().filter(|(_, why)| *why == Unfinished::Interrupted);
         let interrupted = interrupted.count();
-        let mut concluded = Vec::new();
-        for (work, why) in unfinished {
-            let conclusion = self.parts.performer.conclude(work.clone(), why).await;
-            concluded.push((work, conclusion));
-        }
+        let concluded = unfinished.into_iter().map(|(work, why)| {
+            let conclusion = self.parts.performer.conclude(work.clone(), why);
+            async move { (work, conclusion.await) }
+        });
+        // All at once: what they left running may take its grace to end.
+        let concluded = join_all(concluded).await;
         let mut draft = Draft::new(self.now(), Actor::Daybook);
         self.record_start(&mut draft, interrupted);
         self.adopt_all();

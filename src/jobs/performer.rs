@@ -7,11 +7,13 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
 use super::attempt::{AttemptContext, AttemptReport, JobSettings, run_attempt};
+use super::conclude::Concluder;
 use super::redact::Redactor;
 use super::scribe::{Scribe, ScribeNews, ScribeParts, ScribeSummary};
+use super::survivors::Survivors;
 use crate::clock::{Clock, Woke};
 use crate::domain::cause::Cause;
-use crate::domain::class::{Class, Level};
+use crate::domain::class::Level;
 use crate::domain::classify::Classifier;
 use crate::domain::definition;
 use crate::domain::event::{
@@ -19,13 +21,10 @@ use crate::domain::event::{
 };
 use crate::domain::execution::{Command, Conclusion};
 use crate::domain::retry;
-use crate::domain::verdict::{self, End, Said};
+use crate::domain::verdict::{self, End};
 use crate::engine::ports::{BoxFuture, Performer, Reporter, Unfinished, Work};
 use crate::ids::InterfaceId;
-use crate::store::lines::{LineQuery, LineStore, LinesError, NewLine};
-
-/// Lines read at once when a log is summed up after an interruption.
-const PAGE: usize = 1_000;
+use crate::store::lines::{LineStore, LinesError};
 
 /// Performs executions on this machine.
 #[derive(Clone)]
@@ -39,6 +38,7 @@ struct Shared {
     jitter: Box<dyn Fn() -> f64 + Send + Sync>,
     classifiers: Mutex<HashMap<InterfaceId, (u32, Arc<Classifier>)>>,
     builtin: Arc<Classifier>,
+    survivors: Survivors,
     /// Executions that are worked on.
     under_way: watch::Sender<usize>,
 }
@@ -60,6 +60,7 @@ impl LocalPerformer {
             jitter,
             classifiers: Mutex::default(),
             builtin,
+            survivors: Survivors::new(),
             under_way: watch::Sender::new(0),
         }))
     }
@@ -265,86 +266,14 @@ impl Shared {
         judged(scribe, End::NotStarted { cause: Cause::CfgLocal, why })
     }
 
-    /// Adds the closing line to a log whose execution is not performed any further, and sums the log up.
     async fn conclude(&self, work: &Work, why: Unfinished) -> Conclusion {
-        match self.write_conclusion(work, why).await {
-            Ok(conclusion) => conclusion,
-            Err(err) => unwritten(&err),
-        }
-    }
-
-    async fn write_conclusion(
-        &self,
-        work: &Work,
-        why: Unfinished,
-    ) -> Result<Conclusion, LinesError> {
-        let (mut errors, first_error) = self.errors_of(work)?;
-        let end = match why {
-            Unfinished::Interrupted => End::Interrupted,
-            Unfinished::CancelledInQueue => End::Cancelled,
-            Unfinished::Crashed => End::Crashed,
+        let concluder = Concluder {
+            lines: &self.lines,
+            settings: &self.settings,
+            clock: &*self.clock,
+            survivors: &self.survivors,
         };
-        let said = Said { first_error, marked_error: false };
-        let verdict = verdict::judge(&end, Duration::ZERO, &[], &said);
-        let mut writer = self.lines.reopen_writer(work.execution)?;
-        let closing = &verdict.closing;
-        let line = writer.push(NewLine {
-            at: self.clock.now(),
-            attempt: work.attempts.max(1),
-            source: crate::domain::class::Source::Daybook,
-            level: closing.level,
-            class: closing.class,
-            cause: closing.cause,
-            text: &closing.text,
-            cascade_of: closing.cascade_of,
-            fields: None,
-        });
-        self.settings.metrics.log_lines(&work.opened.schedule.interface, writer.counts());
-        let summary = writer.finish().await?;
-        if let (Level::Error, Some(class)) = (closing.level, closing.class) {
-            errors.add(class);
-        }
-        let own = closing.class.zip(closing.cause);
-        let own =
-            own.map(|(class, cause)| FirstError { line, class, cause, text: closing.text.clone() });
-        Ok(Conclusion {
-            outcome: verdict.outcome,
-            class: verdict.class,
-            cause: verdict.cause,
-            exit_code: None,
-            lines: summary.lines,
-            errors,
-            first_error: if verdict.outcome == Outcome::Ko {
-                said.first_error.or(own)
-            } else {
-                None
-            },
-            log_hash: summary.hash,
-        })
-    }
-
-    /// Error lines by class, and the first one of the last attempt that is no cascade.
-    fn errors_of(&self, work: &Work) -> Result<(ErrorCounts, Option<FirstError>), LinesError> {
-        let mut counts = ErrorCounts::default();
-        let mut first = None;
-        let mut after = 0;
-        loop {
-            let query = LineQuery { after, limit: PAGE, errors_only: true, ..LineQuery::default() };
-            let lines = self.lines.read(work.execution, &query)?;
-            for line in &lines {
-                let Some(class) = line.class else { continue };
-                counts.add(class);
-                if first.is_none() && class != Class::Cascade && line.attempt == work.attempts {
-                    let cause = line.cause.unwrap_or(Cause::TecUnclassified);
-                    first =
-                        Some(FirstError { line: line.line, class, cause, text: line.text.clone() });
-                }
-            }
-            match lines.last() {
-                Some(last) if lines.len() == PAGE => after = last.line,
-                Some(_) | None => return Ok((counts, first)),
-            }
-        }
+        concluder.conclude(work, why).await.unwrap_or_else(|err| unwritten(&err))
     }
 }
 

@@ -22,9 +22,9 @@ use crate::domain::definition::{
     Retry, Role, Schedule, Timing,
 };
 use crate::domain::event::{Opened, Trigger};
-use crate::domain::execution::Command;
+use crate::domain::execution::{Command, Conclusion};
 use crate::domain::line::Line;
-use crate::engine::ports::{News, Performer, Reporter, Work};
+use crate::engine::ports::{News, Performer, Reporter, Unfinished, Work};
 use crate::ids::{ExecutionId, ScheduleRef};
 use crate::instant::Instant;
 use crate::store::lines::{LineQuery, LineStore, LinesOptions};
@@ -197,14 +197,13 @@ impl Bench {
         LineStore::open(&folder, LinesOptions::default()).expect("a line store").0
     }
 
-    /// Has a performer perform the execution, interrupts it at its first report, and gives all reports.
-    pub(super) async fn interrupted(mut self) -> Vec<Command> {
-        let _alone = ONE_AT_A_TIME.lock().await;
+    /// A performer, the execution as work for it, and its lines.
+    fn performer(mut self) -> (LocalPerformer, Work, LineStore, TempDir) {
         let settings = Arc::new(self.settings());
-        let clock = Arc::new(EndlessClock);
         let builtin = Arc::new(Classifier::new(&[]).expect("no rules"));
-        let performer =
-            LocalPerformer::new(self.lines(), settings, clock, builtin, Box::new(|| 1.0));
+        let (lines, clock) = (self.lines(), Arc::new(EndlessClock));
+        let jitter = Box::new(|| 1.0);
+        let performer = LocalPerformer::new(lines.clone(), settings, clock, builtin, jitter);
         self.interface.schedules.insert(self.opened.schedule.schedule.clone(), self.schedule);
         let work = Work {
             execution: self.execution,
@@ -213,9 +212,16 @@ impl Bench {
             attempts: 1,
             cancel: self.cancel,
         };
+        (performer, work, lines, self.root)
+    }
+
+    /// Has a performer perform the execution, interrupts it at its first report, and gives all reports.
+    pub(super) async fn interrupted(self) -> Vec<Command> {
+        let _alone = ONE_AT_A_TIME.lock().await;
+        let execution = self.execution;
+        let (performer, work, _lines, _root) = self.performer();
         let (news, mut heard) = mpsc::unbounded_channel();
-        let reporter = Reporter { execution: self.execution, news };
-        let performed = tokio::spawn(performer.perform(work, reporter));
+        let performed = tokio::spawn(performer.perform(work, Reporter { execution, news }));
         let mut told = Vec::new();
         while let Some(News::Happened { commands, .. }) = heard.recv().await {
             told.extend(commands);
@@ -224,6 +230,15 @@ impl Bench {
         performer.idle().await;
         performed.await.expect("no panic");
         told
+    }
+
+    /// Has a performer conclude the execution, and reads its log.
+    pub(super) async fn concluded(self, why: Unfinished) -> (Conclusion, Vec<Line>) {
+        let _alone = ONE_AT_A_TIME.lock().await;
+        let (performer, work, lines, _root) = self.performer();
+        let execution = work.execution;
+        let conclusion = performer.conclude(work, why).await;
+        (conclusion, lines.read(execution, &LineQuery::default()).expect("readable"))
     }
 
     /// Runs one attempt and reads its log.
