@@ -21,6 +21,7 @@ mod survivors;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod tidings;
 mod tree;
 
 pub use attempt::{AttemptContext, AttemptReport, JobSettings, run_attempt};

@@ -11,14 +11,13 @@ use super::conclude::Concluder;
 use super::redact::Redactor;
 use super::scribe::{Scribe, ScribeNews, ScribeParts, ScribeSummary};
 use super::survivors::Survivors;
+use super::tidings::Tidings;
 use crate::clock::{Clock, Woke};
 use crate::domain::cause::Cause;
 use crate::domain::class::Level;
 use crate::domain::classify::Classifier;
 use crate::domain::definition;
-use crate::domain::event::{
-    AttemptEnded, ErrorCounts, FirstError, LogLimited, Outcome, RetryPlanned,
-};
+use crate::domain::event::{AttemptEnded, ErrorCounts, FirstError, Outcome, RetryPlanned};
 use crate::domain::execution::{Command, Conclusion};
 use crate::domain::retry;
 use crate::domain::verdict::{self, End};
@@ -121,18 +120,19 @@ impl Performer for LocalPerformer {
 
 impl Shared {
     async fn perform(&self, work: Work, reporter: &Reporter) {
-        let (seen, mut news) = mpsc::unbounded_channel();
+        let (seen, news) = mpsc::unbounded_channel();
         let mut scribe = self.scribe(&work, seen);
+        let mut tidings = Tidings::new(news, &self.lines, work.execution);
         let Some(mut context) = self.context(&work) else {
             let report = self.without_definition(&mut scribe);
             return self.close(scribe, report, 1, reporter).await;
         };
         loop {
-            let report = self.attempt(&context, &mut scribe, &mut news, reporter).await;
+            let report = self.attempt(&context, &mut scribe, &mut tidings, reporter).await;
             if context.stays_open(&report.end) {
                 return leave_open(scribe, ended(context.attempt, &report), reporter).await;
             }
-            let Some(planned) = self.retry(&context, &report) else {
+            let Some(planned) = self.retry(&context, &report, &mut scribe) else {
                 return self.close(scribe, report, context.attempt, reporter).await;
             };
             let delay = Duration::from_millis(planned.delay_ms);
@@ -163,28 +163,36 @@ impl Shared {
         &self,
         context: &AttemptContext,
         scribe: &mut Scribe,
-        news: &mut mpsc::UnboundedReceiver<ScribeNews>,
+        tidings: &mut Tidings,
         reporter: &Reporter,
     ) -> AttemptReport {
         let attempt = run_attempt(context, scribe);
         tokio::pin!(attempt);
-        let report = loop {
-            tokio::select! {
-                report = &mut attempt => break report,
-                Some(seen) = news.recv() => reporter.tell(vec![happened(seen)]),
-            }
+        let report = tokio::select! {
+            biased;
+            report = &mut attempt => report,
+            () = tidings.pass_on(reporter) => attempt.await,
         };
-        while let Ok(seen) = news.try_recv() {
-            reporter.tell(vec![happened(seen)]);
-        }
+        tidings.rest(reporter).await;
         report
     }
 
-    fn retry(&self, context: &AttemptContext, report: &AttemptReport) -> Option<RetryPlanned> {
+    fn retry(
+        &self,
+        context: &AttemptContext,
+        report: &AttemptReport,
+        scribe: &mut Scribe,
+    ) -> Option<RetryPlanned> {
         let policy = &context.interface.schedules.get(&context.schedule)?.retry;
         let AttemptReport { outcome, class, retryable, retry_after, .. } = *report;
         let ended = retry::Ended { attempt: context.attempt, outcome, class, retryable };
         if context.cancel.is_cancelled() || !retry::follows(policy, ended) {
+            return None;
+        }
+        if let Some(asked) = retry_after.filter(|_| retry::asks_too_much(policy, retry_after)) {
+            let asked = verdict::spoken(asked);
+            let text = format!("asked to wait {asked}, more than `max_delay`: no further attempt");
+            scribe.note(Level::Warning, None, None, &text, None);
             return None;
         }
         let attempt = context.attempt + 1;
@@ -279,15 +287,6 @@ impl Shared {
 
 fn schedule_of(work: &Work) -> Option<&definition::Schedule> {
     work.interface.as_ref()?.schedules.get(&work.opened.schedule.schedule)
-}
-
-fn happened(seen: ScribeNews) -> Command {
-    match seen {
-        ScribeNews::FirstError(error) => Command::SeeError(error),
-        ScribeNews::Limited { line, max_bytes } => {
-            Command::LimitLog(LogLimited { line, max_bytes })
-        }
-    }
 }
 
 fn ended(attempt: u32, report: &AttemptReport) -> Command {

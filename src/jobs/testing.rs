@@ -232,6 +232,24 @@ impl Bench {
         told
     }
 
+    /// Has a performer perform the execution to its end; each report with the number of lines that were on disk when it
+    /// was heard, and the log.
+    pub(super) async fn performed(self) -> (Vec<(Command, u64)>, Vec<Line>) {
+        let _alone = ONE_AT_A_TIME.lock().await;
+        let execution = self.execution;
+        let (performer, work, lines, _root) = self.performer();
+        let log = lines.follow(execution);
+        let (news, mut heard) = mpsc::unbounded_channel();
+        let performed = tokio::spawn(performer.perform(work, Reporter { execution, news }));
+        let mut told = Vec::new();
+        while let Some(News::Happened { commands, .. }) = heard.recv().await {
+            let on_disk = log.borrow().last_line;
+            told.extend(commands.into_iter().map(|command| (command, on_disk)));
+        }
+        performed.await.expect("no panic");
+        (told, lines.read(execution, &LineQuery::default()).expect("readable"))
+    }
+
     /// Has a performer conclude the execution, and reads its log.
     pub(super) async fn concluded(self, why: Unfinished) -> (Conclusion, Vec<Line>) {
         let _alone = ONE_AT_A_TIME.lock().await;
