@@ -90,7 +90,10 @@ impl Concluder<'_> {
     }
 
     /// Error lines by class, and the first one of the last attempt that is no cascade.
-    fn errors_of(&self, work: &Work) -> Result<(ErrorCounts, Option<FirstError>), LinesError> {
+    pub(super) fn errors_of(
+        &self,
+        work: &Work,
+    ) -> Result<(ErrorCounts, Option<FirstError>), LinesError> {
         let mut counts = ErrorCounts::default();
         let mut first = None;
         let query = LineQuery { errors_only: true, ..LineQuery::default() };

@@ -15,7 +15,7 @@ use super::{
     Redactor, Scribe, ScribeNews, ScribeParts, ScribeSummary, run_attempt,
 };
 use crate::clock::{Clock, Woke};
-use crate::domain::class::{Level, Source};
+use crate::domain::class::{Class, Level, Source};
 use crate::domain::classify::Classifier;
 use crate::domain::definition::{
     CatchUp, CatchUpMode, Dst, Http, Interface, Job, Limits, OnInterrupt, Overlap, Retention,
@@ -27,7 +27,7 @@ use crate::domain::line::Line;
 use crate::engine::ports::{News, Performer, Reporter, Unfinished, Work};
 use crate::ids::{ExecutionId, ScheduleRef};
 use crate::instant::Instant;
-use crate::store::lines::{LineQuery, LineStore, LinesOptions};
+use crate::store::lines::{LineQuery, LineStore, LinesOptions, NewLine};
 use crate::telemetry::metrics::Metrics;
 
 /// Only one attempt at a time, so that what one leaves behind is never taken for another one's.
@@ -245,6 +245,41 @@ impl Bench {
         while let Some(News::Happened { commands, .. }) = heard.recv().await {
             let on_disk = log.borrow().last_line;
             told.extend(commands.into_iter().map(|command| (command, on_disk)));
+        }
+        performed.await.expect("no panic");
+        (told, lines.read(execution, &LineQuery::default()).expect("readable"))
+    }
+
+    /// Has a performer go on with the execution, whose first attempt left the error line and the note of `former`.
+    pub(super) async fn resumed(self, former: [&str; 2]) -> (Vec<Command>, Vec<Line>) {
+        let _alone = ONE_AT_A_TIME.lock().await;
+        let execution = self.execution;
+        let (performer, work, lines, _root) = self.performer();
+        let mut writer = lines.writer(execution);
+        let note = NewLine {
+            at: StillClock.now(),
+            attempt: 1,
+            source: Source::Daybook,
+            level: Level::Info,
+            class: None,
+            cause: None,
+            text: former[1],
+            cascade_of: None,
+            fields: None,
+        };
+        let class = Some(Class::Mapping);
+        writer.push(NewLine { level: Level::Error, class, text: former[0], ..note });
+        writer.push(note);
+        writer.finish().await.expect("written");
+        let (news, mut heard) = mpsc::unbounded_channel();
+        let past = StillClock.now();
+        let performed = tokio::spawn(performer.resume(work, past, Reporter { execution, news }));
+        let mut told = Vec::new();
+        while let Some(News::Happened { commands, done, .. }) = heard.recv().await {
+            told.extend(commands);
+            if let Some(done) = done {
+                done.send(()).expect("the performer waits for it");
+            }
         }
         performed.await.expect("no panic");
         (told, lines.read(execution, &LineQuery::default()).expect("readable"))

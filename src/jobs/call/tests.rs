@@ -315,7 +315,7 @@ async fn a_call_without_an_answer_is_given_up_when_the_daemon_stops() {
 async fn a_call_beyond_the_rate_waits_for_its_turn_and_says_so() {
     let server = Server::start(vec![Then::Reply(OK)]).await;
     let mut bench = get(&server.url("/"));
-    let rate = Rate { count: 1, per_ms: 50 };
+    let rate = Rate { count: 1, per_ms: 2_000 };
     bench.interface.limits.rate = Some(rate);
     let caller = Caller::new(&BTreeMap::new());
     caller.pace().queue(&bench.interface.id, rate).come().await;

@@ -6,7 +6,7 @@ use crate::domain::cause::Cause;
 use crate::domain::class::{Class, Level};
 use crate::domain::definition::{OnInterrupt, Retry};
 use crate::domain::event::{AttemptEnded, Outcome};
-use crate::domain::execution::{Command, Conclusion};
+use crate::domain::execution::Command;
 use crate::domain::verdict::End;
 use crate::engine::ports::Unfinished;
 use crate::jobs::Redactor;
@@ -187,16 +187,33 @@ async fn an_execution_that_is_to_run_again_stays_open_for_the_next_start() {
 }
 
 #[tokio::test]
-async fn a_wait_for_a_retry_ends_with_the_daemon() {
+async fn a_wait_for_a_retry_is_left_to_the_next_daemon() {
     let mut bench = shell("exit 3");
     bench.schedule.retry =
         Retry { attempts: 2, delay_ms: 60_000, factor: 1.0, max_delay_ms: 60_000, on: Vec::new() };
     let told = bench.interrupted().await;
-    let [.., Command::PlanRetry(_), Command::Close(Conclusion { outcome, cause, .. })] = &told[..]
+    let [.., Command::EndAttempt(_), Command::PlanRetry(_)] = &told[..] else { panic!("{told:?}") };
+}
+
+#[tokio::test]
+async fn an_attempt_that_a_former_daemon_planned_goes_on_with_its_log() {
+    let bench = shell("echo \"ERROR Mapping: attempt $DAYBOOK_ATTEMPT\"");
+    let former = ["ERROR Mapping: attempt 1", "attempt 2 follows in 1 min 0 s"];
+    let (told, lines) = bench.resumed(former).await;
+    let [
+        Command::StartAttempt,
+        Command::SeeError(error),
+        Command::EndAttempt(ended),
+        Command::Close(closed),
+    ] = &told[..]
     else {
         panic!("{told:?}")
     };
-    assert_eq!((*outcome, *cause), (Outcome::Ko, Some(Cause::TecExit)));
+    assert_eq!((error.line, ended.attempt), (3, 2));
+    assert_eq!(closed.first_error.as_ref().map(|error| error.line), Some(3));
+    assert_eq!((closed.lines, closed.errors.mapping), (4, 2), "both attempts count");
+    let attempts: Vec<u32> = lines.iter().map(|line| line.attempt).collect();
+    assert_eq!(attempts, [1, 1, 2, 2]);
 }
 
 #[tokio::test]
