@@ -227,6 +227,10 @@ impl Performer for NoOp {
         })
     }
 
+    fn resume(&self, work: Work, _at: Instant, reporter: Reporter) -> BoxFuture<()> {
+        self.perform(work, reporter)
+    }
+
     fn conclude(&self, _work: Work, _why: Unfinished) -> BoxFuture<Conclusion> {
         Box::pin(std::future::ready(DONE))
     }

@@ -83,6 +83,7 @@ impl Daemon {
         go_on(&core.news, Engine::drain);
         // What was decided before has reached the performer then.
         upkeep.settle().await;
+        performer.drain();
         if tokio::time::timeout(self.settings.grace.value, performer.idle()).await.is_err() {
             tracing::warn!(running = performer.under_way(), "executions are interrupted");
         }

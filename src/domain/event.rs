@@ -146,7 +146,7 @@ pub struct Usage {
     pub user_ms: u64,
     /// Processor time in the kernel, in milliseconds.
     pub system_ms: u64,
-    /// Largest resident set, in bytes.
+    /// Largest resident set, in bytes; 0 when it was no larger than the daemon's own, which cannot be told from it.
     pub max_rss_bytes: u64,
 }
 

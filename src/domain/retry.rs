@@ -13,7 +13,7 @@ use crate::instant::Instant;
 ///
 /// `jitter` (0 to 1) is multiplied with `delay × factor^(next_attempt − 2)`, cut at `max_delay`: full jitter spreads
 /// clients that failed together over the whole interval. `retry_after`, the wait that the external system asked for,
-/// wins when it is longer, up to `max_delay`, so that a hostile header cannot park an execution for a year.
+/// wins when it is longer; see [`asks_too_much`] for one beyond `max_delay`.
 ///
 /// Source: seed 001, "Automatic retry with exponential backoff"; RFC 9110, section 10.2.3.
 pub fn delay(
@@ -28,6 +28,14 @@ pub fn delay(
     let full = (base * policy.factor.max(0.0).powi(steps)).min(cap.as_secs_f64());
     let backoff = Duration::try_from_secs_f64(full * jitter.clamp(0.0, 1.0)).unwrap_or(cap);
     retry_after.map_or(backoff, |asked| asked.max(backoff)).min(cap)
+}
+
+/// Whether the external system asked for a longer wait than `max_delay`.
+///
+/// Then no further attempt follows: one before the time would break the other side's word, and a hostile header must
+/// not park an execution for a year.
+pub fn asks_too_much(policy: &Retry, retry_after: Option<Duration>) -> bool {
+    retry_after.is_some_and(|asked| asked > Duration::from_millis(policy.max_delay_ms))
 }
 
 /// What is known of an attempt when the question is whether another one follows.
@@ -100,11 +108,17 @@ mod tests {
     }
 
     #[test]
-    fn retry_after_wins_when_it_is_longer_up_to_the_cap() {
+    fn retry_after_wins_when_it_is_longer() {
         let asked = |secs| Some(Duration::from_secs(secs));
         assert_eq!(delay(&policy(), 2, asked(45), 1.0), Duration::from_secs(45));
         assert_eq!(delay(&policy(), 3, asked(45), 1.0), Duration::from_secs(60));
-        assert_eq!(delay(&policy(), 2, asked(31_536_000), 0.1), Duration::from_secs(100));
+    }
+
+    #[test]
+    fn a_wait_beyond_the_longest_one_is_not_shortened_but_refused() {
+        assert!(!asks_too_much(&policy(), None));
+        assert!(!asks_too_much(&policy(), Some(Duration::from_secs(100))));
+        assert!(asks_too_much(&policy(), Some(Duration::from_secs(101))));
     }
 
     #[test]

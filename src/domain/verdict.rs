@@ -226,6 +226,13 @@ pub fn spoken(time: Duration) -> String {
     }
 }
 
+/// A size in the largest binary unit that divides it: `1 MiB`, `1500 B`.
+pub fn spoken_size(bytes: u64) -> String {
+    let units = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+    let whole = units.into_iter().find(|(_, unit)| bytes > 0 && bytes.is_multiple_of(*unit));
+    whole.map_or_else(|| format!("{bytes} B"), |(name, unit)| format!("{} {name}", bytes / unit))
+}
+
 /// The name of a Linux signal on the common architectures.
 pub fn signal_name(signal: i32) -> &'static str {
     match signal {
@@ -361,6 +368,12 @@ mod tests {
         let end = End::NotStarted { cause: Cause::CfgLocal, why: String::new() };
         assert!(!judge(&end, Duration::ZERO, &[0], &Said::default()).retryable);
         assert!(judge(&unanswered(), Duration::ZERO, &[0], &Said::default()).retryable);
+    }
+
+    #[test]
+    fn sizes_are_spoken_in_the_unit_that_a_person_wrote() {
+        let sizes = [1_500, 1 << 10, 1 << 20, 3 << 29, 1 << 30].map(spoken_size);
+        assert_eq!(sizes, ["1500 B", "1 KiB", "1 MiB", "1536 MiB", "1 GiB"]);
     }
 
     #[test]

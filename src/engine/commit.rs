@@ -8,11 +8,12 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::board::Board;
-use super::ports::{Courier, Performer, Reporter, Unfinished, Work, go_on};
+use super::ports::{BoxFuture, Courier, Performer, Reporter, Unfinished, Work, go_on};
 use super::view::Patch;
 use crate::domain::effect::Effect;
 use crate::domain::execution::Command;
 use crate::ids::Position;
+use crate::instant::Instant;
 use crate::store::AppendTicket;
 use crate::task;
 
@@ -30,6 +31,8 @@ pub(super) enum After {
     Ready,
     /// An execution's first attempt starts.
     Perform(Work, Reporter),
+    /// An execution goes on to wait for the attempt that is planned for this instant.
+    Resume(Work, Instant, Reporter),
     /// An execution ends without being performed any further.
     Conclude(Work, Unfinished, Reporter),
     /// A running execution is asked to end.
@@ -79,8 +82,12 @@ impl Committer {
             After::Show(patch) => self.board.write(|state| patch.apply(state, position)),
             After::Ready => self.board.write(|state| state.health.deciding = true),
             After::Perform(work, reporter) => {
-                let performer = Arc::clone(&self.performer);
-                task::spawn("a performer", performed(performer, work, reporter));
+                let performing = self.performer.perform(work, reporter.clone());
+                task::spawn("a performer", performed(performing, reporter));
+            }
+            After::Resume(work, at, reporter) => {
+                let performing = self.performer.resume(work, at, reporter.clone());
+                task::spawn("a performer", performed(performing, reporter));
             }
             After::Conclude(work, why, reporter) => {
                 let conclusion = self.performer.conclude(work, why);
@@ -96,11 +103,10 @@ impl Committer {
 }
 
 /// Performs an execution, and has it closed even when that panics: its place and its row must not stay taken.
-async fn performed(performer: Arc<dyn Performer>, work: Work, reporter: Reporter) {
-    let Reporter { execution, news } = reporter.clone();
+async fn performed(performing: BoxFuture<()>, reporter: Reporter) {
+    let Reporter { execution, news } = reporter;
     // What a panic leaves half-done is not looked at again.
-    let performing = AssertUnwindSafe(performer.perform(work, reporter));
-    if performing.catch_unwind().await.is_err() {
+    if AssertUnwindSafe(performing).catch_unwind().await.is_err() {
         tracing::error!(%execution, "performing it panicked");
         go_on(&news, move |engine| engine.give_up(execution));
     }

@@ -13,6 +13,7 @@ use crate::domain::effect::Effect;
 use crate::domain::event::{Change, DeliveryEnded, Event, Opened, Trigger};
 use crate::domain::execution::{Command, Conclusion};
 use crate::ids::{ExecutionId, InterfaceId, Position, ScheduleRef, StreamId};
+use crate::instant::Instant;
 
 /// A future without a name.
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -37,7 +38,7 @@ pub struct Work {
 pub enum Unfinished {
     /// The daemon or machine stopped while an attempt ran.
     Interrupted,
-    /// A person cancelled it before it started.
+    /// A person cancelled it while no attempt ran.
     CancelledInQueue,
     /// Whoever performed it panicked.
     Crashed,
@@ -45,8 +46,13 @@ pub enum Unfinished {
 
 /// Performs executions: all attempts, their log, their end. Never fails; every trouble is a line and a verdict.
 pub trait Performer: Send + Sync {
-    /// Performs `work`, whose first attempt is recorded as started, and reports until [`Command::Close`].
+    /// Performs `work`, whose first attempt is recorded as started, and reports until [`Command::Close`]. An execution
+    /// that waits for its next attempt when the daemon stops is left open.
     fn perform(&self, work: Work, reporter: Reporter) -> BoxFuture<()>;
+
+    /// Goes on with `work` of a former process, whose next attempt was planned for `at`. Reports as [`Self::perform`] does,
+    /// the next attempt's start first.
+    fn resume(&self, work: Work, at: Instant, reporter: Reporter) -> BoxFuture<()>;
 
     /// Writes the closing line of an execution that is not performed (any further).
     fn conclude(&self, work: Work, why: Unfinished) -> BoxFuture<Conclusion>;

@@ -1,6 +1,10 @@
 //! What the engine does before its first decision: tells the truth about what the former process left behind, and about
 //! the time in between.
 
+use std::time::Duration;
+
+use futures_util::future::join_all;
+
 use super::commit::After;
 use super::core::{Draft, Engine, STEP_BACK_MAX, Timer};
 use super::ports::{Files, Unfinished, Work};
@@ -8,14 +12,17 @@ use super::requests::Original;
 use super::slots::Opening;
 use crate::domain::cause::Cause;
 use crate::domain::definition::{OnInterrupt, Timing};
-use crate::domain::event::{Actor, AttemptEnded, DaemonStarted, Outcome, Trigger};
+use crate::domain::event::{Actor, AttemptEnded, DaemonStarted, Event, Outcome, Trigger};
 use crate::domain::execution::{Command, Phase};
 use crate::ids::{ExecutionId, ScheduleRef, StreamId};
+use crate::instant::Instant;
 
 /// The executions that the former process left.
 struct LeftBehind {
-    /// They go on waiting.
+    /// They go on waiting for their turn.
     queued: Vec<ExecutionId>,
+    /// They go on waiting for an attempt that is planned.
+    planned: Vec<(Work, Instant)>,
     /// They end now.
     unfinished: Vec<(Work, Unfinished)>,
 }
@@ -28,19 +35,23 @@ impl Engine {
         let before = self.state.daemon.boot_id.clone();
         // Taken before this start owes anything itself: that goes to the courier when it is recorded.
         let owed: Vec<_> = self.state.outbox.values().cloned().map(After::Deliver).collect();
-        let LeftBehind { queued, unfinished } = self.left_behind();
+        let LeftBehind { queued, planned, unfinished } = self.left_behind();
         let interrupted = unfinished.iter().filter(|(_, why)| *why == Unfinished::Interrupted);
         let interrupted = interrupted.count();
-        let mut concluded = Vec::new();
-        for (work, why) in unfinished {
-            let conclusion = self.parts.performer.conclude(work.clone(), why).await;
-            concluded.push((work, conclusion));
-        }
+        let concluded = unfinished.into_iter().map(|(work, why)| {
+            let conclusion = self.parts.performer.conclude(work.clone(), why);
+            async move { (work, conclusion.await) }
+        });
+        // All at once: what they left running may take its grace to end.
+        let concluded = join_all(concluded).await;
         let mut draft = Draft::new(self.now(), Actor::Daybook);
         self.adopt_all();
         // The courier finds the addresses on the board, and what was owed before goes first.
         draft.then(After::Show(self.patch_all()));
         owed.into_iter().for_each(|deliver| draft.then(deliver));
+        // By itself: behind what is decided below, these rows would hide it.
+        self.submit(draft);
+        let mut draft = Draft::new(self.now(), Actor::Daybook);
         let mut again = Vec::new();
         for (work, conclusion) in concluded {
             let execution = self.state.executions.get(&work.execution);
@@ -55,6 +66,7 @@ impl Engine {
                 self.ready.wait(id, execution);
             }
         }
+        planned.into_iter().for_each(|(work, at)| self.await_attempt(&mut draft, work, at));
         self.anchor_ahead(&mut draft);
         self.end_pauses(&mut draft);
         // A closing and the re-run that follows from it are one append, whatever the files add.
@@ -82,11 +94,20 @@ impl Engine {
     }
 
     fn left_behind(&self) -> LeftBehind {
-        let mut left = LeftBehind { queued: Vec::new(), unfinished: Vec::new() };
+        let mut left =
+            LeftBehind { queued: Vec::new(), planned: Vec::new(), unfinished: Vec::new() };
         for (id, execution) in &self.state.executions {
             let why = match execution.phase {
                 Phase::Queued if execution.cancelling => Unfinished::CancelledInQueue,
-                Phase::Running | Phase::Waiting => Unfinished::Interrupted,
+                Phase::Running => Unfinished::Interrupted,
+                Phase::Waiting => match self.planned_at(*id) {
+                    Some(_) if execution.cancelling => Unfinished::CancelledInQueue,
+                    Some(at) => {
+                        left.planned.extend(self.work(*id).map(|work| (work, at)));
+                        continue;
+                    }
+                    None => Unfinished::Interrupted,
+                },
                 Phase::Queued => {
                     left.queued.push(*id);
                     continue;
@@ -96,6 +117,39 @@ impl Engine {
             left.unfinished.extend(self.work(*id).map(|work| (work, why)));
         }
         left
+    }
+
+    /// When the next attempt of a waiting execution is planned, from its stream. None when its last one was interrupted.
+    fn planned_at(&self, id: ExecutionId) -> Option<Instant> {
+        let events = self.parts.log.read_stream(&StreamId::Execution(id), 0, usize::MAX);
+        let events = events.unwrap_or_else(|err| {
+            tracing::warn!(execution = %id, error = %err, "its plan cannot be read");
+            Vec::new()
+        });
+        events.into_iter().rev().find_map(|envelope| match envelope.event {
+            Event::RetryPlanned(planned) => Some(Some(planned.at)),
+            Event::AttemptEnded(_) => Some(None),
+            _other => None,
+        })?
+    }
+
+    /// Lets an execution go on to wait for its next attempt. It runs already, as far as limits are concerned.
+    fn await_attempt(&mut self, draft: &mut Draft, work: Work, at: Instant) {
+        let id = work.execution;
+        let Some(execution) = self.state.executions.get(&id) else { return };
+        let schedule = &work.opened.schedule;
+        let limit = work.interface.as_ref().and_then(|interface| {
+            Some(Duration::from_millis(
+                interface.schedules.get(&schedule.schedule)?.anomaly_after_ms,
+            ))
+        });
+        if let (Some(limit), Some(started)) = (limit, execution.started_at) {
+            self.timers.push(started + limit, Timer::Anomaly(id));
+        }
+        self.ready.start(&schedule.interface);
+        self.cancels.insert(id, work.cancel.clone());
+        let reporter = self.reporter(id);
+        draft.then(After::Resume(work, at, reporter));
     }
 
     fn record_start(&mut self, draft: &mut Draft, interrupted: usize) {
@@ -183,7 +237,7 @@ impl Engine {
         }
     }
 
-    fn pauses(&self) -> Vec<(ScheduleRef, crate::instant::Instant)> {
+    fn pauses(&self) -> Vec<(ScheduleRef, Instant)> {
         let names = self.state.schedules.names_where(|schedule| schedule.paused.is_some());
         let until = |id: &ScheduleRef| self.state.schedules.get(id)?.paused.as_ref()?.until;
         names.into_iter().filter_map(|id| until(&id).map(|until| (id, until))).collect()

@@ -21,7 +21,7 @@ use crate::config::{self, load_text};
 use crate::domain::definition::Interface;
 use crate::domain::effect::{Effect, EffectKind};
 use crate::domain::event::{
-    Actor, AttemptEnded, Change, Envelope, ErrorCounts, Event, Opened, Outcome,
+    Actor, AttemptEnded, Change, Envelope, ErrorCounts, Event, Opened, Outcome, RetryPlanned,
 };
 use crate::domain::execution::{Command, Conclusion};
 use crate::ids::{ExecutionId, InterfaceId, Position, ScheduleRef, StreamId};
@@ -71,6 +71,44 @@ impl Performer for Takes {
         })
     }
 
+    fn resume(&self, work: Work, at: Instant, reporter: Reporter) -> BoxFuture<()> {
+        let (clock, takes) = (Arc::clone(&self.1), Self(self.0, Arc::clone(&self.1)));
+        Box::pin(async move {
+            clock.sleep_until(at).await;
+            reporter.record(vec![Command::StartAttempt]).await;
+            takes.perform(work, reporter).await;
+        })
+    }
+
+    fn conclude(&self, _work: Work, why: Unfinished) -> BoxFuture<Conclusion> {
+        concluded(why)
+    }
+}
+
+/// Fails once, and plans another attempt for an instant that never comes.
+pub(super) struct Plans(pub(super) Instant);
+
+impl Performer for Plans {
+    fn perform(&self, _work: Work, reporter: Reporter) -> BoxFuture<()> {
+        let planned = RetryPlanned { attempt: 2, at: self.0, delay_ms: 0, asked: false };
+        Box::pin(async move {
+            let ended = AttemptEnded {
+                attempt: 1,
+                exit_code: Some(1),
+                signal: None,
+                usage: None,
+                outcome: Outcome::Ko,
+                cause: None,
+            };
+            reporter.tell(vec![Command::EndAttempt(ended), Command::PlanRetry(planned)]);
+            std::future::pending().await
+        })
+    }
+
+    fn resume(&self, _work: Work, _at: Instant, _reporter: Reporter) -> BoxFuture<()> {
+        Box::pin(std::future::pending())
+    }
+
     fn conclude(&self, _work: Work, why: Unfinished) -> BoxFuture<Conclusion> {
         concluded(why)
     }
@@ -84,6 +122,10 @@ impl Performer for Broken {
         Box::pin(async { panic!("a mistake of ours") })
     }
 
+    fn resume(&self, work: Work, _at: Instant, reporter: Reporter) -> BoxFuture<()> {
+        self.perform(work, reporter)
+    }
+
     fn conclude(&self, _work: Work, why: Unfinished) -> BoxFuture<Conclusion> {
         concluded(why)
     }
@@ -95,6 +137,10 @@ pub(super) struct Stuck;
 impl Performer for Stuck {
     fn perform(&self, _work: Work, _reporter: Reporter) -> BoxFuture<()> {
         Box::pin(std::future::pending())
+    }
+
+    fn resume(&self, work: Work, _at: Instant, reporter: Reporter) -> BoxFuture<()> {
+        self.perform(work, reporter)
     }
 
     fn conclude(&self, _work: Work, _why: Unfinished) -> BoxFuture<Conclusion> {

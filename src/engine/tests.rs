@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Engine;
 use super::handle::{Pause, Refusal, Target};
 use super::ports::{Definitions, FileProblem, Files, News, go_on};
-use super::testing::{Broken, Given, Kept, Readings, Stuck, Text, sales};
+use super::testing::{Broken, Given, Kept, Plans, Readings, Stuck, Text, sales};
 use crate::domain::effect::EffectKind;
 use crate::domain::event::{
     Actor, Delivery, DeliveryEnded, Envelope, Event, Noted, RequestAnswered,
@@ -213,6 +213,45 @@ async fn what_was_cancelled_in_the_queue_does_not_run_after_a_crash() {
     assert_eq!(second.story(waiting), ["opened", "cancel-requested", "closed"]);
     let reruns: Vec<_> = second.opened().iter().filter_map(|(_, opened)| opened.rerun_of).collect();
     assert_eq!(reruns, [running], "only what was interrupted runs again");
+}
+
+/// Nothing ran when the daemon ended, so nothing was interrupted.
+#[tokio::test(start_paused = true)]
+async fn a_planned_attempt_is_made_at_its_time_by_the_next_daemon() {
+    let planned = Instant::parse("2026-11-22T00:40:00Z").expect("an instant");
+    let given = Given::new(ONE_AT_A_TIME, "2026-11-22T00:30:00Z", MINUTE);
+    let first = Given { performer: Arc::new(Plans(planned)), ..given }.start().await;
+    let waiting = first.run().await.expect("started");
+    first.pass(MINUTE).await;
+    let log = first.killed();
+    let given = Given::new(ONE_AT_A_TIME, "2026-11-22T00:32:00Z", MINUTE);
+    let second = Given { log, ..given }.start().await;
+    let behind = second.run().await.expect("queued");
+    second.pass(HOUR).await;
+    let story = ["opened", "attempt-started", "attempt-ended", "retry-planned"];
+    let further = ["attempt-started", "attempt-ended", "closed"];
+    assert_eq!(second.story(waiting), [&story[..], &further[..]].concat());
+    let started = named(&second.events(), "attempt-started");
+    assert_eq!(started[1], planned);
+    assert_eq!(started[2], planned + MINUTE, "it holds its interface's place while it waits");
+    assert_eq!(second.story(behind), [&story[..1], &further[..]].concat());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_waiting_execution_that_was_cancelled_ends_as_cancelled_after_a_crash() {
+    let planned = Instant::parse("2026-11-22T00:40:00Z").expect("an instant");
+    let given = Given::new(ONE_AT_A_TIME, "2026-11-22T00:30:00Z", MINUTE);
+    let first = Given { performer: Arc::new(Plans(planned)), ..given }.start().await;
+    let waiting = first.run().await.expect("started");
+    first.pass(MINUTE).await;
+    first.handle.cancel(Actor::Daybook, waiting, None).await.expect("recorded");
+    let log = first.killed();
+    let given = Given::new(ONE_AT_A_TIME, "2026-11-22T00:32:00Z", MINUTE);
+    let second = Given { log, ..given }.start().await;
+    second.pass(HOUR).await;
+    assert_eq!(second.story(waiting).last(), Some(&"closed"));
+    let last = second.handle.schedule(&sales()).and_then(|schedule| schedule.last);
+    assert_eq!(last.map(|last| last.status), Some(view::Status::Cancelled));
 }
 
 #[tokio::test(start_paused = true)]

@@ -83,6 +83,11 @@ impl AttemptContext {
         self.interface.schedules.get(&self.schedule)
     }
 
+    /// Whether the exit status `status` is one of those that the file accepts.
+    pub(super) fn accepts(&self, status: i32) -> bool {
+        self.definition().is_some_and(|schedule| schedule.ok_exit.contains(&status))
+    }
+
     /// Whether the execution stays open after `end`: the next start closes one that is to run again after an
     /// interruption, and opens the new one in the same append.
     pub(super) fn stays_open(&self, end: &End) -> bool {

@@ -6,6 +6,7 @@
 mod attempt;
 mod call;
 mod command;
+mod conclude;
 mod credentials;
 mod performer;
 pub mod probe;
@@ -15,10 +16,13 @@ mod procfs;
 mod readable;
 mod redact;
 mod scribe;
+mod survivors;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;
+mod tidings;
+mod tree;
 
 pub use attempt::{AttemptContext, AttemptReport, JobSettings, run_attempt};
 pub use call::{Caller, Proxies};

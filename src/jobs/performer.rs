@@ -5,27 +5,27 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
 
 use super::attempt::{AttemptContext, AttemptReport, JobSettings, run_attempt};
+use super::conclude::Concluder;
 use super::redact::Redactor;
 use super::scribe::{Scribe, ScribeNews, ScribeParts, ScribeSummary};
+use super::survivors::Survivors;
+use super::tidings::Tidings;
 use crate::clock::{Clock, Woke};
 use crate::domain::cause::Cause;
-use crate::domain::class::{Class, Level};
+use crate::domain::class::Level;
 use crate::domain::classify::Classifier;
 use crate::domain::definition;
-use crate::domain::event::{
-    AttemptEnded, ErrorCounts, FirstError, LogLimited, Outcome, RetryPlanned,
-};
+use crate::domain::event::{AttemptEnded, ErrorCounts, FirstError, Outcome, RetryPlanned};
 use crate::domain::execution::{Command, Conclusion};
 use crate::domain::retry;
-use crate::domain::verdict::{self, End, Said};
+use crate::domain::verdict::{self, End};
 use crate::engine::ports::{BoxFuture, Performer, Reporter, Unfinished, Work};
 use crate::ids::InterfaceId;
-use crate::store::lines::{LineQuery, LineStore, LinesError, NewLine};
-
-/// Lines read at once when a log is summed up after an interruption.
-const PAGE: usize = 1_000;
+use crate::instant::Instant;
+use crate::store::lines::{LineStore, LinesError, LogWriter};
 
 /// Performs executions on this machine.
 #[derive(Clone)]
@@ -39,6 +39,9 @@ struct Shared {
     jitter: Box<dyn Fn() -> f64 + Send + Sync>,
     classifiers: Mutex<HashMap<InterfaceId, (u32, Arc<Classifier>)>>,
     builtin: Arc<Classifier>,
+    survivors: Survivors,
+    /// No further attempt begins; what runs goes on. The end of `settings.interrupt` is the end of this as well.
+    draining: CancellationToken,
     /// Executions that are worked on.
     under_way: watch::Sender<usize>,
 }
@@ -53,6 +56,7 @@ impl LocalPerformer {
         builtin: Arc<Classifier>,
         jitter: Box<dyn Fn() -> f64 + Send + Sync>,
     ) -> Self {
+        let draining = settings.interrupt.child_token();
         Self(Arc::new(Shared {
             lines,
             settings,
@@ -60,6 +64,8 @@ impl LocalPerformer {
             jitter,
             classifiers: Mutex::default(),
             builtin,
+            survivors: Survivors::new(),
+            draining,
             under_way: watch::Sender::new(0),
         }))
     }
@@ -76,10 +82,28 @@ impl LocalPerformer {
         drop(under_way.wait_for(|count| *count == 0).await);
     }
 
+    /// Lets no planned attempt begin any more: executions that wait for one are left to the next start.
+    pub fn drain(&self) {
+        self.0.draining.cancel();
+    }
+
     /// Ends everything that is worked on as interrupted, whole process trees included, and whatever begins from now on.
     pub fn interrupt(&self) {
         self.0.settings.interrupt.cancel();
     }
+}
+
+/// An execution's log while it is written.
+struct Log {
+    scribe: Scribe,
+    tidings: Tidings,
+}
+
+/// An attempt that is to follow the one of the context.
+struct Planned {
+    context: AttemptContext,
+    log: Log,
+    at: Instant,
 }
 
 /// Counts an execution for as long as it is worked on, also when that panics.
@@ -108,6 +132,14 @@ impl Performer for LocalPerformer {
         })
     }
 
+    fn resume(&self, work: Work, at: Instant, reporter: Reporter) -> BoxFuture<()> {
+        let (shared, under_way) = (Arc::clone(&self.0), UnderWay::begin(&self.0));
+        Box::pin(async move {
+            shared.resume(work, at, &reporter).await;
+            drop(under_way);
+        })
+    }
+
     fn conclude(&self, work: Work, why: Unfinished) -> BoxFuture<Conclusion> {
         let (shared, under_way) = (Arc::clone(&self.0), UnderWay::begin(&self.0));
         Box::pin(async move {
@@ -120,70 +152,120 @@ impl Performer for LocalPerformer {
 
 impl Shared {
     async fn perform(&self, work: Work, reporter: &Reporter) {
-        let (seen, mut news) = mpsc::unbounded_channel();
-        let mut scribe = self.scribe(&work, seen);
-        let Some(mut context) = self.context(&work) else {
+        let (seen, news) = mpsc::unbounded_channel();
+        let mut scribe = self.scribe(&work, self.lines.writer(work.execution), seen);
+        let Some(context) = self.context(&work) else {
             let report = self.without_definition(&mut scribe);
             return self.close(scribe, report, 1, reporter).await;
         };
-        loop {
-            let report = self.attempt(&context, &mut scribe, &mut news, reporter).await;
-            if context.stays_open(&report.end) {
-                return leave_open(scribe, ended(context.attempt, &report), reporter).await;
-            }
-            let Some(planned) = self.retry(&context, &report) else {
-                return self.close(scribe, report, context.attempt, reporter).await;
+        let tidings = Tidings::new(news, &self.lines, work.execution);
+        let planned = self.attempt(context, Log { scribe, tidings }, reporter).await;
+        self.go_on(planned, reporter).await;
+    }
+
+    /// Goes on where a former process waited for the next attempt.
+    async fn resume(&self, work: Work, at: Instant, reporter: &Reporter) {
+        let (seen, news) = mpsc::unbounded_channel();
+        let log = self.concluder().errors_of(&work).and_then(|(errors, _)| {
+            let writer = self.lines.reopen_writer(work.execution)?;
+            Ok(self.scribe(&work, writer, seen).continued(work.attempts, errors))
+        });
+        let mut scribe = match log {
+            Ok(scribe) => scribe,
+            Err(err) => return reporter.tell(vec![Command::Close(unwritten(&err))]),
+        };
+        let Some(context) = self.context(&work) else {
+            let report = self.without_definition(&mut scribe);
+            return self.conclude_with(scribe, &report, reporter).await;
+        };
+        let tidings = Tidings::new(news, &self.lines, work.execution);
+        let context = AttemptContext { attempt: work.attempts, ..context };
+        let planned = Planned { context, log: Log { scribe, tidings }, at };
+        self.go_on(Some(planned), reporter).await;
+    }
+
+    /// Waits for the attempts that are planned, and makes them, until the execution has ended or the daemon stops.
+    async fn go_on(&self, mut next: Option<Planned>, reporter: &Reporter) {
+        while let Some(planned) = next {
+            let Planned { mut context, log, at } = planned;
+            let cancelled = tokio::select! {
+                biased;
+                () = context.cancel.cancelled() => true,
+                () = self.draining.cancelled() => return leave_open(log.scribe, reporter).await,
+                () = wait_until(&*self.clock, at) => false,
             };
-            let delay = Duration::from_millis(planned.delay_ms);
-            let text = format!("attempt {} follows in {}", planned.attempt, verdict::spoken(delay));
-            scribe.note(Level::Info, None, None, &text, None);
-            scribe.cut();
-            let again = planned.at;
-            reporter.tell(vec![ended(context.attempt, &report), Command::PlanRetry(planned)]);
-            let end = tokio::select! {
-                () = wait_until(&*self.clock, again) => None,
-                () = context.cancel.cancelled() => Some(End::Cancelled),
-                () = self.settings.interrupt.cancelled() => Some(End::Interrupted),
-            };
-            if let Some(end) = end {
-                if context.stays_open(&end) {
-                    return;
-                }
-                let report = judged(&mut scribe, end);
+            if cancelled {
+                let mut scribe = log.scribe;
+                let report = judged(&mut scribe, End::Cancelled);
                 return self.conclude_with(scribe, &report, reporter).await;
             }
             context.attempt += 1;
             reporter.record(vec![Command::StartAttempt]).await;
+            next = self.attempt(context, log, reporter).await;
         }
+    }
+
+    /// Makes an attempt, and closes the execution or plans the next one.
+    async fn attempt(
+        &self,
+        context: AttemptContext,
+        mut log: Log,
+        reporter: &Reporter,
+    ) -> Option<Planned> {
+        let report = self.run(&context, &mut log, reporter).await;
+        if context.stays_open(&report.end) {
+            leave_open(log.scribe, reporter).await;
+            reporter.tell(vec![ended(context.attempt, &report)]);
+            return None;
+        }
+        let Some(planned) = self.retry(&context, &report, &mut log.scribe) else {
+            self.close(log.scribe, report, context.attempt, reporter).await;
+            return None;
+        };
+        let delay = Duration::from_millis(planned.delay_ms);
+        let text = format!("attempt {} follows in {}", planned.attempt, verdict::spoken(delay));
+        log.scribe.note(Level::Info, None, None, &text, None);
+        log.scribe.cut();
+        let at = planned.at;
+        reporter.tell(vec![ended(context.attempt, &report), Command::PlanRetry(planned)]);
+        Some(Planned { context, log, at })
     }
 
     /// Runs one attempt and passes on at once what cannot wait for its end.
-    async fn attempt(
+    async fn run(
         &self,
         context: &AttemptContext,
-        scribe: &mut Scribe,
-        news: &mut mpsc::UnboundedReceiver<ScribeNews>,
+        log: &mut Log,
         reporter: &Reporter,
     ) -> AttemptReport {
+        let Log { scribe, tidings } = log;
         let attempt = run_attempt(context, scribe);
         tokio::pin!(attempt);
-        let report = loop {
-            tokio::select! {
-                report = &mut attempt => break report,
-                Some(seen) = news.recv() => reporter.tell(vec![happened(seen)]),
-            }
+        let report = tokio::select! {
+            biased;
+            report = &mut attempt => report,
+            () = tidings.pass_on(reporter) => attempt.await,
         };
-        while let Ok(seen) = news.try_recv() {
-            reporter.tell(vec![happened(seen)]);
-        }
+        tidings.rest(reporter).await;
         report
     }
 
-    fn retry(&self, context: &AttemptContext, report: &AttemptReport) -> Option<RetryPlanned> {
+    fn retry(
+        &self,
+        context: &AttemptContext,
+        report: &AttemptReport,
+        scribe: &mut Scribe,
+    ) -> Option<RetryPlanned> {
         let policy = &context.interface.schedules.get(&context.schedule)?.retry;
         let AttemptReport { outcome, class, retryable, retry_after, .. } = *report;
         let ended = retry::Ended { attempt: context.attempt, outcome, class, retryable };
         if context.cancel.is_cancelled() || !retry::follows(policy, ended) {
+            return None;
+        }
+        if let Some(asked) = retry_after.filter(|_| retry::asks_too_much(policy, retry_after)) {
+            let asked = verdict::spoken(asked);
+            let text = format!("asked to wait {asked}, more than `max_delay`: no further attempt");
+            scribe.note(Level::Warning, None, None, &text, None);
             return None;
         }
         let attempt = context.attempt + 1;
@@ -210,10 +292,15 @@ impl Shared {
         reporter.tell(vec![close]);
     }
 
-    fn scribe(&self, work: &Work, seen: mpsc::UnboundedSender<ScribeNews>) -> Scribe {
+    fn scribe(
+        &self,
+        work: &Work,
+        writer: LogWriter,
+        seen: mpsc::UnboundedSender<ScribeNews>,
+    ) -> Scribe {
         let schedule = schedule_of(work);
         Scribe::new(ScribeParts {
-            writer: self.lines.writer(work.execution),
+            writer,
             classifier: self.classifier(work),
             secrets: Redactor::none(),
             clock: Arc::clone(&self.clock),
@@ -265,100 +352,22 @@ impl Shared {
         judged(scribe, End::NotStarted { cause: Cause::CfgLocal, why })
     }
 
-    /// Adds the closing line to a log whose execution is not performed any further, and sums the log up.
     async fn conclude(&self, work: &Work, why: Unfinished) -> Conclusion {
-        match self.write_conclusion(work, why).await {
-            Ok(conclusion) => conclusion,
-            Err(err) => unwritten(&err),
-        }
+        self.concluder().conclude(work, why).await.unwrap_or_else(|err| unwritten(&err))
     }
 
-    async fn write_conclusion(
-        &self,
-        work: &Work,
-        why: Unfinished,
-    ) -> Result<Conclusion, LinesError> {
-        let (mut errors, first_error) = self.errors_of(work)?;
-        let end = match why {
-            Unfinished::Interrupted => End::Interrupted,
-            Unfinished::CancelledInQueue => End::Cancelled,
-            Unfinished::Crashed => End::Crashed,
-        };
-        let said = Said { first_error, marked_error: false };
-        let verdict = verdict::judge(&end, Duration::ZERO, &[], &said);
-        let mut writer = self.lines.reopen_writer(work.execution)?;
-        let closing = &verdict.closing;
-        let line = writer.push(NewLine {
-            at: self.clock.now(),
-            attempt: work.attempts.max(1),
-            source: crate::domain::class::Source::Daybook,
-            level: closing.level,
-            class: closing.class,
-            cause: closing.cause,
-            text: &closing.text,
-            cascade_of: closing.cascade_of,
-            fields: None,
-        });
-        self.settings.metrics.log_lines(&work.opened.schedule.interface, writer.counts());
-        let summary = writer.finish().await?;
-        if let (Level::Error, Some(class)) = (closing.level, closing.class) {
-            errors.add(class);
-        }
-        let own = closing.class.zip(closing.cause);
-        let own =
-            own.map(|(class, cause)| FirstError { line, class, cause, text: closing.text.clone() });
-        Ok(Conclusion {
-            outcome: verdict.outcome,
-            class: verdict.class,
-            cause: verdict.cause,
-            exit_code: None,
-            lines: summary.lines,
-            errors,
-            first_error: if verdict.outcome == Outcome::Ko {
-                said.first_error.or(own)
-            } else {
-                None
-            },
-            log_hash: summary.hash,
-        })
-    }
-
-    /// Error lines by class, and the first one of the last attempt that is no cascade.
-    fn errors_of(&self, work: &Work) -> Result<(ErrorCounts, Option<FirstError>), LinesError> {
-        let mut counts = ErrorCounts::default();
-        let mut first = None;
-        let mut after = 0;
-        loop {
-            let query = LineQuery { after, limit: PAGE, errors_only: true, ..LineQuery::default() };
-            let lines = self.lines.read(work.execution, &query)?;
-            for line in &lines {
-                let Some(class) = line.class else { continue };
-                counts.add(class);
-                if first.is_none() && class != Class::Cascade && line.attempt == work.attempts {
-                    let cause = line.cause.unwrap_or(Cause::TecUnclassified);
-                    first =
-                        Some(FirstError { line: line.line, class, cause, text: line.text.clone() });
-                }
-            }
-            match lines.last() {
-                Some(last) if lines.len() == PAGE => after = last.line,
-                Some(_) | None => return Ok((counts, first)),
-            }
+    fn concluder(&self) -> Concluder<'_> {
+        Concluder {
+            lines: &self.lines,
+            settings: &self.settings,
+            clock: &*self.clock,
+            survivors: &self.survivors,
         }
     }
 }
 
 fn schedule_of(work: &Work) -> Option<&definition::Schedule> {
     work.interface.as_ref()?.schedules.get(&work.opened.schedule.schedule)
-}
-
-fn happened(seen: ScribeNews) -> Command {
-    match seen {
-        ScribeNews::FirstError(error) => Command::SeeError(error),
-        ScribeNews::Limited { line, max_bytes } => {
-            Command::LimitLog(LogLimited { line, max_bytes })
-        }
-    }
 }
 
 fn ended(attempt: u32, report: &AttemptReport) -> Command {
@@ -372,12 +381,11 @@ fn ended(attempt: u32, report: &AttemptReport) -> Command {
     })
 }
 
-/// Ends the last attempt of an execution that the next start closes.
-async fn leave_open(scribe: Scribe, ended: Command, reporter: &Reporter) {
+/// Ends the log of an execution that the next start goes on with, or closes.
+async fn leave_open(scribe: Scribe, reporter: &Reporter) {
     if let Err(err) = scribe.finish().await {
         tracing::error!(execution = %reporter.execution, error = %err, "the end of a log is lost");
     }
-    reporter.tell(vec![ended]);
 }
 
 /// Judges an end that no job had a part in, and writes the closing line.
@@ -434,7 +442,10 @@ fn unwritten(err: &LinesError) -> Conclusion {
     }
 }
 
-async fn wait_until(clock: &dyn Clock, at: crate::instant::Instant) {
+async fn wait_until(clock: &dyn Clock, at: Instant) {
+    if clock.now() >= at {
+        return;
+    }
     // A step of the clock wakes early; only the instant counts.
     while clock.sleep_until(at).await == Woke::Stepped && clock.now() < at {}
 }

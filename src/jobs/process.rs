@@ -6,7 +6,7 @@ use std::process::{Child, ExitStatus};
 use std::time::Duration;
 
 use rustix::pipe::fcntl_setpipe_size;
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::net::unix::pipe::Receiver;
@@ -15,10 +15,9 @@ use wait4::Wait4;
 
 use super::attempt::{AttemptContext, Ran};
 use super::command::{self, Prepared};
-use super::processes::{Managed, Processes, send};
-use super::procfs::Process;
-use super::redact::Redactor;
+use super::procfs::{self, Process};
 use super::scribe::Scribe;
+use super::tree::{LEFTOVER_MAX, Pauses, Tree, end_each, named, signal_group};
 use crate::domain::class::{Level, Source};
 use crate::domain::event::Usage;
 use crate::domain::verdict::End;
@@ -26,15 +25,11 @@ use crate::domain::verdict::End;
 /// A line is handed on after so long even when its chunk is not full (contract, rule 11).
 pub(super) const TICK: Duration = Duration::from_millis(250);
 
-/// What is left over delays an execution's end by so much at most (contract, section 3); in a tree that Daybook ends,
-/// counted from KILL on.
-const LEFTOVER_MAX: Duration = Duration::from_secs(5);
-
 /// Of that, the time between TERM and KILL for what a command left over by itself.
 const LEFTOVER_GRACE_MAX: Duration = Duration::from_secs(3);
 
-/// How often processes that were asked to end are looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// What a shell's exit status is when KILL, the kernel's answer to want of memory, ended its last command.
+const KILLED_STATUS: i32 = 128 + 9;
 
 /// Bytes of one read: what a pipe holds.
 const READ_BYTES: usize = 64 * 1024;
@@ -76,8 +71,16 @@ pub(super) async fn run(
         }
     };
     live.settle(context, scribe).await;
+    let end = match stop {
+        Some(Stop::Timeout) => End::TimedOut { limit: timeout.unwrap_or_default() },
+        Some(Stop::Cancel) => End::Cancelled,
+        Some(Stop::Interrupt) => End::Interrupted,
+        None => own_end(status, context.accepts(KILLED_STATUS), || {
+            context.settings.processes.claim_out_of_memory_kill(live.out_of_memory_kills)
+        }),
+    };
     Ran {
-        end: end_of(status, stop, timeout, &context.settings.processes),
+        end,
         exit_code: exit_code(status),
         signal: signal(status),
         usage: Some(usage),
@@ -94,19 +97,15 @@ fn signal(status: ExitStatus) -> Option<i32> {
     std::os::unix::process::ExitStatusExt::signal(&status)
 }
 
-fn end_of(
-    status: ExitStatus,
-    stop: Option<Stop>,
-    timeout: Option<Duration>,
-    processes: &Processes,
-) -> End {
-    match (stop, signal(status)) {
-        (Some(Stop::Timeout), _) => End::TimedOut { limit: timeout.unwrap_or_default() },
-        (Some(Stop::Cancel), _) => End::Cancelled,
-        (Some(Stop::Interrupt), _) => End::Interrupted,
-        (None, Some(9)) if processes.claim_out_of_memory_kill() => End::OutOfMemory,
-        (None, Some(signal)) => End::Signalled { signal },
-        (None, None) => End::Exited { status: exit_code(status).unwrap_or_default() },
+/// How it ended by itself. `accepts_killed` says that the file accepts a shell's status for that; `want_of_memory`
+/// whether the kernel ended something meanwhile.
+fn own_end(status: ExitStatus, accepts_killed: bool, want_of_memory: impl FnOnce() -> bool) -> End {
+    let killed =
+        signal(status) == Some(9) || (exit_code(status) == Some(KILLED_STATUS) && !accepts_killed);
+    match signal(status) {
+        _ if killed && want_of_memory() => End::OutOfMemory,
+        Some(signal) => End::Signalled { signal },
+        None => End::Exited { status: exit_code(status).unwrap_or_default() },
     }
 }
 
@@ -121,21 +120,34 @@ struct Ending {
 /// A started command.
 struct Live {
     child: Child,
-    managed: Managed,
+    tree: Tree,
     exited: AsyncFd<OwnedFd>,
     output: Output,
     ending: Option<Ending>,
+    /// How many processes the kernel had ended for want of memory before.
+    out_of_memory_kills: u64,
+    /// The daemon's own largest resident set, in bytes.
+    own_peak_bytes: u64,
 }
 
 impl Live {
     fn start(context: &AttemptContext, prepared: &mut Prepared) -> io::Result<Self> {
         let processes = &context.settings.processes;
+        let out_of_memory_kills = procfs::out_of_memory_kills();
         let (mut child, managed) = processes.start(context.execution, &mut prepared.command)?;
         match Self::watch(&mut child, managed.pid()) {
-            Ok((exited, output)) => Ok(Self { child, managed, exited, output, ending: None }),
+            Ok((exited, output)) => Ok(Self {
+                child,
+                tree: Tree::new(managed),
+                exited,
+                output,
+                ending: None,
+                out_of_memory_kills,
+                own_peak_bytes: procfs::own_peak_bytes(),
+            }),
             Err(err) => {
                 // Without a watch it must not run on: nobody would see its end.
-                end_group(managed.pid(), Signal::KILL);
+                signal_group(managed.pid(), Signal::KILL);
                 child.wait()?;
                 managed.collected();
                 Err(err)
@@ -168,6 +180,7 @@ impl Live {
         let start = Instant::now();
         let deadline = start + timeout.unwrap_or(NEVER).min(NEVER);
         let mut kill_at = deadline;
+        let mut pauses = Pauses::new();
         let mut tick = interval_at(start + TICK, TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut full = false;
@@ -175,24 +188,24 @@ impl Live {
             tokio::select! {
                 biased;
                 () = context.cancel.cancelled(), if self.ending.is_none() => {
-                    kill_at = self.begin_to_end(Stop::Cancel, context.settings.grace);
+                    kill_at = self.begin_to_end(Stop::Cancel, context.settings.grace).await;
                 }
                 () = sleep_until(deadline), if self.ending.is_none() => {
-                    kill_at = self.begin_to_end(Stop::Timeout, context.settings.grace);
+                    kill_at = self.begin_to_end(Stop::Timeout, context.settings.grace).await;
                 }
                 () = sleep_until(kill_at), if self.ending.is_some() => {
-                    self.signal_all(Signal::KILL);
-                    kill_at = Instant::now() + LOOK_EVERY;
+                    self.tree.kill().await;
+                    kill_at = Instant::now() + pauses.next();
                 }
                 ready = self.exited.readable() => {
                     if let Err(err) = ready {
-                        tracing::error!(%err, pid = self.managed.pid(), "a process cannot be watched");
+                        tracing::error!(%err, pid = self.tree.managed.pid(), "a process cannot be watched");
                     }
                     return;
                 }
                 // Behind the exit: what has ended by itself was not interrupted.
                 () = context.settings.interrupt.cancelled(), if self.ending.is_none() => {
-                    kill_at = self.begin_to_end(Stop::Interrupt, context.settings.grace);
+                    kill_at = self.begin_to_end(Stop::Interrupt, context.settings.grace).await;
                 }
                 _ = tick.tick() => scribe.cut(),
                 () = scribe.ready(), if full => full = false,
@@ -204,39 +217,32 @@ impl Live {
     }
 
     /// Asks the tree to end; when KILL follows.
-    fn begin_to_end(&mut self, why: Stop, grace: Duration) -> Instant {
-        self.signal_all(Signal::TERM);
+    async fn begin_to_end(&mut self, why: Stop, grace: Duration) -> Instant {
         let kill_at = Instant::now() + grace;
         self.ending = Some(Ending { why, kill_at });
+        self.tree.ask().await;
         kill_at
-    }
-
-    fn signal_all(&self, signal: Signal) {
-        // The group first: it is hit in one step, before a member can start another one.
-        end_group(self.managed.pid(), signal);
-        for process in self.managed.members() {
-            if process.group != self.managed.pid() {
-                send(&process, signal);
-            }
-        }
     }
 
     fn collect(&mut self) -> io::Result<(ExitStatus, Usage)> {
         let ended = self.child.wait4();
-        self.managed.collected();
+        self.tree.main_has_ended();
         let ended = ended?;
         let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let usage = Usage {
             user_ms: millis(ended.rusage.utime),
             system_ms: millis(ended.rusage.stime),
-            max_rss_bytes: ended.rusage.maxrss,
+            // Up to the program's start its memory is the daemon's own, which the kernel counts as well.
+            max_rss_bytes: Some(ended.rusage.maxrss)
+                .filter(|peak| *peak > self.own_peak_bytes)
+                .unwrap_or_default(),
         };
         Ok((ended.status, usage))
     }
 
     /// After the main process's end: reads what is still in the pipes, and ends what it left behind.
     async fn settle(&mut self, context: &AttemptContext, scribe: &mut Scribe) {
-        let mut left = self.leftovers();
+        let mut left = self.tree.leftovers().await;
         let now = Instant::now();
         // Who was asked to end with the main process keeps the rest of the grace.
         let kill_at = match self.ending {
@@ -246,9 +252,10 @@ impl Live {
         if !left.is_empty() && self.ending.is_none() {
             let text = format!("{} left over, ended by Daybook", named(&left, scribe.secrets()));
             scribe.note(Level::Warning, None, None, &text, None);
-            end_each(&left, Signal::TERM);
         }
-        let mut look_at = now + LOOK_EVERY;
+        self.tree.ask_further(&left);
+        let mut pauses = Pauses::new();
+        let mut look_at = now + pauses.next();
         let mut tick = interval_at(now + TICK, TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut full = false;
@@ -261,17 +268,14 @@ impl Live {
                 biased;
                 // While the writer is behind, what is in the pipes waits for it and not for a process.
                 () = sleep_until(until), if !full => {
-                    end_each(&left, Signal::KILL);
+                    end_each(&left);
                     self.output.drain(scribe).await;
                     self.note_unfinished(&left, scribe);
                     return;
                 }
                 () = sleep_until(look_at), if !left.is_empty() => {
-                    left = self.managed.members();
-                    if Instant::now() >= kill_at {
-                        end_each(&left, Signal::KILL);
-                    }
-                    look_at = Instant::now() + LOOK_EVERY;
+                    left = self.tree.members().await;
+                    look_at = self.press(&left, kill_at, &mut pauses);
                 }
                 _ = tick.tick() => scribe.cut(),
                 () = scribe.ready(), if full => full = false,
@@ -282,8 +286,20 @@ impl Live {
         }
     }
 
-    fn leftovers(&self) -> Vec<Process> {
-        if self.managed.has_leftovers() { self.managed.members() } else { Vec::new() }
+    /// Asks those of `left` that were not asked yet, or kills all when the grace is over; when to look again.
+    fn press(&mut self, left: &[Process], kill_at: Instant, pauses: &mut Pauses) -> Instant {
+        let now = Instant::now();
+        if now >= kill_at {
+            end_each(left);
+            return now + pauses.next();
+        }
+        self.tree.ask_further(left);
+        let next = now + pauses.next();
+        if next >= kill_at {
+            // What is killed is gone soon.
+            *pauses = Pauses::new();
+        }
+        next.min(kill_at)
     }
 
     fn note_unfinished(&self, left: &[Process], scribe: &mut Scribe) {
@@ -296,31 +312,6 @@ impl Live {
             return;
         };
         scribe.note(Level::Warning, None, None, &text, None);
-    }
-}
-
-fn named(processes: &[Process], secrets: &Redactor) -> String {
-    const SHOWN: usize = 5;
-    let shown = processes.iter().take(SHOWN);
-    let names: Vec<String> = shown.map(|process| process.describe(secrets)).collect();
-    let more = processes.len().saturating_sub(SHOWN);
-    match more {
-        0 => names.join(", "),
-        more => format!("{} and {more} more", names.join(", ")),
-    }
-}
-
-fn end_group(leader: i32, signal: Signal) {
-    if let Some(group) = Pid::from_raw(leader)
-        && let Err(err) = kill_process_group(group, signal)
-    {
-        tracing::debug!(leader, %err, "signal not sent to the group");
-    }
-}
-
-fn end_each(processes: &[Process], signal: Signal) {
-    for process in processes {
-        send(process, signal);
     }
 }
 
@@ -409,5 +400,25 @@ async fn readable(pipe: Option<&Pipe>) {
         // A failed wait is followed by a read, which tells the failure.
         Some(pipe) => drop(pipe.receiver.readable().await),
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt;
+
+    use super::*;
+
+    #[test]
+    fn a_shell_that_reports_a_killed_command_ran_out_of_memory_if_the_kernel_says_so() {
+        let shell = ExitStatus::from_raw(137 << 8);
+        assert_eq!(own_end(shell, false, || true), End::OutOfMemory);
+        assert_eq!(own_end(shell, false, || false), End::Exited { status: 137 });
+        assert_eq!(own_end(shell, true, || true), End::Exited { status: 137 }, "in `ok_exit`");
+        assert_eq!(own_end(ExitStatus::from_raw(9), false, || true), End::OutOfMemory);
+        assert_eq!(
+            own_end(ExitStatus::from_raw(15), false, || true),
+            End::Signalled { signal: 15 }
+        );
     }
 }

@@ -15,6 +15,7 @@ use rustix::process::{
     Pid, PidfdFlags, Signal, WaitOptions, getpid, pidfd_open, pidfd_send_signal,
     set_child_subreaper, test_kill_process_group, waitpid,
 };
+use tokio::time::Instant;
 
 use super::procfs::{self, Process};
 use crate::ids::ExecutionId;
@@ -31,7 +32,19 @@ struct Table {
     /// Held for reading from before a process exists until it is in `state`; for writing by whoever must know all.
     starting: RwLock<()>,
     state: Mutex<State>,
+    /// Of the processes that the kernel has ended for want of memory, how many some execution accounts for.
     out_of_memory_kills: AtomicU64,
+    /// The newest look at all processes. Held while one is taken, so that who comes meanwhile shares it.
+    look: tokio::sync::Mutex<Option<(Instant, Arc<Look>)>>,
+}
+
+/// All processes at one moment.
+struct Look {
+    all: Vec<Process>,
+    /// Places in `all` by parent.
+    children: HashMap<i32, Vec<usize>>,
+    /// Adopted processes that live, with their markers.
+    adopted: Vec<(Process, Option<String>)>,
 }
 
 #[derive(Default)]
@@ -58,6 +71,7 @@ impl Processes {
             starting: RwLock::default(),
             state: Mutex::default(),
             out_of_memory_kills: AtomicU64::new(procfs::out_of_memory_kills()),
+            look: tokio::sync::Mutex::default(),
         })))
     }
 
@@ -79,9 +93,11 @@ impl Processes {
             if process.zombie {
                 collect_one(process.pid);
             } else if self.is_stray(&process) {
-                let key = (process.pid, process.start);
-                let signal =
-                    if self.state().strays.insert(key) { Signal::TERM } else { Signal::KILL };
+                let signal = if self.state().strays.insert(process.key()) {
+                    Signal::TERM
+                } else {
+                    Signal::KILL
+                };
                 // Not its command line, where a secret may stand.
                 tracing::warn!(
                     pid = process.pid,
@@ -109,15 +125,19 @@ impl Processes {
         Ok((child, Managed { table: self.clone(), execution, pid }))
     }
 
-    /// Whether the kernel has ended a process for want of memory that was not yet accounted for.
-    pub(super) fn claim_out_of_memory_kill(&self) -> bool {
-        let now = procfs::out_of_memory_kills();
-        self.0
-            .out_of_memory_kills
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |seen| {
-                (now > seen).then_some(seen + 1)
-            })
-            .is_ok()
+    /// Whether the kernel has ended a process for want of memory since it had ended `before`, that no other execution
+    /// accounts for.
+    pub(super) fn claim_out_of_memory_kill(&self, before: u64) -> bool {
+        self.claim_kill(before, procfs::out_of_memory_kills())
+    }
+
+    fn claim_kill(&self, before: u64, now: u64) -> bool {
+        let next = |claimed: u64| {
+            let accounted = claimed.max(before);
+            (now > accounted).then_some(accounted + 1)
+        };
+        let kills = &self.0.out_of_memory_kills;
+        kills.fetch_update(Ordering::AcqRel, Ordering::Acquire, next).is_ok()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -126,18 +146,58 @@ impl Processes {
 
     /// Adopted children: not those that somebody waits for.
     fn adopted(&self) -> Vec<Process> {
-        let unknown = |pids: Vec<i32>| -> Vec<i32> {
-            let state = self.state();
-            pids.into_iter().filter(|pid| !state.managed.contains_key(pid)).collect()
-        };
-        let own = self.0.own.as_raw_nonzero().get();
-        let mut pids = unknown(procfs::first_threads_children(own));
+        let mut pids = self.adopted_pids();
         if !pids.is_empty() {
             // One of them may just be starting: once nobody is, every managed one is in the table.
             drop(self.0.starting.write().unwrap_or_else(PoisonError::into_inner));
-            pids = unknown(pids);
+            pids = self.unmanaged(pids);
         }
+        let own = self.own();
         pids.into_iter().filter_map(Process::read).filter(|process| process.parent == own).collect()
+    }
+
+    /// Numbers of adopted children, and maybe of one that is just starting.
+    fn adopted_pids(&self) -> Vec<i32> {
+        self.unmanaged(procfs::first_threads_children(self.own()))
+    }
+
+    fn unmanaged(&self, pids: Vec<i32>) -> Vec<i32> {
+        let state = self.state();
+        pids.into_iter().filter(|pid| !state.managed.contains_key(pid)).collect()
+    }
+
+    fn own(&self) -> i32 {
+        self.0.own.as_raw_nonzero().get()
+    }
+
+    /// Adopted processes that live, with their markers; those that have ended are collected.
+    fn adopted_alive(&self) -> Vec<(Process, Option<String>)> {
+        let (ended, alive): (Vec<_>, Vec<_>) =
+            self.adopted().into_iter().partition(|process| process.zombie);
+        ended.iter().for_each(|process| collect_one(process.pid));
+        let alive: Vec<_> = alive.into_iter().map(|process| (process.marker(), process)).collect();
+        let mut state = self.state();
+        let running = state.executions.clone();
+        for (_, process) in alive.iter().filter(|(marker, _)| marker.is_none()) {
+            state.unmarked.entry(process.key()).or_insert_with(|| running.clone());
+        }
+        drop(state);
+        alive.into_iter().map(|(marker, process)| (process, marker)).collect()
+    }
+
+    /// A look that began at `since` or later, maybe one that somebody else takes just now.
+    async fn look(&self, since: Instant) -> Arc<Look> {
+        let mut newest = self.0.look.lock().await;
+        if let Some((began, look)) = &*newest
+            && *began >= since
+        {
+            return Arc::clone(look);
+        }
+        let began = Instant::now();
+        let table = self.clone();
+        let look = Arc::new(off_the_workers(move || Look::take(&table)).await);
+        *newest = Some((began, Arc::clone(&look)));
+        look
     }
 
     fn is_stray(&self, process: &Process) -> bool {
@@ -145,14 +205,41 @@ impl Processes {
         marker.is_some_and(|execution| !self.state().executions.contains(&execution))
     }
 
-    fn belongs(&self, process: &Process, execution: ExecutionId) -> bool {
-        if let Some(marker) = process.marker() {
+    fn belongs(&self, process: &Process, marker: Option<&str>, execution: ExecutionId) -> bool {
+        if let Some(marker) = marker {
             return marker == execution.to_string();
         }
-        let mut state = self.state();
-        let running = state.executions.clone();
-        let owners = state.unmarked.entry((process.pid, process.start)).or_insert(running);
-        owners.contains(&execution) && owners.len() == 1
+        let state = self.state();
+        let owners = state.unmarked.get(&process.key());
+        owners.is_some_and(|owners| owners.contains(&execution) && owners.len() == 1)
+    }
+}
+
+impl Look {
+    fn take(table: &Processes) -> Self {
+        // Before the adopted ones: who loses its parent in between is still found below it.
+        let all = procfs::all();
+        let mut children: HashMap<i32, Vec<usize>> = HashMap::new();
+        for (place, process) in all.iter().enumerate() {
+            children.entry(process.parent).or_default().push(place);
+        }
+        Self { adopted: table.adopted_alive(), all, children }
+    }
+
+    /// The living ones among `roots` and their descendants.
+    fn trees(&self, roots: HashSet<i32>) -> Vec<Process> {
+        let mut next: Vec<i32> = roots.iter().copied().collect();
+        let mut found = roots;
+        while let Some(pid) = next.pop() {
+            for place in self.children.get(&pid).into_iter().flatten() {
+                let child = self.all[*place].pid;
+                if found.insert(child) {
+                    next.push(child);
+                }
+            }
+        }
+        let alive = self.all.iter().filter(|process| !process.zombie);
+        alive.filter(|process| found.contains(&process.pid)).cloned().collect()
     }
 }
 
@@ -177,41 +264,30 @@ impl Managed {
     }
 
     /// Whether anything is left after the main process was collected. Two cheap questions when nothing is.
-    pub(super) fn has_leftovers(&self) -> bool {
+    pub(super) async fn has_leftovers(&self) -> bool {
         let group = Pid::from_raw(self.pid)
             .is_some_and(|pid| test_kill_process_group(pid) != Err(rustix::io::Errno::SRCH));
-        group
-            || self
-                .table
-                .adopted()
-                .iter()
-                .any(|process| !process.zombie && self.table.belongs(process, self.execution))
+        if group || self.table.adopted_pids().is_empty() {
+            return group;
+        }
+        let table = self.table.clone();
+        let adopted = off_the_workers(move || table.adopted_alive()).await;
+        let mut adopted = adopted.iter();
+        adopted
+            .any(|(process, marker)| self.table.belongs(process, marker.as_deref(), self.execution))
     }
 
-    /// All living processes of the execution. Collects adopted ones that have ended.
-    pub(super) fn members(&self) -> Vec<Process> {
-        let adopted = self.table.adopted();
-        for process in adopted.iter().filter(|process| process.zombie) {
-            collect_one(process.pid);
-        }
-        let all = procfs::all();
-        let mut found: HashSet<i32> = adopted
-            .iter()
-            .filter(|process| !process.zombie && self.table.belongs(process, self.execution))
-            .map(|process| process.pid)
-            .collect();
-        found
-            .extend(all.iter().filter(|p| p.group == self.pid || p.pid == self.pid).map(|p| p.pid));
-        loop {
-            let before = found.len();
-            let children: Vec<i32> =
-                all.iter().filter(|p| found.contains(&p.parent)).map(|p| p.pid).collect();
-            found.extend(children);
-            if found.len() == before {
-                break;
-            }
-        }
-        all.into_iter().filter(|p| !p.zombie && found.contains(&p.pid)).collect()
+    /// All living processes of the execution, as they were at `since` or later.
+    pub(super) async fn members(&self, since: Instant) -> Vec<Process> {
+        let look = self.table.look(since).await;
+        let ours = |adopted: &&(Process, Option<String>)| {
+            self.table.belongs(&adopted.0, adopted.1.as_deref(), self.execution)
+        };
+        let mut roots: HashSet<i32> =
+            look.adopted.iter().filter(ours).map(|(process, _)| process.pid).collect();
+        let of_main = |process: &&Process| process.group == self.pid || process.pid == self.pid;
+        roots.extend(look.all.iter().filter(of_main).map(|process| process.pid));
+        look.trees(roots)
     }
 }
 
@@ -243,5 +319,45 @@ fn collect_one(pid: i32) {
         && let Err(err) = waitpid(Some(pid), WaitOptions::NOHANG)
     {
         tracing::debug!(pid = pid.as_raw_nonzero().get(), %err, "not collected");
+    }
+}
+
+/// Runs what reads `/proc` where it holds nobody up.
+pub(super) async fn off_the_workers<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(err) => match err.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime is going away, and this task with it.
+            Err(_cancelled) => std::future::pending().await,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn executions_that_look_at_once_share_one_look() {
+        let table = Processes::adopt().expect("Linux has subreapers");
+        let now = Instant::now();
+        let (first, second) = tokio::join!(table.look(now), table.look(now));
+        assert!(Arc::ptr_eq(&first, &second));
+        let later = table.look(Instant::now()).await;
+        assert!(!Arc::ptr_eq(&first, &later), "what was seen before is too old");
+    }
+
+    #[test]
+    fn only_kills_of_the_attempts_own_time_are_claimed_and_each_once() {
+        let table = Processes::adopt().expect("Linux has subreapers");
+        let before = 1_000_000_000;
+        assert!(!table.claim_kill(before, before), "none since");
+        assert!(table.claim_kill(before, before + 1));
+        assert!(!table.claim_kill(before, before + 1), "accounted for");
+        assert!(!table.claim_kill(before + 3, before + 3), "of earlier attempts");
+        assert!(table.claim_kill(before + 3, before + 4));
     }
 }

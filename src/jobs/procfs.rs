@@ -46,6 +46,11 @@ impl Process {
         })
     }
 
+    /// What tells it from every other process before the next boot.
+    pub(super) const fn key(&self) -> (i32, u64) {
+        (self.pid, self.start)
+    }
+
     /// Its command line without `secrets`, cut, else its name; with its number.
     pub(super) fn describe(&self, secrets: &Redactor) -> String {
         let line = fs::read(format!("/proc/{}/cmdline", self.pid)).unwrap_or_default();
@@ -106,6 +111,13 @@ pub(super) fn out_of_memory_kills() -> u64 {
 
 fn count(text: &str) -> Option<u64> {
     text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok())
+}
+
+/// The largest resident set that this process has had, in bytes; 0 when the kernel does not tell.
+pub(super) fn own_peak_bytes() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.strip_suffix("kB"));
+    peak.and_then(|kib| kib.trim().parse::<u64>().ok()).map_or(0, |kib| kib * 1024)
 }
 
 #[cfg(test)]

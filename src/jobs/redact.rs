@@ -30,7 +30,7 @@ pub struct Redactor {
 impl Redactor {
     /// Replaces each of `secrets` that has 6 bytes or more.
     ///
-    /// Also its percent-encoded and its JSON-escaped form, and the single lines of one that has several.
+    /// Also its percent-encoded forms and its JSON-escaped one, and the single lines of one that has several.
     pub fn new(secrets: &[Secret]) -> Self {
         let mut redactor = Self::default();
         redactor.learn(secrets);
@@ -175,17 +175,36 @@ fn mask_parameters(query: &str) -> String {
 }
 
 fn forms(value: &str) -> Vec<Vec<u8>> {
-    let mut encoded = String::new();
-    push_percent_encoded(&mut encoded, value);
     let quoted = serde_json::Value::from(value).to_string();
     let inside = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
     let inside = inside.unwrap_or(value).to_owned();
-    let mut forms = vec![value.as_bytes().to_vec(), encoded.into_bytes(), inside.into_bytes()];
+    let mut forms = vec![value.as_bytes().to_vec(), inside.into_bytes()];
+    forms.extend(encoded_forms(value).into_iter().map(String::into_bytes));
     if value.contains('\n') {
         let lines = value.lines().map(str::trim).filter(|line| line.len() >= SECRET_MIN_BYTES);
         forms.extend(lines.map(|line| line.as_bytes().to_vec()));
     }
     forms
+}
+
+/// `value` as programs put it into addresses: percent-encoded, with `/` as it stands, as a form's field, each also with
+/// lower-case digits.
+fn encoded_forms(value: &str) -> Vec<String> {
+    let mut strict = String::new();
+    push_percent_encoded(&mut strict, value);
+    let in_path = strict.replace("%2F", "/");
+    let in_form = strict.replace("%20", "+").replace('~', "%7E");
+    let lower = |text: &String| {
+        let mut parts = text.split('%');
+        let first = parts.next().unwrap_or_default().to_owned();
+        parts.fold(first, |text, part| {
+            let (digits, rest) = part.split_at_checked(2).unwrap_or((part, ""));
+            format!("{text}%{}{rest}", digits.to_ascii_lowercase())
+        })
+    };
+    let forms = [strict, in_path, in_form];
+    let in_lower_case = forms.each_ref().map(lower);
+    forms.into_iter().chain(in_lower_case).collect()
 }
 
 /// One stream of bytes under redaction.
@@ -305,6 +324,21 @@ mod tests {
         assert_eq!(redactor.text("q=p%26ss%20%22word%22&x"), "q=***&x");
         assert_eq!(redactor.text(r#"{"pw":"p&ss \"word\""}"#), r#"{"pw":"***"}"#);
         assert_eq!(redactor.text("key: MIIEvQIBADANBg."), "key: ***.");
+    }
+
+    #[test]
+    fn a_secret_is_replaced_in_every_form_that_programs_put_into_addresses() {
+        let redactor = redactor(&["a/b c+d=~é"]);
+        for form in [
+            "a%2Fb%20c%2Bd%3D~%C3%A9",
+            "a%2fb%20c%2bd%3d~%c3%a9",
+            "a/b%20c%2Bd%3D~%C3%A9",
+            "a/b%20c%2bd%3d~%c3%a9",
+            "a%2Fb+c%2Bd%3D%7E%C3%A9",
+            "a%2fb+c%2bd%3d%7e%c3%a9",
+        ] {
+            assert_eq!(redactor.text(form), "***", "{form}");
+        }
     }
 
     #[test]

@@ -142,6 +142,15 @@ impl Scribe {
         }
     }
 
+    /// Goes on behind `attempt`, whose process ended, and which left error lines in the log: `errors`, those of earlier
+    /// attempts included.
+    pub fn continued(mut self, attempt: u32, errors: ErrorCounts) -> Self {
+        self.attempt = attempt;
+        self.errors = errors;
+        self.limited = self.writer.bytes() >= self.max_log_bytes;
+        self
+    }
+
     /// What is replaced before anything is written.
     pub const fn secrets(&self) -> &Redactor {
         &self.secrets

@@ -15,19 +15,19 @@ use super::{
     Redactor, Scribe, ScribeNews, ScribeParts, ScribeSummary, run_attempt,
 };
 use crate::clock::{Clock, Woke};
-use crate::domain::class::{Level, Source};
+use crate::domain::class::{Class, Level, Source};
 use crate::domain::classify::Classifier;
 use crate::domain::definition::{
     CatchUp, CatchUpMode, Dst, Http, Interface, Job, Limits, OnInterrupt, Overlap, Retention,
     Retry, Role, Schedule, Timing,
 };
 use crate::domain::event::{Opened, Trigger};
-use crate::domain::execution::Command;
+use crate::domain::execution::{Command, Conclusion};
 use crate::domain::line::Line;
-use crate::engine::ports::{News, Performer, Reporter, Work};
+use crate::engine::ports::{News, Performer, Reporter, Unfinished, Work};
 use crate::ids::{ExecutionId, ScheduleRef};
 use crate::instant::Instant;
-use crate::store::lines::{LineQuery, LineStore, LinesOptions};
+use crate::store::lines::{LineQuery, LineStore, LinesOptions, NewLine};
 use crate::telemetry::metrics::Metrics;
 
 /// Only one attempt at a time, so that what one leaves behind is never taken for another one's.
@@ -197,14 +197,13 @@ impl Bench {
         LineStore::open(&folder, LinesOptions::default()).expect("a line store").0
     }
 
-    /// Has a performer perform the execution, interrupts it at its first report, and gives all reports.
-    pub(super) async fn interrupted(mut self) -> Vec<Command> {
-        let _alone = ONE_AT_A_TIME.lock().await;
+    /// A performer, the execution as work for it, and its lines.
+    fn performer(mut self) -> (LocalPerformer, Work, LineStore, TempDir) {
         let settings = Arc::new(self.settings());
-        let clock = Arc::new(EndlessClock);
         let builtin = Arc::new(Classifier::new(&[]).expect("no rules"));
-        let performer =
-            LocalPerformer::new(self.lines(), settings, clock, builtin, Box::new(|| 1.0));
+        let (lines, clock) = (self.lines(), Arc::new(EndlessClock));
+        let jitter = Box::new(|| 1.0);
+        let performer = LocalPerformer::new(lines.clone(), settings, clock, builtin, jitter);
         self.interface.schedules.insert(self.opened.schedule.schedule.clone(), self.schedule);
         let work = Work {
             execution: self.execution,
@@ -213,9 +212,16 @@ impl Bench {
             attempts: 1,
             cancel: self.cancel,
         };
+        (performer, work, lines, self.root)
+    }
+
+    /// Has a performer perform the execution, interrupts it at its first report, and gives all reports.
+    pub(super) async fn interrupted(self) -> Vec<Command> {
+        let _alone = ONE_AT_A_TIME.lock().await;
+        let execution = self.execution;
+        let (performer, work, _lines, _root) = self.performer();
         let (news, mut heard) = mpsc::unbounded_channel();
-        let reporter = Reporter { execution: self.execution, news };
-        let performed = tokio::spawn(performer.perform(work, reporter));
+        let performed = tokio::spawn(performer.perform(work, Reporter { execution, news }));
         let mut told = Vec::new();
         while let Some(News::Happened { commands, .. }) = heard.recv().await {
             told.extend(commands);
@@ -224,6 +230,68 @@ impl Bench {
         performer.idle().await;
         performed.await.expect("no panic");
         told
+    }
+
+    /// Has a performer perform the execution to its end; each report with the number of lines that were on disk when it
+    /// was heard, and the log.
+    pub(super) async fn performed(self) -> (Vec<(Command, u64)>, Vec<Line>) {
+        let _alone = ONE_AT_A_TIME.lock().await;
+        let execution = self.execution;
+        let (performer, work, lines, _root) = self.performer();
+        let log = lines.follow(execution);
+        let (news, mut heard) = mpsc::unbounded_channel();
+        let performed = tokio::spawn(performer.perform(work, Reporter { execution, news }));
+        let mut told = Vec::new();
+        while let Some(News::Happened { commands, .. }) = heard.recv().await {
+            let on_disk = log.borrow().last_line;
+            told.extend(commands.into_iter().map(|command| (command, on_disk)));
+        }
+        performed.await.expect("no panic");
+        (told, lines.read(execution, &LineQuery::default()).expect("readable"))
+    }
+
+    /// Has a performer go on with the execution, whose first attempt left the error line and the note of `former`.
+    pub(super) async fn resumed(self, former: [&str; 2]) -> (Vec<Command>, Vec<Line>) {
+        let _alone = ONE_AT_A_TIME.lock().await;
+        let execution = self.execution;
+        let (performer, work, lines, _root) = self.performer();
+        let mut writer = lines.writer(execution);
+        let note = NewLine {
+            at: StillClock.now(),
+            attempt: 1,
+            source: Source::Daybook,
+            level: Level::Info,
+            class: None,
+            cause: None,
+            text: former[1],
+            cascade_of: None,
+            fields: None,
+        };
+        let class = Some(Class::Mapping);
+        writer.push(NewLine { level: Level::Error, class, text: former[0], ..note });
+        writer.push(note);
+        writer.finish().await.expect("written");
+        let (news, mut heard) = mpsc::unbounded_channel();
+        let past = StillClock.now();
+        let performed = tokio::spawn(performer.resume(work, past, Reporter { execution, news }));
+        let mut told = Vec::new();
+        while let Some(News::Happened { commands, done, .. }) = heard.recv().await {
+            told.extend(commands);
+            if let Some(done) = done {
+                done.send(()).expect("the performer waits for it");
+            }
+        }
+        performed.await.expect("no panic");
+        (told, lines.read(execution, &LineQuery::default()).expect("readable"))
+    }
+
+    /// Has a performer conclude the execution, and reads its log.
+    pub(super) async fn concluded(self, why: Unfinished) -> (Conclusion, Vec<Line>) {
+        let _alone = ONE_AT_A_TIME.lock().await;
+        let (performer, work, lines, _root) = self.performer();
+        let execution = work.execution;
+        let conclusion = performer.conclude(work, why).await;
+        (conclusion, lines.read(execution, &LineQuery::default()).expect("readable"))
     }
 
     /// Runs one attempt and reads its log.

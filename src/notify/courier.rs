@@ -1,6 +1,7 @@
 //! Hands each effect of the outbox to the queue of its check.
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::mpsc;
@@ -17,6 +18,9 @@ use crate::ids::{ExecutionId, ScheduleRef};
 use crate::projection::Projections;
 use crate::projection::view;
 use crate::store::lines::{LineQuery, LineStore};
+
+/// Lines of a log's end that are looked at.
+const TAIL_LINES: u64 = 200;
 
 /// What the courier works with.
 pub struct CourierParts {
@@ -101,7 +105,8 @@ impl Shared {
                 let Some(url) = address(&base, effect.kind, execution) else {
                     return Answer::Refused("the address cannot be read".to_owned());
                 };
-                self.pinger.ping(url, self.tail(execution)).await
+                let body = tail(&self.lines, execution, self.pinger.body_bytes(&url));
+                self.pinger.ping(url, body).await
             }
             _ => self.notice(effect, &definition, &base).await,
         }
@@ -146,21 +151,46 @@ impl Shared {
         self.projections.caught_up(position).await.ok()?;
         self.projections.execution(id).ok().flatten()
     }
+}
 
-    /// The last lines of the log, secrets replaced, cut to what the monitor keeps.
-    fn tail(&self, execution: ExecutionId) -> String {
-        let summary = self.lines.summary(execution).ok().flatten();
-        let lines = summary.map_or(0, |summary| summary.lines);
-        let query =
-            LineQuery { after: lines.saturating_sub(200), limit: 200, ..LineQuery::default() };
-        let Ok(tail) = self.lines.read(execution, &query) else { return String::new() };
-        let mut text = String::new();
-        for line in tail {
-            text.push_str(&line.text);
-            text.push('\n');
+/// The last lines of the log, secrets replaced, cut to the `keep` bytes that the monitor keeps.
+fn tail(lines: &LineStore, execution: ExecutionId, keep: usize) -> String {
+    let summary = lines.summary(execution).ok().flatten();
+    let count = summary.map_or(0, |summary| summary.lines);
+    let query = LineQuery { after: count.saturating_sub(TAIL_LINES), ..LineQuery::default() };
+    let mut text = String::new();
+    let read = lines.for_each(execution, &query, &mut |line| {
+        text.push_str(line.text);
+        text.push('\n');
+        // Lines may be long: no more of them is held than twice what is sent.
+        if text.len() > keep * 2 {
+            keep_end(&mut text, keep);
         }
-        let cut = text.len().saturating_sub(self.pinger.body_bytes());
-        let cut = (cut..=text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(0);
-        text.split_off(cut)
+        ControlFlow::Continue(())
+    });
+    if let Err(err) = read {
+        tracing::warn!(%execution, error = %err, "the log of a ping cannot be read to its end");
+    }
+    keep_end(&mut text, keep);
+    text
+}
+
+fn keep_end(text: &mut String, bytes: usize) {
+    let cut = text.len().saturating_sub(bytes);
+    let cut = (cut..=text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    text.drain(..cut);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_than_the_end_is_kept_and_no_character_is_torn() {
+        let mut text = "one é two".to_owned();
+        keep_end(&mut text, 20);
+        assert_eq!(text, "one é two");
+        keep_end(&mut text, 5);
+        assert_eq!(text, " two");
     }
 }

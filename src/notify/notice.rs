@@ -1,10 +1,13 @@
 //! The body of a notice: what happened in one sentence, and the shape that the API shows.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::domain::classify::indicated;
 use crate::domain::definition;
 use crate::domain::effect::{Effect, EffectKind};
+use crate::domain::verdict::spoken;
 use crate::projection::view::{self, SlotOutcome};
 
 /// The JSON body. `text` suits chat hooks; `execution` or `slot` is the shape of the API.
@@ -31,6 +34,11 @@ pub(super) fn body(
     })
 }
 
+fn longer_than(after_ms: Option<u64>) -> String {
+    let spoken = |ms| format!("more than {}", spoken(Duration::from_millis(ms)));
+    after_ms.map_or_else(|| "longer than it should".to_owned(), spoken)
+}
+
 fn sentence(
     effect: &Effect,
     definition: &definition::Interface,
@@ -48,9 +56,8 @@ fn sentence(
         ),
         EffectKind::NoticeRecovery => format!("{name} is OK again."),
         EffectKind::NoticeAnomaly => {
-            let minutes =
-                execution.and_then(|execution| Some(execution.anomaly.as_ref()?.after_ms / 60_000));
-            format!("{name} has been running for more than {} minutes.", minutes.unwrap_or(60))
+            let after = execution.and_then(|execution| Some(execution.anomaly.as_ref()?.after_ms));
+            format!("{name} has been running for {}.", longer_than(after))
         }
         EffectKind::NoticeMissed => {
             let slot = effect.slot.map_or_else(String::new, |slot| slot.to_string());
@@ -60,5 +67,17 @@ fn sentence(
         | EffectKind::PingSuccess
         | EffectKind::PingFail
         | EffectKind::PingLog => name,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_below_a_minute_is_told_as_it_is() {
+        assert_eq!(longer_than(Some(5_000)), "more than 5.0 s");
+        assert_eq!(longer_than(Some(3_600_000)), "more than 1 h 0 min");
+        assert_eq!(longer_than(None), "longer than it should");
     }
 }

@@ -4,7 +4,8 @@
 //! POST with the tail of the log as body. A 200 is no proof that the ping counted: only a body that begins with `OK` or
 //! `Created` and does not speak of a rate limit is.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
@@ -75,32 +76,56 @@ pub(super) fn address(base: &str, kind: EffectKind, execution: ExecutionId) -> O
     Some(url)
 }
 
-/// Sends pings and remembers how much of a body the monitor keeps.
+/// How much of a body each monitor keeps, by origin, where it has said so.
+#[derive(Debug, Default)]
+struct BodyLimits(Mutex<HashMap<String, usize>>);
+
+impl BodyLimits {
+    fn of(&self, url: &Url) -> usize {
+        self.all().get(&origin(url)).copied().unwrap_or(BODY_BYTES)
+    }
+
+    fn learn(&self, origin: String, headers: &HeaderMap) {
+        let limit = headers
+            .get("ping-body-limit")
+            .and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+        if let Some(limit) = limit {
+            self.all().insert(origin, limit.min(BODY_BYTES_MAX));
+        }
+    }
+
+    fn all(&self) -> MutexGuard<'_, HashMap<String, usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Sends pings and remembers how much of a body each monitor keeps.
 #[derive(Debug)]
 pub(super) struct Pinger {
     client: Client,
-    body_bytes: AtomicUsize,
+    limits: BodyLimits,
 }
 
 impl Pinger {
-    pub(super) const fn new(client: Client) -> Self {
-        Self { client, body_bytes: AtomicUsize::new(BODY_BYTES) }
+    pub(super) fn new(client: Client) -> Self {
+        Self { client, limits: BodyLimits::default() }
     }
 
-    /// How many bytes of a log's tail are worth sending.
-    pub(super) fn body_bytes(&self) -> usize {
-        self.body_bytes.load(Ordering::Relaxed)
+    /// How many bytes of a log's tail are worth sending to `url`.
+    pub(super) fn body_bytes(&self, url: &Url) -> usize {
+        self.limits.of(url)
     }
 
     /// Sends one ping with `body`.
     pub(super) async fn ping(&self, url: Url, body: String) -> Answer {
+        let origin = origin(&url);
         let request =
             self.client.post(url).header(CONTENT_TYPE, "text/plain; charset=utf-8").body(body);
         let (status, headers, text) = match exchange(request).await {
             Ok(answer) => answer,
             Err(later) => return later,
         };
-        self.learn(&headers);
+        self.limits.learn(origin, &headers);
         let lower = text.to_ascii_lowercase();
         let counted =
             (lower.starts_with("ok") || lower.starts_with("created")) && !lower.contains("rate");
@@ -130,15 +155,10 @@ impl Pinger {
             Err(later) => later,
         }
     }
+}
 
-    fn learn(&self, headers: &HeaderMap) {
-        let limit = headers
-            .get("ping-body-limit")
-            .and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-        if let Some(limit) = limit {
-            self.body_bytes.store(limit.min(BODY_BYTES_MAX), Ordering::Relaxed);
-        }
-    }
+fn origin(url: &Url) -> String {
+    url.origin().ascii_serialization()
 }
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -179,6 +199,18 @@ fn refusal(status: StatusCode, headers: &HeaderMap) -> Answer {
 mod tests {
     use super::*;
     use crate::instant::Instant;
+
+    #[test]
+    fn each_monitor_says_for_itself_how_much_it_keeps() {
+        let limits = BodyLimits::default();
+        let url = |text: &str| Url::parse(text).expect("valid");
+        let mut headers = HeaderMap::new();
+        headers.insert("ping-body-limit", "100".parse().expect("a value"));
+        limits.learn(origin(&url("https://small.example/a")), &headers);
+        assert_eq!(limits.of(&url("https://small.example/b?x=1")), 100);
+        assert_eq!(limits.of(&url("https://small.example:8443/a")), 10_000);
+        assert_eq!(limits.of(&url("https://other.example/a")), 10_000);
+    }
 
     /// S2-8.
     #[test]

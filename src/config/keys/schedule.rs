@@ -189,9 +189,13 @@ pub static RETRY: Table = Table {
         Key::new("factor", Kind::Number(1.0), "What each further wait is multiplied by.")
             .default("2.0")
             .example("1.5"),
-        Key::new("max_delay", Kind::Duration, "The longest wait.")
-            .default("\"10m\"")
-            .example("\"5m\""),
+        Key::new(
+            "max_delay",
+            Kind::Duration,
+            "The longest wait. No attempt follows when the external system asks for a longer one.",
+        )
+        .default("\"10m\"")
+        .example("\"5m\""),
         Key::new(
             "on",
             Kind::List(&choice(&["external", "configuration", "mapping", "technical", "cascade"])),

@@ -48,6 +48,13 @@ impl Answer {
         self.bytes += chunk.len() as u64;
     }
 
+    /// It goes on beyond `max` bytes, which are not read.
+    pub(super) fn cut_at(&mut self, max: u64) {
+        self.excerpt.truncate(usize::try_from(max).unwrap_or(usize::MAX));
+        self.bytes = max;
+        self.cut = true;
+    }
+
     pub(super) const fn has_begun(&self) -> bool {
         self.status.is_some()
     }
@@ -90,9 +97,9 @@ impl Exchange {
     }
 
     /// Nobody waits for the answer any more.
-    pub(super) fn given_up(self, why: &str, scribe: &mut Scribe) {
-        let text = format!("{}: {why}", self.words(&Answer::default(), "no answer"));
-        let fields = self.fields(&Answer::default(), Excerpt::Drop, scribe);
+    pub(super) fn given_up(self, why: &str, answer: &Answer, scribe: &mut Scribe) {
+        let text = format!("{}: {why}", self.words(answer, "no answer"));
+        let fields = self.fields(answer, Excerpt::Drop, scribe);
         scribe.note(Level::Warning, None, None, &text, Some(fields));
     }
 

@@ -28,7 +28,7 @@ use crate::domain::cause::Cause;
 use crate::domain::class::Level;
 use crate::domain::definition::{Http, Schedule};
 use crate::domain::retry;
-use crate::domain::verdict::{CallFault, End, spoken};
+use crate::domain::verdict::{CallFault, End, spoken, spoken_size};
 
 /// More redirects than this are a loop.
 const REDIRECTS_MAX: usize = 10;
@@ -54,6 +54,7 @@ pub(super) async fn run(
         repeatable: prepared.is_repeatable(),
         templated: prepared.templated,
         under_way: None,
+        answer: Answer::default(),
         retry_after: None,
     };
     // Ahead of the timeout: waiting for a turn is not waiting for the external system.
@@ -84,14 +85,15 @@ pub(super) async fn run(
 /// Waits until the interface's rate allows another call.
 async fn turn(context: &AttemptContext, scribe: &mut Scribe) {
     let Some(rate) = context.interface.limits.rate else { return };
+    let place = context.settings.caller.pace().queue(&context.interface.id, rate);
     let now = Instant::now();
-    let at = context.settings.caller.pace().next_turn(&context.interface.id, rate, now);
-    if at > now {
-        let text = format!("waits {} for its turn: `limits.rate`", spoken(at - now));
+    let turn = place.turn(now);
+    if turn > now {
+        let text = format!("waits {} for its turn: `limits.rate`", spoken(turn - now));
         scribe.note(Level::Info, None, None, &text, None);
         scribe.cut();
-        sleep_until(at).await;
     }
+    place.come().await;
 }
 
 async fn expired(deadline: Option<Instant>) {
@@ -109,6 +111,8 @@ struct Call<'a> {
     templated: bool,
     /// The request whose answer is awaited.
     under_way: Option<Exchange>,
+    /// What has come of that answer.
+    answer: Answer,
     retry_after: Option<Duration>,
 }
 
@@ -121,17 +125,37 @@ impl Call<'_> {
 
     /// Daybook gave the call up: the exchange says what it was waiting for.
     fn broken_off(&mut self, end: End, scribe: &mut Scribe) -> Ran {
+        let answer = self.take_answer();
         if let Some(exchange) = self.under_way.take() {
             if let End::TimedOut { limit } = &end {
-                let words = format!("no answer within {}", spoken(*limit));
+                let what = if answer.has_begun() { "no complete answer" } else { "no answer" };
+                let words = format!("{what} within {}", spoken(*limit));
                 let finding = Finding::new(Cause::ExtNetTimeout, words);
-                exchange.failed(&finding, &Answer::default(), scribe);
+                exchange.failed(&finding, &answer, scribe);
             } else {
                 let why = if end == End::Interrupted { "interrupted" } else { "cancelled" };
-                exchange.given_up(&format!("{why} before the answer was complete"), scribe);
+                let why = format!("{why} before the answer was complete");
+                exchange.given_up(&why, &answer, scribe);
             }
         }
         Ran { repeatable: self.repeatable, ..Ran::ended(end) }
+    }
+
+    /// What has come, to be told of a call that failed: without the beginning of a body that was asked for.
+    fn take_answer(&mut self) -> Answer {
+        let mut answer = std::mem::take(&mut self.answer);
+        if answer.status.is_some_and(|status| self.expects(status)) {
+            answer.excerpt.clear();
+        }
+        answer
+    }
+
+    fn expects(&self, status: u16) -> bool {
+        if self.http.expect.is_empty() {
+            (200..300).contains(&status)
+        } else {
+            self.http.expect.contains(&status)
+        }
     }
 
     async fn converse(&mut self, mut prepared: Prepared, scribe: &mut Scribe) -> End {
@@ -145,20 +169,20 @@ impl Call<'_> {
             let response = match caller.client().execute(request).await {
                 Ok(response) => response,
                 Err(err) => {
-                    return self.unanswered(&prepared.url, &err, &Answer::default(), scribe).await;
+                    return self.unanswered(&prepared.url, &err, scribe).await;
                 }
             };
             caller.has_resolved(&prepared.url);
-            let mut answer = Answer::of(&response);
+            self.answer = Answer::of(&response);
             self.note_retry_after(&response);
             let status = response.status();
             let target = redirect_target(&response, self.http);
             let url = prepared.url.clone();
-            if let Err(err) =
-                read_body(response, self.http.max_body_bytes, &mut answer, scribe).await
-            {
-                return self.unanswered(&url, &err, &answer, scribe).await;
+            let max_bytes = self.http.max_body_bytes;
+            if let Err(err) = read_body(response, max_bytes, &mut self.answer, scribe).await {
+                return self.unanswered(&url, &err, scribe).await;
             }
+            let answer = std::mem::take(&mut self.answer);
             let Some(target) = target else { return self.judge(status, &answer, scribe) };
             if let Err(why) = prepared.follow(status, target, scribe.secrets()) {
                 let finding = Finding::new(Cause::CfgEndpoint, why);
@@ -187,17 +211,19 @@ impl Call<'_> {
 
     fn judge(&mut self, status: StatusCode, answer: &Answer, scribe: &mut Scribe) -> End {
         let code = status.as_u16();
-        let expected = if self.http.expect.is_empty() {
-            status.is_success()
-        } else {
-            self.http.expect.contains(&code)
-        };
-        if !expected {
+        if !self.expects(code) {
             let finding = fault::of_status(status, answer, self.templated);
             return self.reject(status, &finding, answer, scribe);
         }
         if let Some(exchange) = self.under_way.take() {
             exchange.answered(answer, scribe);
+        }
+        if answer.cut {
+            let text = format!(
+                "the answer was cut at {} (`max_body`)",
+                spoken_size(self.http.max_body_bytes)
+            );
+            scribe.note(Level::Warning, None, None, &text, None);
         }
         End::Answered { status: code, fault: None }
     }
@@ -218,13 +244,8 @@ impl Call<'_> {
         End::Answered { status: status.as_u16(), fault }
     }
 
-    async fn unanswered(
-        &mut self,
-        url: &Url,
-        err: &reqwest::Error,
-        answer: &Answer,
-        scribe: &mut Scribe,
-    ) -> End {
+    async fn unanswered(&mut self, url: &Url, err: &reqwest::Error, scribe: &mut Scribe) -> End {
+        let answer = self.take_answer();
         let caller = &self.context.settings.caller;
         let finding = fault::of_error(err, url, caller).await;
         // While no connection stands, nothing can have been carried out.
@@ -232,7 +253,7 @@ impl Call<'_> {
         let retryable = fault::may_pass(finding.cause) && harmless;
         let cause = finding.cause;
         if let Some(exchange) = self.under_way.take() {
-            exchange.failed(&finding, answer, scribe);
+            exchange.failed(&finding, &answer, scribe);
         }
         End::Unanswered { fault: CallFault { cause, retryable } }
     }
@@ -257,9 +278,8 @@ async fn read_body(
         };
         let Some(chunk) = chunk else { return Ok(()) };
         answer.add(&chunk, EXCERPT_BYTES);
-        if answer.bytes >= max {
-            answer.bytes = max;
-            answer.cut = true;
+        if answer.bytes > max {
+            answer.cut_at(max);
             return Ok(());
         }
     }

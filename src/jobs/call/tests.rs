@@ -16,8 +16,9 @@ use tokio_rustls::TlsAcceptor;
 use super::Caller;
 use crate::domain::cause::Cause;
 use crate::domain::class::{Class, Level, Source};
-use crate::domain::definition::{EnvValue, Job, Param, Rate};
+use crate::domain::definition::{EnvValue, Job, Param, Rate, Retry};
 use crate::domain::event::Outcome;
+use crate::domain::execution::Command;
 use crate::domain::line::Line;
 use crate::domain::verdict::End;
 use crate::jobs::testing::{Bench, Finished, http};
@@ -26,6 +27,8 @@ use crate::jobs::testing::{Bench, Finished, http};
 #[derive(Clone, Copy)]
 enum Then {
     Reply(&'static str),
+    /// Says something and then nothing more.
+    Begin(&'static str),
     Close,
     Reset,
     Hang,
@@ -81,6 +84,10 @@ async fn perform(step: Then, mut socket: TcpStream) {
         Then::Reply(reply) => {
             socket.write_all(reply.as_bytes()).await.expect("written");
             socket.shutdown().await.expect("closed");
+        }
+        Then::Begin(reply) => {
+            socket.write_all(reply.as_bytes()).await.expect("written");
+            std::future::pending().await
         }
         Then::Close => drop(socket),
         Then::Reset => {
@@ -224,6 +231,20 @@ async fn an_answer_that_does_not_come_in_time_is_external() {
 }
 
 #[tokio::test]
+async fn an_answer_that_stops_in_its_middle_is_told_from_none() {
+    let begun = "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nonly this";
+    let server = Server::start(vec![Then::Begin(begun)]).await;
+    let mut bench = get(&server.url("/"));
+    bench.schedule.timeout_ms = Some(500);
+    let done = bench.run().await;
+    assert_eq!(done.report.cause, Some(Cause::ExtNetTimeout));
+    assert_eq!(field(&done.lines[0], "status"), 200);
+    assert_eq!(field(&done.lines[0], "response_bytes"), 9);
+    assert_eq!(done.lines[0].fields.as_ref().expect("fields").get("response_excerpt"), None);
+    assert!(done.lines[0].text.ends_with("no complete answer within 500 ms"), "{:?}", done.lines);
+}
+
+#[tokio::test]
 async fn a_busy_server_says_when_to_come_again() {
     let server = Server::start(vec![Then::Reply(
         "HTTP/1.1 503 Busy\r\nretry-after: 120\r\ncontent-length: 11\r\n\r\nmaintenance",
@@ -235,6 +256,22 @@ async fn a_busy_server_says_when_to_come_again() {
     assert_eq!(done.report.retry_after.map(|wait| wait.as_secs()), Some(120));
     assert_eq!(field(&done.lines[0], "response_excerpt"), "maintenance");
     assert_eq!(done.lines[0].class, Some(Class::External));
+}
+
+#[tokio::test]
+async fn a_server_that_asks_for_more_than_the_longest_wait_is_not_called_again() {
+    let server = Server::start(vec![Then::Reply(
+        "HTTP/1.1 503 Busy\r\nretry-after: 3600\r\ncontent-length: 0\r\n\r\n",
+    )])
+    .await;
+    let mut bench = get(&server.url("/"));
+    bench.schedule.retry =
+        Retry { attempts: 3, delay_ms: 1, factor: 1.0, max_delay_ms: 600_000, on: Vec::new() };
+    let (told, lines) = bench.performed().await;
+    let last = &lines.last().expect("lines").text;
+    assert_eq!(last, "asked to wait 1 h 0 min, more than `max_delay`: no further attempt");
+    let Some((Command::Close(closed), _)) = told.last() else { panic!("{told:?}") };
+    assert_eq!(closed.cause, Some(Cause::Ext5xx));
 }
 
 #[tokio::test]
@@ -278,10 +315,10 @@ async fn a_call_without_an_answer_is_given_up_when_the_daemon_stops() {
 async fn a_call_beyond_the_rate_waits_for_its_turn_and_says_so() {
     let server = Server::start(vec![Then::Reply(OK)]).await;
     let mut bench = get(&server.url("/"));
-    let rate = Rate { count: 1, per_ms: 50 };
+    let rate = Rate { count: 1, per_ms: 2_000 };
     bench.interface.limits.rate = Some(rate);
     let caller = Caller::new(&BTreeMap::new());
-    caller.pace().next_turn(&bench.interface.id, rate, tokio::time::Instant::now());
+    caller.pace().queue(&bench.interface.id, rate).come().await;
     bench.caller = Some(caller);
     let done = bench.run().await;
     assert_eq!(done.report.outcome, Outcome::Ok);
@@ -305,6 +342,18 @@ async fn no_more_of_an_answer_is_read_than_the_file_allows() {
     assert_eq!(done.report.outcome, Outcome::Ok);
     assert_eq!(field(&done.lines[0], "response_bytes"), 1);
     assert_eq!(field(&done.lines[0], "response_cut"), true);
+    assert_eq!(done.warnings(), ["the answer was cut at 1 B (`max_body`)"]);
+}
+
+#[tokio::test]
+async fn an_answer_of_exactly_the_allowed_size_is_not_cut() {
+    let server = Server::start(vec![Then::Reply(OK)]).await;
+    let mut call = http("GET", &server.url("/"));
+    call.max_body_bytes = 2;
+    let done = Bench::new(Job::Http(call)).run().await;
+    assert_eq!(field(&done.lines[0], "response_bytes"), 2);
+    assert_eq!(field(&done.lines[0], "response_cut"), &Value::Null);
+    assert!(done.warnings().is_empty(), "{:?}", done.warnings());
 }
 
 #[tokio::test]

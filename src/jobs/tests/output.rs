@@ -1,4 +1,5 @@
 use crate::domain::class::{Level, Source};
+use crate::domain::execution::Command;
 use crate::jobs::ScribeNews;
 use crate::jobs::testing::shell;
 
@@ -62,6 +63,18 @@ async fn beyond_max_log_only_error_lines_are_kept_and_the_rest_is_counted() {
     );
     assert!(done.warnings()[0].contains("`max_log`"));
     assert_eq!(done.warnings()[1], "max_log: 45 lines with 81 bytes were not kept");
+}
+
+/// Contract, rule 11.
+#[tokio::test]
+async fn a_first_error_is_on_disk_before_anyone_hears_of_it() {
+    for _ in 0..5 {
+        let (told, _) = shell("echo fine; echo 'ERROR Mapping: FNAC-77'").performed().await;
+        let (Command::SeeError(error), on_disk) = &told[0] else { panic!("{told:?}") };
+        assert_eq!(error.line, 2);
+        assert!(*on_disk >= 2, "{on_disk} lines were on disk");
+        assert!(matches!(told[1].0, Command::EndAttempt(_)), "{told:?}");
+    }
 }
 
 #[tokio::test]

@@ -3,11 +3,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::domain::cause::Cause;
-use crate::domain::class::Class;
+use crate::domain::class::{Class, Level};
 use crate::domain::definition::{OnInterrupt, Retry};
 use crate::domain::event::{AttemptEnded, Outcome};
-use crate::domain::execution::{Command, Conclusion};
+use crate::domain::execution::Command;
 use crate::domain::verdict::End;
+use crate::engine::ports::Unfinished;
 use crate::jobs::Redactor;
 use crate::jobs::procfs::{self, Process};
 use crate::jobs::testing::{processes, shell};
@@ -95,6 +96,62 @@ async fn descendants_may_clean_up_within_the_grace_when_their_parent_does_not() 
     assert!(done.lines.iter().any(|line| line.text == "cleaning up"), "{:?}", done.lines);
 }
 
+/// The main process ends at TERM at once, so that what it started has another parent while it is being looked for.
+#[tokio::test]
+async fn descendants_in_sessions_of_their_own_are_asked_to_end_as_well() {
+    let mut bench = shell(
+        "{ for n in 1 2 3 4 5 6 7 8; do \
+         setsid sh -c \"trap 'exit 0' TERM; echo ready; while :; do sleep 0.05; done\" & done; wait; } | \
+         { for n in 1 2 3 4 5 6 7 8; do read word; done; echo 'ERROR External: all are ready'; exec cat; }",
+    );
+    bench.cancel_at_error = true;
+    bench.grace = Duration::from_secs(30);
+    let began = Instant::now();
+    let done = bench.run().await;
+    assert_eq!(done.report.end, End::Cancelled);
+    assert!(began.elapsed() < Duration::from_secs(15), "nobody had to be killed");
+}
+
+#[tokio::test]
+async fn a_stopped_command_goes_on_to_hear_that_it_is_to_end() {
+    let mut bench = shell(
+        "trap 'echo cleaning up; exit 0' TERM; echo 'ERROR External: begun'; kill -STOP $$; \
+         while :; do sleep 0.05; done",
+    );
+    bench.cancel_at_error = true;
+    bench.grace = Duration::from_secs(30);
+    let done = bench.run().await;
+    assert_eq!((done.report.end, done.report.signal), (End::Cancelled, None));
+    assert!(done.lines.iter().any(|line| line.text == "cleaning up"), "{:?}", done.lines);
+}
+
+#[tokio::test]
+async fn what_a_killed_daemon_left_running_is_ended_and_named_before_its_execution_is_closed() {
+    let bench = shell("true");
+    let left = "(trap '' TERM; sleep 31151 & exec sleep 31152) & exit 0";
+    let mut former = std::process::Command::new("/bin/sh");
+    former.args(["-c", left]).env("DAYBOOK_EXECUTION", bench.execution.to_string());
+    former.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+    former.status().expect("a shell");
+    let (conclusion, lines) = bench.concluded(Unfinished::Interrupted).await;
+    for line in ["sleep 31151", "sleep 31152"] {
+        assert_eq!(alive(line), [], "{line}");
+        assert!(lines[0].text.contains(line), "{lines:?}");
+    }
+    assert!(
+        lines[0].text.ends_with("ran on after the daemon had ended, ended by Daybook at its start")
+    );
+    assert_eq!(lines[0].level, Level::Warning);
+    assert!(lines[1].text.starts_with("ko: interrupted"), "{lines:?}");
+    assert_eq!((conclusion.lines, conclusion.cause), (2, Some(Cause::TecInterrupted)));
+}
+
+#[tokio::test]
+async fn an_interrupted_execution_of_which_nothing_is_left_has_no_line_about_it() {
+    let (conclusion, lines) = shell("true").concluded(Unfinished::Interrupted).await;
+    assert_eq!((conclusion.lines, lines.len()), (1, 1));
+}
+
 #[tokio::test]
 async fn a_stop_of_the_daemon_ends_the_tree_and_closes_the_execution_as_interrupted() {
     let bench = shell(
@@ -130,16 +187,33 @@ async fn an_execution_that_is_to_run_again_stays_open_for_the_next_start() {
 }
 
 #[tokio::test]
-async fn a_wait_for_a_retry_ends_with_the_daemon() {
+async fn a_wait_for_a_retry_is_left_to_the_next_daemon() {
     let mut bench = shell("exit 3");
     bench.schedule.retry =
         Retry { attempts: 2, delay_ms: 60_000, factor: 1.0, max_delay_ms: 60_000, on: Vec::new() };
     let told = bench.interrupted().await;
-    let [.., Command::PlanRetry(_), Command::Close(Conclusion { outcome, cause, .. })] = &told[..]
+    let [.., Command::EndAttempt(_), Command::PlanRetry(_)] = &told[..] else { panic!("{told:?}") };
+}
+
+#[tokio::test]
+async fn an_attempt_that_a_former_daemon_planned_goes_on_with_its_log() {
+    let bench = shell("echo \"ERROR Mapping: attempt $DAYBOOK_ATTEMPT\"");
+    let former = ["ERROR Mapping: attempt 1", "attempt 2 follows in 1 min 0 s"];
+    let (told, lines) = bench.resumed(former).await;
+    let [
+        Command::StartAttempt,
+        Command::SeeError(error),
+        Command::EndAttempt(ended),
+        Command::Close(closed),
+    ] = &told[..]
     else {
         panic!("{told:?}")
     };
-    assert_eq!((*outcome, *cause), (Outcome::Ko, Some(Cause::TecExit)));
+    assert_eq!((error.line, ended.attempt), (3, 2));
+    assert_eq!(closed.first_error.as_ref().map(|error| error.line), Some(3));
+    assert_eq!((closed.lines, closed.errors.mapping), (4, 2), "both attempts count");
+    let attempts: Vec<u32> = lines.iter().map(|line| line.attempt).collect();
+    assert_eq!(attempts, [1, 1, 2, 2]);
 }
 
 #[tokio::test]

@@ -1,0 +1,165 @@
+//! What a daemon that was killed left running: found by its marker, and ended before its execution counts as over.
+
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::process::{geteuid, getpid};
+use tokio::sync::Mutex;
+use tokio::time::{Instant, sleep};
+
+use super::processes::off_the_workers;
+use super::procfs::{self, Process};
+use super::tree::{LEFTOVER_MAX, Pauses, ask, end_each};
+use crate::ids::ExecutionId;
+
+/// The processes of each execution by their marker, with what they started.
+type Marked = HashMap<ExecutionId, Vec<Process>>;
+
+/// Finds what former daemons left running.
+pub(super) struct Survivors {
+    began: Instant,
+    /// The newest look at all processes, and when it began. Who comes while one is taken shares it.
+    look: Mutex<Option<(Instant, Arc<Marked>)>>,
+}
+
+impl Survivors {
+    /// Nobody has looked yet.
+    pub(super) fn new() -> Self {
+        Self { began: Instant::now(), look: Mutex::new(None) }
+    }
+
+    /// What a former daemon left of `execution`. One look at all processes serves all who ask at the start.
+    pub(super) async fn of(&self, execution: ExecutionId) -> Vec<Process> {
+        self.seen(execution, self.began).await
+    }
+
+    /// Ends `found`, the processes of `execution`: TERM, `grace`, KILL. Gives those that live on all the same.
+    pub(super) async fn end(
+        &self,
+        execution: ExecutionId,
+        found: Vec<Process>,
+        grace: Duration,
+    ) -> Vec<Process> {
+        let kill_at = Instant::now() + grace;
+        let mut asked = HashSet::new();
+        let mut left = found;
+        let mut pauses = Pauses::new();
+        while !left.is_empty() && Instant::now() < kill_at + LEFTOVER_MAX {
+            if Instant::now() >= kill_at {
+                end_each(&left);
+            } else {
+                left.iter().filter(|process| asked.insert(process.key())).for_each(ask);
+            }
+            sleep(pauses.next()).await;
+            left = self.seen(execution, Instant::now()).await;
+        }
+        left
+    }
+
+    async fn seen(&self, execution: ExecutionId, since: Instant) -> Vec<Process> {
+        let mut newest = self.look.lock().await;
+        let look = match &*newest {
+            Some((began, look)) if *began >= since => Arc::clone(look),
+            Some(_) | None => {
+                let began = Instant::now();
+                let look = Arc::new(off_the_workers(marked).await);
+                *newest = Some((began, Arc::clone(&look)));
+                look
+            }
+        };
+        drop(newest);
+        look.get(&execution).cloned().unwrap_or_default()
+    }
+}
+
+/// Processes of this user that bear a marker, with their descendants, but not those that another daemon looks after.
+fn marked() -> Marked {
+    let (user, own) = (geteuid().as_raw(), getpid().as_raw_nonzero().get());
+    let all: HashMap<i32, Process> =
+        procfs::all().into_iter().map(|process| (process.pid, process)).collect();
+    let of_this_user =
+        |pid: i32| fs::metadata(format!("/proc/{pid}")).is_ok_and(|process| process.uid() == user);
+    let markers: HashMap<i32, ExecutionId> = all
+        .values()
+        .filter(|process| !process.zombie && process.pid != own && of_this_user(process.pid))
+        .filter_map(|process| Some((process.pid, process.marker()?.parse().ok()?)))
+        .collect();
+    let mut found = Marked::new();
+    if markers.is_empty() {
+        return found;
+    }
+    for process in all.values().filter(|process| !process.zombie && process.pid != own) {
+        if let Some(execution) = owner(process, &all, &markers, own) {
+            found.entry(execution).or_default().push(process.clone());
+        }
+    }
+    for processes in found.values_mut() {
+        processes.sort_unstable_by_key(|process| process.pid);
+    }
+    found
+}
+
+/// Whose `process` is: by the nearest marker, its own or an ancestor's. None when a daemon stands above it that runs the
+/// same program as this one: a schedule's slot has the same execution id in every data folder.
+fn owner(
+    process: &Process,
+    all: &HashMap<i32, Process>,
+    markers: &HashMap<i32, ExecutionId>,
+    own: i32,
+) -> Option<ExecutionId> {
+    let daemon = all.get(&own).map(|process| process.name.as_str());
+    let (mut at, mut execution) = (process, None);
+    // A number that was used again in the middle of the look might make a ring.
+    for _ in 0..all.len() {
+        let marker = markers.get(&at.pid);
+        if marker.is_none() && at.pid != own && Some(at.name.as_str()) == daemon {
+            return None;
+        }
+        execution = execution.or(marker);
+        let Some(parent) = all.get(&at.parent) else { break };
+        at = parent;
+    }
+    execution.copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::instant::Instant;
+
+    fn process(pid: i32, parent: i32, name: &str) -> (i32, Process) {
+        let process =
+            Process { pid, parent, group: pid, start: 1, zombie: false, name: name.to_owned() };
+        (pid, process)
+    }
+
+    fn owner_of(pid: i32, all: &HashMap<i32, Process>) -> Option<u8> {
+        let id = |n| ExecutionId::random(Instant::from_secs(0), [n; 10]);
+        let markers = HashMap::from([(20, id(2)), (30, id(3)), (31, id(3)), (50, id(5))]);
+        let owner = owner(&all[&pid], all, &markers, 10)?;
+        [2, 3, 5].into_iter().find(|n| id(*n) == owner)
+    }
+
+    #[test]
+    fn a_process_belongs_to_its_nearest_marker_unless_another_daemon_lives_above_it() {
+        let all = HashMap::from([
+            process(1, 0, "systemd"),
+            process(10, 1, "daybook"),
+            process(20, 1, "sh"),
+            process(21, 20, "sleep"),
+            process(30, 1, "daybook"),
+            process(31, 30, "curl"),
+            process(40, 1, "daybook"),
+            process(50, 40, "sh"),
+            process(51, 50, "sleep"),
+        ]);
+        assert_eq!(owner_of(20, &all), Some(2));
+        assert_eq!(owner_of(21, &all), Some(2), "without a marker");
+        assert_eq!(owner_of(31, &all), Some(3), "a command of Daybook as a job");
+        assert_eq!((owner_of(50, &all), owner_of(51, &all)), (None, None), "another daemon's");
+        assert_eq!(owner_of(1, &all), None);
+    }
+}
