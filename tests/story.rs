@@ -1,11 +1,16 @@
 //! The main job, end to end, on the real binary: a cron slot goes red, an operator finds out why, mends it and runs it
 //! again by id; a monitor and the metrics tell the same story; a crash is told as one.
 
+#[path = "../benches/common/history.rs"]
+mod history;
 mod support;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use daybook::domain::event::Actor;
+use daybook::store::journal::{JournalLog, JournalOptions};
+use daybook::store::{Append, EventLog, Expected, Links, StreamAppend};
 use serde_json::Value;
 use support::{Daemon, Monitor, PATIENCE};
 use tokio::time::Instant;
@@ -226,6 +231,60 @@ fn failing_sync(folder: &Path) -> PathBuf {
     let built = compiler.status().expect("a C compiler; Debian's `build-essential` brings one");
     assert!(built.success());
     library
+}
+
+/// Contract, rule 2: the index is folded anew while slots run, and until then the lists say so.
+#[test]
+fn slots_run_while_the_index_of_a_long_history_is_folded_anew() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let text = "[schedules.tick]\ncron = \"* * * * * *\"\ncommand = [\"true\"]\n";
+    let mut daemon = Daemon::with_files(folder.path(), &[("shop.toml", text)]);
+    write_history(&folder.path().join("data/journal"), 60_000);
+    daemon.start();
+    let mut while_rebuilding = Vec::new();
+    let end = Instant::now() + PATIENCE;
+    while daemon.get("/readyz").contains("rebuilding") {
+        while_rebuilding.push(started(&daemon.get("/metrics")));
+        assert!(Instant::now() < end, "the index is never complete");
+    }
+    let (first, last) = (while_rebuilding.first(), while_rebuilding.last());
+    assert!(first < last, "no slot started while the index was folded: {while_rebuilding:?}");
+    let listed = daemon.json(&["execution", "list", "--interface", "interface-0", "--limit", "1"]);
+    assert_eq!(listed["items"][0]["status"], "ok");
+}
+
+/// Slots of `shop/tick` that were started, by the metrics.
+fn started(metrics: &str) -> u64 {
+    let row =
+        r#"daybook_slots_total{interface="shop",outcome="started",reason="",schedule="tick"} "#;
+    let number = metrics.lines().find_map(|line| line.strip_prefix(row)).expect("it is counted");
+    number.parse().expect("a number")
+}
+
+/// Writes the first `events` of a made-up history, and nothing that is folded from it.
+fn write_history(journal: &Path, events: u64) {
+    std::fs::create_dir_all(journal).expect("a folder");
+    let (log, _) = JournalLog::open(JournalOptions::new(journal)).expect("a journal");
+    let history = history::History::made_up();
+    let mut tickets = Vec::new();
+    for execution in 0..events / history::PER_EXECUTION {
+        let first = execution * history::PER_EXECUTION;
+        let story = (1..=history::PER_EXECUTION).map(|step| history.event(first + step));
+        let streams: Vec<_> = story
+            .map(|event| StreamAppend {
+                expected: if event.version == 1 { Expected::Fresh } else { Expected::Any },
+                stream: event.stream,
+                events: vec![event.event],
+                links: Links::default(),
+            })
+            .collect();
+        let at = history.event(first + 1).at;
+        tickets.push(log.append(Append { streams, at, actor: Actor::Daybook }));
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let newest = runtime.block_on(tickets.pop().expect("one at least"));
+    assert_eq!(newest.expect("it is on disk").last.0, events);
+    log.close();
 }
 
 /// The position of the newest event of this type in a stream.

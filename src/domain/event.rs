@@ -468,6 +468,14 @@ pub struct AttemptEnded {
     pub cause: Option<Cause>,
 }
 
+impl AttemptEnded {
+    /// An attempt whose end nobody saw, because of `cause`.
+    pub const fn unseen(attempt: u32, cause: Cause) -> Self {
+        let (exit_code, signal, usage) = (None, None, None);
+        Self { attempt, exit_code, signal, usage, outcome: Outcome::Ko, cause: Some(cause) }
+    }
+}
+
 /// Another attempt follows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RetryPlanned {

@@ -14,8 +14,8 @@ use super::slots::Opening;
 use crate::domain::cause::Cause;
 use crate::domain::definition::Overlap;
 use crate::domain::event::{
-    Actor, AttemptEnded, Event, InterfacePaused, InterfaceResumed, Noted, Opened, Outcome,
-    RequestAnswered, SchedulePaused, ScheduleResumed, TokenCreated, TokenRevoked, Trigger,
+    Actor, AttemptEnded, Event, InterfacePaused, InterfaceResumed, Noted, Opened, RequestAnswered,
+    SchedulePaused, ScheduleResumed, TokenCreated, TokenRevoked, Trigger,
 };
 use crate::domain::execution::{Command, Phase};
 use crate::ids::{ExecutionId, Position, ScheduleRef, StreamId};
@@ -416,14 +416,7 @@ impl Engine {
     pub(super) fn give_up(&mut self, id: ExecutionId) {
         let Some(work) = self.work(id) else { return };
         let mut draft = Draft::new(self.now(), Actor::Daybook);
-        let ended = AttemptEnded {
-            attempt: work.attempts,
-            exit_code: None,
-            signal: None,
-            usage: None,
-            outcome: Outcome::Ko,
-            cause: Some(Cause::TecCrash),
-        };
+        let ended = AttemptEnded::unseen(work.attempts, Cause::TecCrash);
         self.happened(&mut draft, id, Command::EndAttempt(ended));
         draft.then(After::Conclude(work, Unfinished::Crashed, self.reporter(id)));
         self.submit(draft);

@@ -12,7 +12,7 @@ use super::requests::Original;
 use super::slots::Opening;
 use crate::domain::cause::Cause;
 use crate::domain::definition::{OnInterrupt, Timing};
-use crate::domain::event::{Actor, AttemptEnded, DaemonStarted, Event, Outcome, Trigger};
+use crate::domain::event::{Actor, AttemptEnded, DaemonStarted, Event, Trigger};
 use crate::domain::execution::{Command, Phase};
 use crate::ids::{ExecutionId, ScheduleRef, StreamId};
 use crate::instant::Instant;
@@ -165,14 +165,7 @@ impl Engine {
 
     fn close_unfinished(&mut self, draft: &mut Draft, work: &Work, close: Command) {
         let stream = StreamId::Execution(work.execution);
-        let ended = AttemptEnded {
-            attempt: work.attempts,
-            exit_code: None,
-            signal: None,
-            usage: None,
-            outcome: Outcome::Ko,
-            cause: Some(Cause::TecInterrupted),
-        };
+        let ended = AttemptEnded::unseen(work.attempts, Cause::TecInterrupted);
         for command in [Command::EndAttempt(ended), close] {
             let Some(execution) = self.state.executions.get(&work.execution) else { return };
             // In the queue and between two attempts there is none to end.

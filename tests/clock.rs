@@ -1,0 +1,145 @@
+//! The engine on the host's clock and a real journal, and nothing else of the daemon: slots need no other scheduler.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use daybook::app::checks;
+use daybook::clock::SystemClock;
+use daybook::config::{self, load_text};
+use daybook::domain::definition::Interface;
+use daybook::domain::effect::Effect;
+use daybook::domain::event::{AttemptEnded, Change, ErrorCounts, Event, Outcome};
+use daybook::domain::execution::{Command, Conclusion};
+use daybook::engine::board::Board;
+use daybook::engine::commit::Committer;
+use daybook::engine::handle::Handle;
+use daybook::engine::ports::{
+    BoxFuture, Courier, Definitions, Files, Performer, Reporter, Unfinished, Work,
+};
+use daybook::engine::state::State;
+use daybook::engine::{Engine, Identity, Parts};
+use daybook::ids::{InterfaceId, Position};
+use daybook::instant::Instant;
+use daybook::store::EventLog;
+use daybook::store::journal::{JournalLog, JournalOptions};
+use tokio::sync::{mpsc, watch};
+
+const SHOP: &str = "[schedules.sales]\ncron = \"* * * * * *\"\ncommand = [\"true\"]\n";
+
+/// Ends every execution well, at once.
+struct AtOnce;
+
+const DONE: Conclusion = Conclusion {
+    outcome: Outcome::Ok,
+    class: None,
+    cause: None,
+    exit_code: Some(0),
+    lines: 0,
+    errors: ErrorCounts { external: 0, configuration: 0, mapping: 0, technical: 0, cascade: 0 },
+    first_error: None,
+    log_hash: [0; 32],
+};
+
+impl Performer for AtOnce {
+    fn perform(&self, _work: Work, reporter: Reporter) -> BoxFuture<()> {
+        let ended = AttemptEnded {
+            attempt: 1,
+            exit_code: Some(0),
+            signal: None,
+            usage: None,
+            outcome: Outcome::Ok,
+            cause: None,
+        };
+        reporter.tell(vec![Command::EndAttempt(ended), Command::Close(DONE)]);
+        Box::pin(std::future::ready(()))
+    }
+
+    fn resume(&self, work: Work, _at: Instant, reporter: Reporter) -> BoxFuture<()> {
+        self.perform(work, reporter)
+    }
+
+    fn conclude(&self, _work: Work, _why: Unfinished) -> BoxFuture<Conclusion> {
+        Box::pin(std::future::ready(DONE))
+    }
+}
+
+struct Nobody;
+
+impl Courier for Nobody {
+    fn deliver(&self, _effect: Effect) {}
+}
+
+struct Shop;
+
+impl Definitions for Shop {
+    fn load(&self) -> Files {
+        let id: InterfaceId = "shop".parse().expect("a name");
+        let (interface, problems) = load_text(&id, "shop.toml", SHOP, checks());
+        let interface = interface.unwrap_or_else(|| panic!("{problems:?}"));
+        Files { accepted: [(id, interface)].into(), ..Files::default() }
+    }
+
+    fn changes(&self, old: Option<&Interface>, new: Option<&Interface>) -> Vec<Change> {
+        config::diff(old, new)
+    }
+}
+
+fn parts(log: &Arc<JournalLog>, board: &Arc<Board>) -> Parts {
+    let named = || "test".to_owned();
+    Parts {
+        log: Arc::clone(log) as _,
+        clock: Arc::new(SystemClock::new()),
+        performer: Arc::new(AtOnce),
+        courier: Arc::new(Nobody),
+        definitions: Arc::new(Shop),
+        board: Arc::clone(board),
+        observers: Vec::new(),
+        entropy: Box::new(|| [0; 10]),
+        max_concurrent: 16,
+        identity: Identity { version: named(), boot_id: named(), zone_data: named() },
+    }
+}
+
+/// Starts an engine on the journal in `folder`; it ends with the handle.
+async fn start(folder: &Path) -> (Arc<JournalLog>, Handle) {
+    let (log, _) = JournalLog::open(JournalOptions::new(folder)).expect("a journal");
+    let (log, board) = (Arc::new(log), Arc::new(Board::default()));
+    let (news, heard) = mpsc::unbounded_channel();
+    let (commits, committed) = mpsc::unbounded_channel();
+    let (failed, _) = watch::channel(None);
+    let committer = Committer {
+        performer: Arc::new(AtOnce),
+        courier: Arc::new(Nobody),
+        board: Arc::clone(&board),
+        failed,
+    };
+    tokio::spawn(committer.run(committed, Position(0)));
+    let (handle, requests) = Handle::new(Arc::clone(&board), 1);
+    let mut engine = Engine::new(parts(&log, &board), State::default(), commits, news);
+    engine.start(Shop.load()).await;
+    tokio::spawn(engine.run(requests, heard));
+    (log, handle)
+}
+
+/// S3-13 and decision 5: nothing here knows tokio-cron-scheduler, and user schedules fire.
+#[tokio::test(flavor = "multi_thread")]
+async fn slots_fire_on_the_hosts_clock_without_the_upkeeps_scheduler() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (log, _handle) = start(folder.path()).await;
+    let mut durable = log.durable();
+    let (mut seen, mut slots, mut closed) = (Position(0), Vec::new(), 0);
+    while closed < 2 {
+        durable.wait_for(|position| *position > seen).await.expect("the log goes on");
+        for envelope in log.read(seen, 1_000).expect("readable") {
+            seen = envelope.position;
+            match envelope.event {
+                Event::SlotStarted(started) => slots.push(started.slot),
+                Event::Closed(_) => closed += 1,
+                _ => (),
+            }
+        }
+    }
+    // The log was read while the daemon's day went on: each second has its slot, one after the other.
+    let steps: Vec<_> = slots.windows(2).map(|pair| pair[1].since(pair[0]).as_secs()).collect();
+    assert!(steps.iter().all(|seconds| *seconds == 1), "{slots:?}");
+}
