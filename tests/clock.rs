@@ -75,7 +75,8 @@ impl Definitions for Shop {
     fn load(&self) -> Files {
         let id: InterfaceId = "shop".parse().expect("a name");
         let (interface, problems) = load_text(&id, "shop.toml", SHOP, checks());
-        let interface = interface.unwrap_or_else(|| panic!("{problems:?}"));
+        assert!(problems.is_empty(), "{problems:?}");
+        let interface = interface.expect("accepted");
         Files { accepted: [(id, interface)].into(), ..Files::default() }
     }
 
