@@ -15,7 +15,8 @@ use wait4::Wait4;
 
 use super::attempt::{AttemptContext, Ran};
 use super::command::{self, Prepared};
-use super::procfs::{self, Process};
+use super::processes::Memory;
+use super::procfs::Process;
 use super::scribe::Scribe;
 use super::tree::{LEFTOVER_MAX, Pauses, Tree, end_each, named, signal_group};
 use crate::domain::class::{Level, Source};
@@ -76,7 +77,7 @@ pub(super) async fn run(
         Some(Stop::Cancel) => End::Cancelled,
         Some(Stop::Interrupt) => End::Interrupted,
         None => own_end(status, context.accepts(KILLED_STATUS), || {
-            context.settings.processes.claim_out_of_memory_kill(live.out_of_memory_kills)
+            context.settings.processes.claim_out_of_memory_kill(live.memory.out_of_memory_kills)
         }),
     };
     Ran {
@@ -124,27 +125,19 @@ struct Live {
     exited: AsyncFd<OwnedFd>,
     output: Output,
     ending: Option<Ending>,
-    /// How many processes the kernel had ended for want of memory before.
-    out_of_memory_kills: u64,
-    /// The daemon's own largest resident set, in bytes.
-    own_peak_bytes: u64,
+    /// How memory stood before.
+    memory: Memory,
 }
 
 impl Live {
     fn start(context: &AttemptContext, prepared: &mut Prepared) -> io::Result<Self> {
         let processes = &context.settings.processes;
-        let out_of_memory_kills = procfs::out_of_memory_kills();
+        let memory = processes.memory();
         let (mut child, managed) = processes.start(context.execution, &mut prepared.command)?;
         match Self::watch(&mut child, managed.pid()) {
-            Ok((exited, output)) => Ok(Self {
-                child,
-                tree: Tree::new(managed),
-                exited,
-                output,
-                ending: None,
-                out_of_memory_kills,
-                own_peak_bytes: procfs::own_peak_bytes(),
-            }),
+            Ok((exited, output)) => {
+                Ok(Self { child, tree: Tree::new(managed), exited, output, ending: None, memory })
+            }
             Err(err) => {
                 // Without a watch it must not run on: nobody would see its end.
                 signal_group(managed.pid(), Signal::KILL);
@@ -234,7 +227,7 @@ impl Live {
             system_ms: millis(ended.rusage.stime),
             // Up to the program's start its memory is the daemon's own, which the kernel counts as well.
             max_rss_bytes: Some(ended.rusage.maxrss)
-                .filter(|peak| *peak > self.own_peak_bytes)
+                .filter(|peak| *peak > self.memory.own_peak_bytes)
                 .unwrap_or_default(),
         };
         Ok((ended.status, usage))

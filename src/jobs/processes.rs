@@ -23,6 +23,19 @@ use crate::ids::ExecutionId;
 /// How often adopted processes that have ended are collected.
 const COLLECT_EVERY: Duration = Duration::from_secs(5);
 
+/// What a starting command is compared with need not be newer: the kernel gathers it from every processor, which takes
+/// longer than a short command.
+const MEMORY_AGE_MAX: Duration = Duration::from_secs(1);
+
+/// How memory stands.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Memory {
+    /// Processes that the kernel has ended for want of it.
+    pub(super) out_of_memory_kills: u64,
+    /// The largest resident set that this process has had.
+    pub(super) own_peak_bytes: u64,
+}
+
 /// The processes of all executions of this daemon. Clones share one table.
 #[derive(Clone)]
 pub struct Processes(Arc<Table>);
@@ -34,6 +47,7 @@ struct Table {
     state: Mutex<State>,
     /// Of the processes that the kernel has ended for want of memory, how many some execution accounts for.
     out_of_memory_kills: AtomicU64,
+    memory: Mutex<Option<(Instant, Memory)>>,
     /// The newest look at all processes. Held while one is taken, so that who comes meanwhile shares it.
     look: tokio::sync::Mutex<Option<(Instant, Arc<Look>)>>,
 }
@@ -71,6 +85,7 @@ impl Processes {
             starting: RwLock::default(),
             state: Mutex::default(),
             out_of_memory_kills: AtomicU64::new(procfs::out_of_memory_kills()),
+            memory: Mutex::default(),
             look: tokio::sync::Mutex::default(),
         })))
     }
@@ -123,6 +138,23 @@ impl Processes {
         state.executions.insert(execution);
         drop(state);
         Ok((child, Managed { table: self.clone(), execution, pid }))
+    }
+
+    /// How memory stood a moment ago, at most [`MEMORY_AGE_MAX`].
+    pub(super) fn memory(&self) -> Memory {
+        let mut known = self.0.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        if let Some((at, memory)) = *known
+            && now.saturating_duration_since(at) < MEMORY_AGE_MAX
+        {
+            return memory;
+        }
+        let memory = Memory {
+            out_of_memory_kills: procfs::out_of_memory_kills(),
+            own_peak_bytes: procfs::own_peak_bytes(),
+        };
+        *known = Some((now, memory));
+        memory
     }
 
     /// Whether the kernel has ended a process for want of memory since it had ended `before`, that no other execution
