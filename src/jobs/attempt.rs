@@ -160,6 +160,7 @@ pub async fn run_attempt(context: &AttemptContext, scribe: &mut Scribe) -> Attem
             context.interface.id, context.schedule
         ))),
     };
+    context.settings.processes.started(context.execution);
     scribe.end_output();
     let ok_exit = schedule.map_or(&[][..], |schedule| &schedule.ok_exit);
     let verdict = verdict::judge(&ran.end, start.elapsed(), ok_exit, scribe.attempt_summary());

@@ -17,7 +17,7 @@ use crate::clock::{Clock, Woke};
 use crate::domain::cause::Cause;
 use crate::domain::class::Level;
 use crate::domain::classify::Classifier;
-use crate::domain::definition;
+use crate::domain::definition::{self, Job};
 use crate::domain::event::{AttemptEnded, ErrorCounts, FirstError, Outcome, RetryPlanned};
 use crate::domain::execution::{Command, Conclusion};
 use crate::domain::retry;
@@ -126,9 +126,12 @@ impl Performer for LocalPerformer {
     fn perform(&self, work: Work, reporter: Reporter) -> BoxFuture<()> {
         // Counted from here on: the future may be polled later.
         let (shared, under_way) = (Arc::clone(&self.0), UnderWay::begin(&self.0));
+        let calls = |schedule: &definition::Schedule| matches!(schedule.job, Job::Http(_));
+        let to_start = (!schedule_of(&work).is_some_and(calls))
+            .then(|| self.0.settings.processes.to_start(work.execution));
         Box::pin(async move {
             shared.perform(work, &reporter).await;
-            drop(under_way);
+            drop((under_way, to_start));
         })
     }
 

@@ -62,6 +62,7 @@ pub(super) async fn run(
         Err(err) => return Ran::ended(command::not_started(&prepared.shown, &err)),
     };
     live.until_exit(context, timeout, scribe).await;
+    context.settings.processes.starts_first().await;
     let stop = live.ending.map(|ending| ending.why);
     let (status, usage) = match live.collect() {
         Ok(collected) => collected,

@@ -15,6 +15,7 @@ use rustix::process::{
     Pid, PidfdFlags, Signal, WaitOptions, getpid, pidfd_open, pidfd_send_signal,
     set_child_subreaper, test_kill_process_group, waitpid,
 };
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::procfs::{self, Process};
@@ -26,6 +27,9 @@ const COLLECT_EVERY: Duration = Duration::from_secs(5);
 /// What a starting command is compared with need not be newer: the kernel gathers it from every processor, which takes
 /// longer than a short command.
 const MEMORY_AGE_MAX: Duration = Duration::from_secs(1);
+
+/// An end waits for starts by so much at most.
+const STARTS_FIRST_MAX: Duration = Duration::from_secs(1);
 
 /// How memory stands.
 #[derive(Clone, Copy, Debug)]
@@ -48,6 +52,8 @@ struct Table {
     /// Of the processes that the kernel has ended for want of memory, how many some execution accounts for.
     out_of_memory_kills: AtomicU64,
     memory: Mutex<Option<(Instant, Memory)>>,
+    /// Executions whose turn has come and whose command has not started yet.
+    to_start: watch::Sender<HashSet<ExecutionId>>,
     /// The newest look at all processes. Held while one is taken, so that who comes meanwhile shares it.
     look: tokio::sync::Mutex<Option<(Instant, Arc<Look>)>>,
 }
@@ -86,6 +92,7 @@ impl Processes {
             state: Mutex::default(),
             out_of_memory_kills: AtomicU64::new(procfs::out_of_memory_kills()),
             memory: Mutex::default(),
+            to_start: watch::Sender::default(),
             look: tokio::sync::Mutex::default(),
         })))
     }
@@ -137,7 +144,32 @@ impl Processes {
         state.managed.insert(pid, execution);
         state.executions.insert(execution);
         drop(state);
+        self.started(execution);
         Ok((child, Managed { table: self.clone(), execution, pid }))
+    }
+
+    /// The turn of `execution` has come: whoever ends waits until its command has started, or until this is dropped.
+    pub(super) fn to_start(&self, execution: ExecutionId) -> ToStart {
+        self.0.to_start.send_if_modified(|waiting| {
+            waiting.insert(execution);
+            false
+        });
+        ToStart { table: self.clone(), execution }
+    }
+
+    /// The command of `execution` has started, or does not start.
+    pub(super) fn started(&self, execution: ExecutionId) {
+        self.0
+            .to_start
+            .send_if_modified(|waiting| waiting.remove(&execution) && waiting.is_empty());
+    }
+
+    /// Lets the commands start whose turn has come: of a herd that is due, the first ones to end would hold the others up.
+    pub(super) async fn starts_first(&self) {
+        let mut waiting = self.0.to_start.subscribe();
+        let all_started = waiting.wait_for(HashSet::is_empty);
+        // Whatever comes of it, the end is not held up for longer.
+        drop(tokio::time::timeout(STARTS_FIRST_MAX, all_started).await);
     }
 
     /// How memory stood a moment ago, at most [`MEMORY_AGE_MAX`].
@@ -272,6 +304,18 @@ impl Look {
         }
         let alive = self.all.iter().filter(|process| !process.zombie);
         alive.filter(|process| found.contains(&process.pid)).cloned().collect()
+    }
+}
+
+/// An execution whose command is to start.
+pub(super) struct ToStart {
+    table: Processes,
+    execution: ExecutionId,
+}
+
+impl Drop for ToStart {
+    fn drop(&mut self) {
+        self.table.started(self.execution);
     }
 }
 
