@@ -23,6 +23,14 @@ pub(super) struct Signals {
 }
 
 impl Signals {
+    /// Waits for one of them, and names it.
+    pub(super) async fn told(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+
     /// Hears them from now on.
     ///
     /// # Errors
@@ -53,8 +61,7 @@ pub(super) async fn until_told(
     mut lines: watch::Receiver<Option<String>>,
 ) -> Result<String, ServeError> {
     tokio::select! {
-        _ = signals.terminate.recv() => Ok("SIGTERM".to_owned()),
-        _ = signals.interrupt.recv() => Ok("SIGINT".to_owned()),
+        signal = signals.told() => Ok(signal.to_owned()),
         why = first(&mut deciding.failed) => Err(ServeError::Store(why)),
         why = first(&mut lines) => Err(ServeError::Store(format!("the line store failed: {why}"))),
         _ = &mut deciding.engine => Err(ServeError::Machine("the engine has ended".to_owned())),

@@ -146,7 +146,16 @@ impl Daemon {
         let server = Server::bind(&self.binds()).await?;
         // Before the first command runs: a signal must not leave it behind.
         let (mut signals, hangup) = (Signals::listen()?, hear(SignalKind::hangup())?);
-        let mut deciding = self.decide(&core, &mut stores, heard, loaded).await?;
+        let mut deciding = tokio::select! {
+            biased;
+            // Nothing is decided yet: whatever is owed is on record, and the next start sees to it.
+            reason = signals.told() => {
+                tracing::info!(%reason, "stopping before the start is over");
+                stores.log.close();
+                return Ok(());
+            }
+            deciding = self.decide(&core, &mut stores, heard, loaded) => deciding?,
+        };
         let upkeep = Upkeep {
             log: stores.log.clone(),
             projections: stores.projections.clone(),

@@ -166,6 +166,13 @@ pub async fn run(verb: Verb, context: &mut Context<'_>) -> Outcome {
         Verb::Resume(Name { name }) => {
             let value = context.post(&address(&name, Some("resume")), &json!({})).await?;
             shown(&value, context)?;
+            if value["state"] == "paused" {
+                let said = format!(
+                    "resumed, but its interface is paused still: daybook interface resume {}",
+                    name.interface
+                );
+                return Ok(context.out.message(&said)?);
+            }
             Ok(context.out.message("resumed; slots go on from now")?)
         }
     }

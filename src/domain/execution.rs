@@ -90,6 +90,23 @@ pub struct Conclusion {
     pub log_hash: [u8; 32],
 }
 
+impl Conclusion {
+    /// The end of an execution of which only `cause` is known, in the words of `text`.
+    pub fn unknown(cause: Cause, text: String) -> Self {
+        let class = cause.class();
+        Self {
+            outcome: Outcome::Ko,
+            class: Some(class),
+            cause: Some(cause),
+            exit_code: None,
+            lines: 0,
+            errors: ErrorCounts::default(),
+            first_error: Some(FirstError { line: 0, class, cause, text }),
+            log_hash: [0; 32],
+        }
+    }
+}
+
 /// Why a command was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {

@@ -47,6 +47,8 @@ pub(crate) fn masked(name: &str, value: &Value) -> Value {
             Value::String("***".to_owned())
         }
         Value::String(text) if has_login(text) => Value::String("***".to_owned()),
+        Value::String(text) => Value::String(without_secrets(text)),
+        Value::Array(list) => Value::Array(list.iter().map(|item| masked(name, item)).collect()),
         // A variable as definitions are recorded.
         Value::Object(map) if sounds_secret(name) && map.contains_key("text") => {
             Value::String("***".to_owned())
@@ -56,6 +58,36 @@ pub(crate) fn masked(name: &str, value: &Value) -> Value {
         ),
         other => other.clone(),
     }
+}
+
+/// A text without the values that stand behind a secret's name: `token=…`, `"password": "…"`, `X-Api-Key: …`.
+fn without_secrets(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(['=', ':']) {
+        let (before, after) = rest.split_at(at + 1);
+        shown.push_str(before);
+        rest = after;
+        let spoken = before.trim_end_matches(['=', ':']).trim_end_matches(['"', '\'', '\\', ' ']);
+        let in_name = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+        let name = spoken.rsplit(|c| !in_name(c)).next().unwrap_or_default();
+        if !sounds_secret(name) {
+            continue;
+        }
+        let value = rest.trim_start_matches([' ', '"', '\'', '\\']);
+        let (quotes, _) = rest.split_at(rest.len() - value.len());
+        // A header's value may hold blanks, one in an address or a command does not.
+        let is_header = before.ends_with(':');
+        let ends = |c: char| "\"'&,;}\\".contains(c) || (!is_header && c.is_whitespace());
+        let end = value.find(ends).unwrap_or(value.len());
+        if end > 0 {
+            shown.push_str(quotes);
+            shown.push_str("***");
+            rest = value.split_at(end).1;
+        }
+    }
+    shown.push_str(rest);
+    shown
 }
 
 /// An address whose path is its secret, down to its host.
@@ -99,6 +131,26 @@ mod tests {
             } },
         });
         assert_eq!(masked("", &definition), shown);
+    }
+
+    #[test]
+    fn what_stands_behind_a_secrets_name_is_not_shown_wherever_it_stands() {
+        for (text, shown) in [
+            (
+                "https://a.example/x?access_token=abc&day=1",
+                "https://a.example/x?access_token=***&day=1",
+            ),
+            ("X-Api-Key: abc def", "X-Api-Key: ***"),
+            (r#"{"user":"me","password":"abc"}"#, r#"{"user":"me","password":"***"}"#),
+            ("DB_PASSWORD=abc ./import --day=1", "DB_PASSWORD=*** ./import --day=1"),
+            (
+                "https://a.example:8080/x?day=2026-11-22T10:00",
+                "https://a.example:8080/x?day=2026-11-22T10:00",
+            ),
+            ("token=", "token="),
+        ] {
+            assert_eq!(masked("", &json!([text])), json!([shown]), "{text}");
+        }
     }
 
     #[test]

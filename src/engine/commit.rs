@@ -10,8 +10,9 @@ use tokio_util::sync::CancellationToken;
 use super::board::Board;
 use super::ports::{BoxFuture, Courier, Performer, Reporter, Unfinished, Work, go_on};
 use super::view::Patch;
+use crate::domain::cause::Cause;
 use crate::domain::effect::Effect;
-use crate::domain::execution::Command;
+use crate::domain::execution::{Command, Conclusion};
 use crate::ids::Position;
 use crate::instant::Instant;
 use crate::store::AppendTicket;
@@ -90,10 +91,8 @@ impl Committer {
                 task::spawn("a performer", performed(performing, reporter));
             }
             After::Conclude(work, why, reporter) => {
-                let conclusion = self.performer.conclude(work, why);
-                task::spawn("a conclusion", async move {
-                    reporter.tell(vec![Command::Close(conclusion.await)]);
-                });
+                let concluding = self.performer.conclude(work, why);
+                task::spawn("a conclusion", concluded(concluding, reporter));
             }
             After::Cancel(token) => token.cancel(),
             After::Deliver(effect) => self.courier.deliver(effect),
@@ -110,4 +109,14 @@ async fn performed(performing: BoxFuture<()>, reporter: Reporter) {
         tracing::error!(%execution, "performing it panicked");
         go_on(&news, move |engine| engine.give_up(execution));
     }
+}
+
+/// Closes an execution that is not performed any further, even when its log cannot be summed up.
+async fn concluded(concluding: BoxFuture<Conclusion>, reporter: Reporter) {
+    let conclusion = AssertUnwindSafe(concluding).catch_unwind().await.unwrap_or_else(|panic| {
+        let why = task::words(&*panic);
+        tracing::error!(execution = %reporter.execution, why, "concluding it panicked");
+        Conclusion::unknown(Cause::TecCrash, format!("Daybook itself failed at its end: {why}"))
+    });
+    reporter.tell(vec![Command::Close(conclusion)]);
 }

@@ -125,7 +125,7 @@ pub(super) struct Draft {
     pub(super) at: Instant,
     actor: Actor,
     streams: Vec<StreamAppend>,
-    /// Where each stream stands in `streams`.
+    /// Where the newest part of each stream stands in `streams`.
     places: HashMap<StreamId, usize>,
     events: usize,
     whole: bool,
@@ -312,22 +312,21 @@ impl Engine {
             },
         };
         self.parts.observers.iter().for_each(|observer| observer.recorded(recorded));
-        let place = draft.places.get(stream).copied().unwrap_or_else(|| {
-            let expected = match (self.state.version(stream), &event) {
-                (Some(0), _) | (None, Event::Opened(_)) => Expected::Fresh,
-                (Some(version), _) => Expected::Exact(version),
-                (None, _) => Expected::Any,
-            };
-            let place = draft.streams.len();
-            draft.streams.push(StreamAppend {
-                stream: stream.clone(),
-                expected,
-                events: Vec::new(),
-                links: self.links(stream, &event, draft.at),
+        let links = self.links(stream, &event, draft.at);
+        let newest = draft.places.get(stream).copied();
+        // Events of one part share their links: another story of the same stream is another part.
+        let place =
+            newest.filter(|place| draft.streams[*place].links == links).unwrap_or_else(|| {
+                let expected = match (self.state.version(stream), &event) {
+                    (Some(0), _) | (None, Event::Opened(_)) => Expected::Fresh,
+                    (Some(version), _) => Expected::Exact(version),
+                    (None, _) => Expected::Any,
+                };
+                let (place, stream) = (draft.streams.len(), stream.clone());
+                draft.places.insert(stream.clone(), place);
+                draft.streams.push(StreamAppend { stream, expected, events: Vec::new(), links });
+                place
             });
-            draft.places.insert(stream.clone(), place);
-            place
-        });
         self.apply_counted(stream, draft.at, &event);
         draft.streams[place].events.push(event);
         draft.events += 1;

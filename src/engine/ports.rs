@@ -40,6 +40,8 @@ pub enum Unfinished {
     Interrupted,
     /// A person cancelled it while no attempt ran.
     CancelledInQueue,
+    /// A person had asked for its end before the daemon or machine stopped under it.
+    CancelledInTheMiddle,
     /// Whoever performed it panicked.
     Crashed,
 }

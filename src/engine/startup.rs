@@ -99,6 +99,7 @@ impl Engine {
         for (id, execution) in &self.state.executions {
             let why = match execution.phase {
                 Phase::Queued if execution.cancelling => Unfinished::CancelledInQueue,
+                Phase::Running if execution.cancelling => Unfinished::CancelledInTheMiddle,
                 Phase::Running => Unfinished::Interrupted,
                 Phase::Waiting => match self.planned_at(*id) {
                     Some(_) if execution.cancelling => Unfinished::CancelledInQueue,

@@ -48,7 +48,7 @@ fn conclusion(outcome: Outcome) -> Conclusion {
 fn concluded(why: Unfinished) -> BoxFuture<Conclusion> {
     let outcome = match why {
         Unfinished::Interrupted | Unfinished::Crashed => Outcome::Ko,
-        Unfinished::CancelledInQueue => Outcome::Cancelled,
+        Unfinished::CancelledInQueue | Unfinished::CancelledInTheMiddle => Outcome::Cancelled,
     };
     Box::pin(async move { conclusion(outcome) })
 }

@@ -111,6 +111,27 @@ async fn an_executions_events_name_its_opening_and_the_opening_names_its_slot() 
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn of_slots_that_are_decided_together_each_names_its_own_opening() {
+    let text = EVERY_TWO_HOURS.replace("0 */2 * * *", "0 * * * *");
+    let first = Given::new(&text, "2026-11-22T00:30:00Z", MINUTE).start().await;
+    first.settle().await;
+    let log = first.killed();
+    let given = Given::new(&text, "2026-11-22T03:00:30Z", MINUTE);
+    let second = Given { log, ..given }.start().await;
+    second.settle().await;
+    let all = second.all();
+    let of = |name: &str| {
+        all.iter().filter(|envelope| envelope.event.name() == name).collect::<Vec<_>>()
+    };
+    assert_eq!(of("slots-passed").len(), 1);
+    assert_eq!(of("slots-passed")[0].correlation, None);
+    let (slots, opened) = (of("slot-started"), of("opened"));
+    assert_eq!((slots.len(), opened.len()), (1, 1));
+    assert_eq!(slots[0].correlation, Some(opened[0].id));
+    assert_eq!(opened[0].causation, Some(slots[0].id));
+}
+
 /// A mistake of ours costs one execution: the next one of the same interface finds its place free.
 #[tokio::test(start_paused = true)]
 async fn an_execution_whose_performer_panics_is_closed_and_gives_its_place_back() {

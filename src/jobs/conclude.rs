@@ -37,13 +37,15 @@ impl Concluder<'_> {
         why: Unfinished,
     ) -> Result<Conclusion, LinesError> {
         let survivors = match why {
-            Unfinished::Interrupted => self.end_survivors(work).await,
+            Unfinished::Interrupted | Unfinished::CancelledInTheMiddle => {
+                self.end_survivors(work).await
+            }
             Unfinished::CancelledInQueue | Unfinished::Crashed => None,
         };
         let (mut errors, first_error) = self.errors_of(work)?;
         let end = match why {
             Unfinished::Interrupted => End::Interrupted,
-            Unfinished::CancelledInQueue => End::Cancelled,
+            Unfinished::CancelledInQueue | Unfinished::CancelledInTheMiddle => End::Cancelled,
             Unfinished::Crashed => End::Crashed,
         };
         let said = Said { first_error, marked_error: false };

@@ -18,7 +18,7 @@ use crate::domain::cause::Cause;
 use crate::domain::class::Level;
 use crate::domain::classify::Classifier;
 use crate::domain::definition::{self, Job};
-use crate::domain::event::{AttemptEnded, ErrorCounts, FirstError, Outcome, RetryPlanned};
+use crate::domain::event::{AttemptEnded, Outcome, RetryPlanned};
 use crate::domain::execution::{Command, Conclusion};
 use crate::domain::retry;
 use crate::domain::verdict::{self, End};
@@ -431,18 +431,7 @@ async fn finish(scribe: Scribe, report: &AttemptReport) -> Conclusion {
 
 /// An execution whose log could not be written: whatever it did, nobody can tell from the log.
 fn unwritten(err: &LinesError) -> Conclusion {
-    let text = format!("the log could not be written: {err}");
-    let cause = Cause::TecDisk;
-    Conclusion {
-        outcome: Outcome::Ko,
-        class: Some(cause.class()),
-        cause: Some(cause),
-        exit_code: None,
-        lines: 0,
-        errors: ErrorCounts::default(),
-        first_error: Some(FirstError { line: 0, class: cause.class(), cause, text }),
-        log_hash: [0; 32],
-    }
+    Conclusion::unknown(Cause::TecDisk, format!("the log could not be written: {err}"))
 }
 
 async fn wait_until(clock: &dyn Clock, at: Instant) {

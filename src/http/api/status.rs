@@ -55,7 +55,9 @@ pub struct Status {
     pub queued: u64,
     /// Those, the longest first; up to 100.
     pub open: Vec<Open>,
-    /// What is red, by schedule; up to 100.
+    /// How many schedules are red.
+    pub red_count: u64,
+    /// The first 100 of them.
     pub red: Vec<Red>,
     /// The interfaces.
     pub interfaces: Vec<view::Interface>,
@@ -127,7 +129,7 @@ pub async fn show(State(app): State<App>, Params(input): Params) -> Result<Json<
     let status = app.engine.status();
     let reasons = unready(&app);
     let interfaces = app.engine.interfaces();
-    let red = red(&app).await;
+    let (red_count, red) = red(&app).await;
     Ok(Json(Status {
         version: app.settings.version.clone(),
         revision: app.settings.revision.clone(),
@@ -139,6 +141,7 @@ pub async fn show(State(app): State<App>, Params(input): Params) -> Result<Json<
         running: status.running,
         queued: status.queued,
         open: open(&app),
+        red_count,
         red,
         interfaces,
         next: next(&app),
@@ -163,13 +166,15 @@ fn open(app: &App) -> Vec<Open> {
 }
 
 /// What is red, from the board; what it said, from the lists, unless they are being rebuilt.
-async fn red(app: &App) -> Vec<Red> {
-    let rows: Vec<(ScheduleRef, ExecutionId)> = app.engine.board().read(|state| {
+async fn red(app: &App) -> (u64, Vec<Red>) {
+    let mut rows: Vec<(ScheduleRef, ExecutionId)> = app.engine.board().read(|state| {
         let red = |(name, row): (&ScheduleRef, &crate::engine::board::ScheduleRow)| {
             row.red.map(|execution| (name.clone(), execution))
         };
-        state.schedules.iter().filter_map(red).take(OPEN).collect()
+        state.schedules.iter().filter_map(red).collect()
     });
+    let count = rows.len() as u64;
+    rows.truncate(OPEN);
     let reads = Reads::at(app, app.memory.newest_answer()).await.ok();
     let mut shown = Vec::with_capacity(rows.len());
     for (name, execution) in rows {
@@ -181,7 +186,7 @@ async fn red(app: &App) -> Vec<Red> {
         let ScheduleRef { interface, schedule } = name;
         shown.push(Red { interface, schedule, execution, class, first_error });
     }
-    shown
+    (count, shown)
 }
 
 /// The nearest slots of all schedules, in one pass: there may be 100,000 of them.
