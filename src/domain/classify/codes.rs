@@ -51,6 +51,7 @@ static STATUS: LazyLock<Vec<(Regex, Strength)>> = LazyLock::new(|| {
             Strength::Stated,
         ),
         (r"(?:: |[(\[] ?)([45]\d\d)(?:$|[)\]]|[,:]? *(?:-|–|\{|<|\[|:) )", Strength::Topic),
+        (r"(?:->|=>|→) ?(?:http )?([45]\d\d)\b", Strength::Topic),
         (r"\bapi error:? \(?([45]\d\d)\b", Strength::Stated),
     ]
     .into_iter()

@@ -23,11 +23,15 @@ pub(super) fn negated(normal: &str, start: usize) -> bool {
         "any ",
     ];
     let before = normal.get(..start).unwrap_or("").trim_end_matches(['\'', '[']);
-    BEFORE.iter().any(|word| {
-        before
-            .strip_suffix(word)
-            .is_some_and(|rest| !rest.ends_with(|c: char| c.is_alphanumeric() || ".=".contains(c)))
-    })
+    let goes_on = |rest: &str| rest.ends_with(|c: char| c.is_alphanumeric() || ".=,".contains(c));
+    let stands = |text: &str, words: &[&str]| {
+        words.iter().any(|word| text.strip_suffix(word).is_some_and(|rest| !goes_on(rest)))
+    };
+    // `0 rows rejected`, `no more records failed`: what is counted may stand between.
+    let counted = before.trim_end().rsplit_once(' ').map_or("", |(rest, noun)| {
+        if noun.bytes().all(|b| b.is_ascii_alphabetic()) { rest } else { "" }
+    });
+    stands(before, BEFORE) || stands(counted, &["0", "zero"])
 }
 
 /// Whether the words from `start` to `end` are given a value that says no: `errors: 0`, `'failed': false`, or hold it: `0 rows failed`.
@@ -160,7 +164,11 @@ pub(super) const ANSWERS: &[&str] = &[
     "<s:text",
     "<s:reason",
     "<statusdescription",
-    "\"message\"",
+    "\"message",
+    "\"usermessage\"",
+    "\"statusmessage\"",
+    "\"developermessage\"",
+    "<statusmessage",
     "\"error",
     "\"detail",
     "\"reason\"",
@@ -176,7 +184,7 @@ pub(super) const ANSWERS: &[&str] = &[
 
 /// Whether the line begins with one of [`ANSWERS`]: `<Message>…`, `"errorMessage": …`.
 pub(super) fn answer(line: &str) -> bool {
-    let text = line.trim_start().as_bytes();
+    let text = line.trim_start_matches(|c: char| c.is_whitespace() || "[{".contains(c)).as_bytes();
     ANSWERS.iter().any(|name| {
         text.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name.as_bytes()))
     })
@@ -275,6 +283,11 @@ static FILE: LazyLock<Option<Regex>> = LazyLock::new(|| {
 static SETTINGS: LazyLock<Option<Phrases>> =
     LazyLock::new(|| Phrases::new(rules::words("settings").into_iter().map(|text| (0, text))).ok());
 
+/// Names of files that hold records.
+static RECORDS: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    pattern(r"(?i)[\w)-]\.(?:csv|tsv|xlsx?|xml|edi|ndjson|jsonl|parquet|avro|dbf|ods)\b")
+});
+
 /// The cause in the light of the rest: a value that is missing or wrong in the settings is no fault of a record.
 pub(super) fn settled(cause: Cause, strength: Strength, line: &str, message: &str) -> Cause {
     let doubtful =
@@ -289,6 +302,9 @@ pub(super) fn settled(cause: Cause, strength: Strength, line: &str, message: &st
         || named(&FILE)
     {
         Cause::CfgLocal
+    } else if cause == Cause::ExtContract && named(&RECORDS) {
+        // What cannot be read is a file of records, no answer.
+        Cause::MapMissing
     } else {
         cause
     }

@@ -65,6 +65,8 @@ static SHAPES: LazyLock<Shapes> = LazyLock::new(|| {
         r"^[\w.-]{1,40}\s*\|\s+(?:[\d:.,TZ+ -]{0,40})?\[?(?P<l>TRACE|DEBUG|INFO|WARN|WARNING|ERROR|FATAL|SEVERE|CRITICAL)\]?\b".to_owned(),
         r"^\d{1,5} (?P<l>error|warn|info|verbose|http|silly|notice) ".to_owned(),
         r"^(?i:php (?:\w+ )?)(?P<l>(?i:fatal|notice|warning|deprecated|error))\b(?: error)?:".to_owned(),
+        // Minecraft, Forge, and others that name thread and level together: '[main/WARN]: …'
+        format!(r"^(?:\[[^\]]{{1,30}}\] ?){{0,2}}\[[\w .#-]{{1,40}}/{UPPER}\]"),
         // Names in front: 'org.apache.x ERROR', 'main ERROR '
         format!(r"^[\w.\[\]/:,*#-]{{1,60}}\s+{UPPER}(?:\s|:|$)"),
     ];

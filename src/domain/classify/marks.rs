@@ -113,6 +113,45 @@ pub(super) fn record(line: &str) -> Option<Record> {
     Some(Record { level: level(&fields), class, cause, message, evidence, fields })
 }
 
+/// Keys under which an object says that it reports a failure.
+pub(super) const FAILURES: &[&str] = &[
+    "error",
+    "errors",
+    "exception",
+    "errorCode",
+    "error_code",
+    "errorMessage",
+    "error_message",
+    "errorMessages",
+    "error_description",
+    "fault",
+    "faults",
+    "Error",
+    "Errors",
+    "Fault",
+];
+
+/// Whether an object that reports a failure is what another system answered: loggers write down a level and the time.
+pub(super) fn is_answer(fields: &Map<String, Value>) -> bool {
+    const LOGGED: &[&str] = &[
+        "level",
+        "severity",
+        "lvl",
+        "loglevel",
+        "levelname",
+        "log.level",
+        "time",
+        "ts",
+        "timestamp",
+        "@timestamp",
+        "logger",
+        "caller",
+        "pid",
+        "s",
+    ];
+    !LOGGED.iter().any(|key| fields.contains_key(*key))
+}
+
 /// Keys whose values tell where, not what.
 const ASIDE: &[&str] = &[
     "stack",

@@ -240,6 +240,11 @@ fn choose(phrase: &'static str, common: &BTreeSet<&str>) -> Choice {
     };
     words.sort_by_key(|word| (rank(word), std::cmp::Reverse(word.len())));
     words.dedup();
+    // The gate folds the case of ASCII only, so that a pair in another script would miss the first word of a sentence.
+    let foreign = words.iter().filter(|word| !word.is_ascii()).max_by_key(|word| word.len());
+    if let Some(word) = foreign {
+        return Choice::Word(word);
+    }
     match words.as_slice() {
         [first, second, ..] => Choice::Pair(first, second),
         [word] if word.len() > SHORT_BYTES || !word.is_ascii() || literal.contains(' ') => {
