@@ -6,6 +6,7 @@ use regex::bytes::{Regex, RegexBuilder};
 
 use super::phrase::Phrases;
 use super::rules::{self, Strength};
+use super::text::head;
 use crate::domain::cause::Cause;
 use crate::domain::class::Class;
 
@@ -152,6 +153,7 @@ pub(super) const ANSWERS: &[&str] = &[
     "<reason",
     "<text",
     "<error",
+    "<err ",
     "<fault",
     "<soap",
     "<title",
@@ -182,12 +184,20 @@ pub(super) const ANSWERS: &[&str] = &[
     "oauth_problem",
 ];
 
-/// Whether the line begins with one of [`ANSWERS`]: `<Message>…`, `"errorMessage": …`.
+/// Whether the line begins with one of [`ANSWERS`]: `<Message>…`, `"errorMessage": …`, `{"errors": …`, `<ns1:Message>…`.
 pub(super) fn answer(line: &str) -> bool {
-    let text = line.trim_start_matches(|c: char| c.is_whitespace() || "[{".contains(c)).as_bytes();
-    ANSWERS.iter().any(|name| {
-        text.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name.as_bytes()))
-    })
+    let text = line.trim_start_matches(|c: char| c.is_whitespace() || "[{".contains(c));
+    let begins = |text: &[u8]| {
+        ANSWERS.iter().any(|name| {
+            text.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name.as_bytes()))
+        })
+    };
+    // The gate knows an element with a namespace by the bracket at the very beginning.
+    let local = line.strip_prefix('<').and_then(|element| {
+        let (space, local) = head(element, 60).split_once(':')?;
+        space.bytes().all(|b| b.is_ascii_alphanumeric()).then(|| format!("<{local}"))
+    });
+    begins(text.as_bytes()) || local.is_some_and(|local| begins(local.as_bytes()))
 }
 
 /// Whether a message says only that something failed: `Nightly sync failed`, `load failed after 3 seconds`.

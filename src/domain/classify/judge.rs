@@ -48,6 +48,18 @@ struct Table {
     refused: Phrases,
 }
 
+/// A line in front of the table.
+#[derive(Clone, Copy, Debug)]
+struct Text<'a> {
+    line: &'a str,
+    /// Its normalised form.
+    normal: &'a str,
+    /// Where the message begins there.
+    message: usize,
+    /// It is what another system answered.
+    answer: bool,
+}
+
 /// How far a word of trouble may stand from what it is about, in bytes.
 const NEAR_BYTES: usize = 40;
 
@@ -125,6 +137,7 @@ impl Table {
                 // A topic with a number is a setting; a statement is taken back only by "none" or 0.
                 let unsaid = if class == Class::Cascade {
                     context::denied(normal, found.start, found.end)
+                        || strength < Strength::Stated && context::negated(normal, found.start)
                 } else {
                     context::is_figure(normal, found.end, strength)
                 };
@@ -215,7 +228,7 @@ impl Table {
             "existe",
             "найден",
         ];
-        const REACH: usize = 12;
+        const REACH: usize = 16;
         let words = normal.get(best.start..best.end)?;
         if best.cause.class() != Class::Mapping || best.strength == Strength::Sure {
             return None;
@@ -237,14 +250,8 @@ impl Table {
     }
 
     /// What the message says best about the cause; none when nothing in it does.
-    fn best(
-        &self,
-        line: &str,
-        normal: &str,
-        message: usize,
-        answer: bool,
-        error: bool,
-    ) -> Option<(Cause, Strength)> {
+    fn best(&self, text: &Text<'_>, error: bool) -> Option<(Cause, Strength)> {
+        let Text { line, normal, message, answer } = *text;
         let best = self.weigh(line, normal, message).or_else(|| {
             let message = normal.get(message..).unwrap_or(normal);
             context::only_reports(message).then_some((Cause::CasStep, Strength::Summary))
@@ -261,15 +268,9 @@ impl Table {
         }
     }
 
-    fn decide(
-        &self,
-        line: &str,
-        normal: &str,
-        message: usize,
-        level: Option<Level>,
-        answer: bool,
-    ) -> Verdict {
-        let best = self.best(line, normal, message, answer, level == Some(Level::Error));
+    fn decide(&self, text: &Text<'_>, level: Option<Level>) -> Verdict {
+        let Text { line, normal, answer, .. } = *text;
+        let best = self.best(text, level == Some(Level::Error));
         let strength = best.map(|(_, strength)| strength);
         let plain = Verdict::plain(level.unwrap_or(Level::Info));
         let error = |level| Verdict {
@@ -367,7 +368,7 @@ fn judge(
     let message = normalise(line, stated.map_or(0, |stated| stated.message), scratch);
     TABLE.as_ref().map_or_else(
         || Verdict::plain(level.unwrap_or(Level::Info)),
-        |table| table.decide(line, scratch, message, level, answer),
+        |table| table.decide(&Text { line, normal: scratch, message, answer }, level),
     )
 }
 

@@ -186,7 +186,7 @@ impl Memory {
         } else {
             let failed =
                 marks::FAILURES.iter().any(|key| record.fields.get(*key).is_some_and(tells));
-            let answer = failed && marks::is_answer(&record.fields);
+            let answer = marks::is_answer(&record.fields, failed);
             let (level, scratch) = (record.level, &mut self.scratch);
             of_verdict(judge::evidence(&record.evidence, level, failed, answer, scratch))
         };

@@ -126,7 +126,8 @@ const FIXED: &[&str] = &[
 ];
 
 /// Lines that begin so are looked at: objects, elements, syslog's and glog's levels, numbered database errors.
-const STARTS: &[&str] = &["{", "<", "%", "e0", "e1", "w0", "w1", "f0", "f1", "(1", "(2"];
+const STARTS: &[&str] =
+    &["{", "<", "%", "e0", "e1", "w0", "w1", "f0", "f1", "(1", "(2", "e: ", "w: ", "crit: "];
 
 /// Words of which a number between 400 and 599 makes a status. True: the number stands behind, false: in front.
 pub(super) const NUMBERED: &[(&str, bool)] = &[

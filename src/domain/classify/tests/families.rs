@@ -350,11 +350,16 @@ fn what_another_system_refuses_in_its_own_words_is_mapping() {
         ("\"message\": \"Gift cards should not be combined with vouchers\"", Cause::MapField),
         ("[{\"errorMessage\":\"Only one main picture per article\"}]", Cause::MapField),
         ("{\"errors\":[\"Deliveries on Sundays\"]}", Cause::MapField),
+        ("{\"message\":\"Not Found\",\"documentation_url\":\"https://x.example\"}", Cause::MapRef),
+        ("<ship:Message>This lane is served on weekdays only</ship:Message>", Cause::MapField),
     ]);
     for line in [
         "<Message>Your booking is confirmed</Message>",
         "{\"message\":\"Only two left\",\"items\":2}",
         "{\"errors\":[],\"message\":\"stored\"}",
+        "{\"status\":\"ok\",\"message\":\"please come again, not before noon\"}",
+        "{\"id\":7,\"message\":\"wrong door, left a card\"}",
+        "<Response><Status>OK</Status><ErrorCode>0</ErrorCode></Response>",
     ] {
         assert_eq!(classify_one(&builtin(), line).0, None, "{line}");
     }
@@ -413,5 +418,11 @@ fn a_thread_with_a_level_and_a_status_behind_an_arrow_are_read() {
         classify_one(&builtin(), "[10:00:00] [worker-2/INFO]: player lost connection").0,
         None
     );
-    causes(&[("ERROR GET /v2/parts?page=3 -> 503 after 9 s", Cause::Ext5xx)]);
+    causes(&[
+        ("ERROR GET /v2/parts?page=3 -> 503 after 9 s", Cause::Ext5xx),
+        ("WARNING got 429 from parts.example, leaving it for today", Cause::ExtRate),
+        ("E: cannot fetch url  503  Service Unavailable", Cause::Ext5xx),
+        ("fail: Parts.Sync[0] the server does not respond", Cause::ExtNetTimeout),
+    ]);
+    assert_eq!(classify_one(&builtin(), "query returned 500 rows").0, None);
 }
