@@ -51,6 +51,12 @@ static STATUS: LazyLock<Vec<(Regex, Strength)>> = LazyLock::new(|| {
             Strength::Stated,
         ),
         (r"(?:: |[(\[] ?)([45]\d\d)(?:$|[)\]]|[,:]? *(?:-|–|\{|<|\[|:) )", Strength::Topic),
+        (r"(?:->|=>|→) ?(?:http )?([45]\d\d)\b", Strength::Topic),
+        (
+            r"\b(?:got|received|returned|gave)(?: http| status| a)? ([45]\d\d)(?:[,;.:)]|$| from\b| for url)",
+            Strength::Stated,
+        ),
+        (r"\b([45]\d\d) http (?:response|status|error|code)", Strength::Stated),
         (r"\bapi error:? \(?([45]\d\d)\b", Strength::Stated),
     ]
     .into_iter()

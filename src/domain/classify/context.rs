@@ -6,6 +6,7 @@ use regex::bytes::{Regex, RegexBuilder};
 
 use super::phrase::Phrases;
 use super::rules::{self, Strength};
+use super::text::head;
 use crate::domain::cause::Cause;
 use crate::domain::class::Class;
 
@@ -23,11 +24,15 @@ pub(super) fn negated(normal: &str, start: usize) -> bool {
         "any ",
     ];
     let before = normal.get(..start).unwrap_or("").trim_end_matches(['\'', '[']);
-    BEFORE.iter().any(|word| {
-        before
-            .strip_suffix(word)
-            .is_some_and(|rest| !rest.ends_with(|c: char| c.is_alphanumeric() || ".=".contains(c)))
-    })
+    let goes_on = |rest: &str| rest.ends_with(|c: char| c.is_alphanumeric() || ".=,".contains(c));
+    let stands = |text: &str, words: &[&str]| {
+        words.iter().any(|word| text.strip_suffix(word).is_some_and(|rest| !goes_on(rest)))
+    };
+    // `0 rows rejected`, `no more records failed`: what is counted may stand between.
+    let counted = before.trim_end().rsplit_once(' ').map_or("", |(rest, noun)| {
+        if noun.bytes().all(|b| b.is_ascii_alphabetic()) { rest } else { "" }
+    });
+    stands(before, BEFORE) || stands(counted, &["0", "zero"])
 }
 
 /// Whether the words from `start` to `end` are given a value that says no: `errors: 0`, `'failed': false`, or hold it: `0 rows failed`.
@@ -148,6 +153,7 @@ pub(super) const ANSWERS: &[&str] = &[
     "<reason",
     "<text",
     "<error",
+    "<err ",
     "<fault",
     "<soap",
     "<title",
@@ -160,7 +166,11 @@ pub(super) const ANSWERS: &[&str] = &[
     "<s:text",
     "<s:reason",
     "<statusdescription",
-    "\"message\"",
+    "\"message",
+    "\"usermessage\"",
+    "\"statusmessage\"",
+    "\"developermessage\"",
+    "<statusmessage",
     "\"error",
     "\"detail",
     "\"reason\"",
@@ -174,12 +184,20 @@ pub(super) const ANSWERS: &[&str] = &[
     "oauth_problem",
 ];
 
-/// Whether the line begins with one of [`ANSWERS`]: `<Message>…`, `"errorMessage": …`.
+/// Whether the line begins with one of [`ANSWERS`]: `<Message>…`, `"errorMessage": …`, `{"errors": …`, `<ns1:Message>…`.
 pub(super) fn answer(line: &str) -> bool {
-    let text = line.trim_start().as_bytes();
-    ANSWERS.iter().any(|name| {
-        text.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name.as_bytes()))
-    })
+    let text = line.trim_start_matches(|c: char| c.is_whitespace() || "[{".contains(c));
+    let begins = |text: &[u8]| {
+        ANSWERS.iter().any(|name| {
+            text.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name.as_bytes()))
+        })
+    };
+    // The gate knows an element with a namespace by the bracket at the very beginning.
+    let local = line.strip_prefix('<').and_then(|element| {
+        let (space, local) = head(element, 60).split_once(':')?;
+        space.bytes().all(|b| b.is_ascii_alphanumeric()).then(|| format!("<{local}"))
+    });
+    begins(text.as_bytes()) || local.is_some_and(|local| begins(local.as_bytes()))
 }
 
 /// Whether a message says only that something failed: `Nightly sync failed`, `load failed after 3 seconds`.
@@ -275,6 +293,11 @@ static FILE: LazyLock<Option<Regex>> = LazyLock::new(|| {
 static SETTINGS: LazyLock<Option<Phrases>> =
     LazyLock::new(|| Phrases::new(rules::words("settings").into_iter().map(|text| (0, text))).ok());
 
+/// Names of files that hold records.
+static RECORDS: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    pattern(r"(?i)[\w)-]\.(?:csv|tsv|xlsx?|xml|edi|ndjson|jsonl|parquet|avro|dbf|ods)\b")
+});
+
 /// The cause in the light of the rest: a value that is missing or wrong in the settings is no fault of a record.
 pub(super) fn settled(cause: Cause, strength: Strength, line: &str, message: &str) -> Cause {
     let doubtful =
@@ -289,6 +312,9 @@ pub(super) fn settled(cause: Cause, strength: Strength, line: &str, message: &st
         || named(&FILE)
     {
         Cause::CfgLocal
+    } else if cause == Cause::ExtContract && named(&RECORDS) {
+        // What cannot be read is a file of records, no answer.
+        Cause::MapMissing
     } else {
         cause
     }

@@ -42,7 +42,26 @@ struct Table {
     failure: Phrases,
     calmly: Phrases,
     advice: Phrases,
+    rejects: Phrases,
+    subjects: Phrases,
+    subject_causes: Vec<Cause>,
+    refused: Phrases,
 }
+
+/// A line in front of the table.
+#[derive(Clone, Copy, Debug)]
+struct Text<'a> {
+    line: &'a str,
+    /// Its normalised form.
+    normal: &'a str,
+    /// Where the message begins there.
+    message: usize,
+    /// It is what another system answered.
+    answer: bool,
+}
+
+/// How far a word of trouble may stand from what it is about, in bytes.
+const NEAR_BYTES: usize = 40;
 
 /// A statement of a cause in a line.
 #[derive(Clone, Copy, Debug)]
@@ -96,6 +115,15 @@ impl Table {
             failure: list("failure")?,
             calmly: list("said calmly")?,
             advice: list("advice")?,
+            rejects: list("rejects")?,
+            subject_causes: rules::subjects().iter().map(|(cause, _)| *cause).collect(),
+            subjects: Phrases::new(
+                rules::subjects()
+                    .iter()
+                    .enumerate()
+                    .flat_map(|(at, (_, words))| words.iter().map(move |text| (at, *text))),
+            )?,
+            refused: Phrases::new(rules::refused().into_iter().map(|text| (0, text)))?,
         })
     }
 
@@ -109,6 +137,7 @@ impl Table {
                 // A topic with a number is a setting; a statement is taken back only by "none" or 0.
                 let unsaid = if class == Class::Cascade {
                     context::denied(normal, found.start, found.end)
+                        || strength < Strength::Stated && context::negated(normal, found.start)
                 } else {
                     context::is_figure(normal, found.end, strength)
                 };
@@ -124,7 +153,37 @@ impl Table {
             let (start, end) = (at, at + 1);
             hits.push(Hit { strength, start, end, rule: usize::MAX, cause, gapped: false });
         });
+        if !hits.iter().any(|hit| hit.strength >= Strength::Stated) {
+            self.trouble(normal, message, &mut hits);
+        }
         if hits.is_empty() { aside } else { hits }
+    }
+
+    /// Subjects of the message that a word of trouble stands near to.
+    fn trouble(&self, normal: &str, message: usize, hits: &mut Vec<Hit>) {
+        let mut refusals = Vec::new();
+        self.refused.find(normal, |found| {
+            if found.start >= message && !context::denied(normal, found.start, found.end) {
+                refusals.push((found.start, found.end));
+            }
+        });
+        if refusals.is_empty() {
+            return;
+        }
+        self.subjects.find(normal, |found| {
+            let Some(&cause) = self.subject_causes.get(found.rule) else { return };
+            let near = |&(start, end): &(usize, usize)| {
+                // Nothing that ends a statement may stand between, and the subject is not the word itself.
+                let between = if end <= found.start { end..found.start } else { found.end..start };
+                let gap = normal.get(between);
+                gap.is_some_and(|gap| gap.len() <= NEAR_BYTES && !gap.contains([';', '{', '}']))
+            };
+            if found.start >= message && refusals.iter().any(near) {
+                let Found { start, end, gapped, .. } = found;
+                let (strength, rule) = (Strength::Topic, usize::MAX);
+                hits.push(Hit { strength, start, end, rule, cause, gapped });
+            }
+        });
     }
 
     /// The strongest statement of a cause; of equals the one furthest right, then the earlier class.
@@ -152,15 +211,66 @@ impl Table {
         let best = hits.into_iter().max_by(|a, b| {
             (a.strength, a.start).cmp(&(b.strength, b.start)).then(b.rule.cmp(&a.rule))
         })?;
+        let cause = self.owner(best, normal, message).unwrap_or(best.cause);
         let message = normal.get(message..).unwrap_or(normal);
-        Some((context::settled(best.cause, best.strength, line, message), best.strength))
+        Some((context::settled(cause, best.strength, line, message), best.strength))
     }
 
-    fn decide(&self, line: &str, normal: &str, message: usize, level: Option<Level>) -> Verdict {
+    /// What is not valid or not there need be no record: "licence key is not valid" speaks of a credential.
+    fn owner(&self, best: Hit, normal: &str, message: usize) -> Option<Cause> {
+        const WORDS: &[&str] = &[
+            "valid",
+            "válid",
+            "gültig",
+            "vorhanden",
+            "gefunden",
+            "introuvable",
+            "existe",
+            "найден",
+        ];
+        const REACH: usize = 16;
+        let words = normal.get(best.start..best.end)?;
+        if best.cause.class() != Class::Mapping || best.strength == Strength::Sure {
+            return None;
+        }
+        if !WORDS.iter().any(|word| words.contains(word)) {
+            return None;
+        }
+        let mut owner = None;
+        self.subjects.find(normal, |found| {
+            let cause = self.subject_causes.get(found.rule).copied();
+            let before = found.end <= best.start && best.start - found.end <= REACH;
+            let after = found.start >= best.end && found.start - best.end <= 1;
+            let setting = cause.is_some_and(|cause| cause.class() == Class::Configuration);
+            if found.start >= message && setting && (before || after) {
+                owner = cause;
+            }
+        });
+        owner
+    }
+
+    /// What the message says best about the cause; none when nothing in it does.
+    fn best(&self, text: &Text<'_>, error: bool) -> Option<(Cause, Strength)> {
+        let Text { line, normal, message, answer } = *text;
         let best = self.weigh(line, normal, message).or_else(|| {
             let message = normal.get(message..).unwrap_or(normal);
             context::only_reports(message).then_some((Cause::CasStep, Strength::Summary))
         });
+        match best {
+            _ if !answer => best,
+            // Another system refuses in words of its own: mostly for what we sent it.
+            None => {
+                (error || self.rejects.any(normal)).then_some((Cause::MapField, Strength::Faint))
+            }
+            // It has no more to say than that something went wrong: with itself.
+            Some((Cause::TecUnclassified, strength)) => Some((Cause::ExtOther, strength)),
+            known => known,
+        }
+    }
+
+    fn decide(&self, text: &Text<'_>, level: Option<Level>) -> Verdict {
+        let Text { line, normal, answer, .. } = *text;
+        let best = self.best(text, level == Some(Level::Error));
         let strength = best.map(|(_, strength)| strength);
         let plain = Verdict::plain(level.unwrap_or(Level::Info));
         let error = |level| Verdict {
@@ -188,7 +298,7 @@ impl Table {
             }
             Some(Level::Info | Level::Debug) => plain,
             None if self.retrying.any(normal)
-                && !context::answer(line)
+                && !answer
                 && !context::names_exception(line)
                 && !normal.contains("giving up") =>
             {
@@ -199,7 +309,7 @@ impl Table {
             }
             None if self.peaceful.any(normal) => plain,
             None if self.reports(&self.failure, normal)
-                || context::answer(line) && strength >= Some(Strength::Faint)
+                || answer && strength >= Some(Strength::Faint)
                 || context::names_exception(line)
                 || tells_exit(best) =>
             {
@@ -237,6 +347,17 @@ pub(super) fn text(
     error: bool,
     scratch: &mut String,
 ) -> Verdict {
+    judge(line, stated, error, context::answer(line), scratch)
+}
+
+/// `answer` says that the line is what another system answered.
+fn judge(
+    line: &str,
+    stated: Option<Stated>,
+    error: bool,
+    answer: bool,
+    scratch: &mut String,
+) -> Verdict {
     let level = if error { Some(Level::Error) } else { stated.map(|stated| stated.level) };
     let bare = level.is_none() || !line.trim().contains(' ');
     if bare && context::is_setting(line)
@@ -247,7 +368,7 @@ pub(super) fn text(
     let message = normalise(line, stated.map_or(0, |stated| stated.message), scratch);
     TABLE.as_ref().map_or_else(
         || Verdict::plain(level.unwrap_or(Level::Info)),
-        |table| table.decide(line, scratch, message, level),
+        |table| table.decide(&Text { line, normal: scratch, message, answer }, level),
     )
 }
 
@@ -256,9 +377,10 @@ pub(super) fn evidence(
     evidence: &str,
     level: Option<Level>,
     error: bool,
+    answer: bool,
     scratch: &mut String,
 ) -> Verdict {
     let inner = if level.is_none() { level::of_line(evidence) } else { None };
     let stated = level.map(|level| Stated { level, message: 0 }).or(inner);
-    text(evidence, stated, error && stated.is_none(), scratch)
+    judge(evidence, stated, error && stated.is_none(), answer, scratch)
 }

@@ -25,14 +25,14 @@ pub(super) fn named(word: &str) -> Option<Level> {
     lower.copy_from_slice(word.as_bytes());
     lower.make_ascii_lowercase();
     Some(match &*lower {
-        b"trace" | b"trc" | b"debug" | b"dbg" | b"debu" | b"verbose" | b"verb" | b"fine"
-        | b"finer" | b"finest" | b"silly" | b"config" => Level::Debug,
+        b"trace" | b"trce" | b"dbug" | b"trc" | b"debug" | b"dbg" | b"debu" | b"verbose"
+        | b"verb" | b"fine" | b"finer" | b"finest" | b"silly" | b"config" => Level::Debug,
         b"info" | b"inf" | b"information" | b"notice" | b"note" | b"http" | b"success" | b"ok"
         | b"log" | b"hint" => Level::Info,
         b"warn" | b"warning" | b"wrn" | b"warnung" | b"advertencia" => Level::Warning,
-        b"error" | b"err" | b"eror" | b"erro" | b"fatal" | b"ftl" | b"critical" | b"crit"
-        | b"severe" | b"emerg" | b"emergency" | b"alert" | b"panic" | b"dpanic" | b"failure"
-        | b"failed" | b"err!" | b"fehler" | b"erreur" => Level::Error,
+        b"error" | b"fail" | b"err" | b"eror" | b"erro" | b"fatal" | b"ftl" | b"critical"
+        | b"crit" | b"severe" | b"emerg" | b"emergency" | b"alert" | b"panic" | b"dpanic"
+        | b"failure" | b"failed" | b"err!" | b"fehler" | b"erreur" => Level::Error,
         _ => return None,
     })
 }
@@ -65,6 +65,10 @@ static SHAPES: LazyLock<Shapes> = LazyLock::new(|| {
         r"^[\w.-]{1,40}\s*\|\s+(?:[\d:.,TZ+ -]{0,40})?\[?(?P<l>TRACE|DEBUG|INFO|WARN|WARNING|ERROR|FATAL|SEVERE|CRITICAL)\]?\b".to_owned(),
         r"^\d{1,5} (?P<l>error|warn|info|verbose|http|silly|notice) ".to_owned(),
         r"^(?i:php (?:\w+ )?)(?P<l>(?i:fatal|notice|warning|deprecated|error))\b(?: error)?:".to_owned(),
+        // The console logger of .NET: 'fail: Shop.Sync[0] …'
+        r"^(?P<l>trce|dbug|info|warn|fail|crit): [A-Z]\w*(?:\.\w+)+".to_owned(),
+        // Minecraft, Forge, and others that name thread and level together: '[main/WARN]: …'
+        format!(r"^(?:\[[^\]]{{1,30}}\] ?){{0,2}}\[[\w .#-]{{1,40}}/{UPPER}\]"),
         // Names in front: 'org.apache.x ERROR', 'main ERROR '
         format!(r"^[\w.\[\]/:,*#-]{{1,60}}\s+{UPPER}(?:\s|:|$)"),
     ];
@@ -92,10 +96,10 @@ impl Shapes {
     }
 }
 
-/// klog and glog: `E0422 10:00:00.123456  1 file.go:12] text`.
+/// klog and glog: `E0422 10:00:00.123456  1 file.go:12] text`; apt: `E: text`.
 static LETTER: LazyLock<Option<Regex>> = LazyLock::new(|| {
     pattern(
-        r"^(?P<l>[IWEFD])\d{4} \d\d:\d\d:\d\d|(?:^|\s)\[(?P<m>[IWEFD])[\s\]]|^\S+ \S+ +\d+ +\d+ (?P<n>[VDIWEF]) ",
+        r"^(?P<l>[IWEFD])\d{4} \d\d:\d\d:\d\d|(?:^|\s)\[(?P<m>[IWEFD])[\s\]]|^\S+ \S+ +\d+ +\d+ (?P<n>[VDIWEF]) |^(?P<o>[EW]): ",
     )
 });
 
@@ -158,7 +162,7 @@ fn php(word: &str) -> Option<Level> {
 
 fn by_letter(header: &str) -> Option<Stated> {
     let captures = LETTER.as_ref()?.captures(header.as_bytes())?;
-    let letter = ["l", "m", "n"].into_iter().find_map(|name| captures.name(name))?;
+    let letter = ["l", "m", "n", "o"].into_iter().find_map(|name| captures.name(name))?;
     let level = match letter.as_bytes() {
         b"E" | b"F" => Level::Error,
         b"W" => Level::Warning,

@@ -113,6 +113,90 @@ pub(super) fn record(line: &str) -> Option<Record> {
     Some(Record { level: level(&fields), class, cause, message, evidence, fields })
 }
 
+/// Keys under which an object says that it reports a failure.
+pub(super) const FAILURES: &[&str] = &[
+    "error",
+    "errors",
+    "exception",
+    "errorCode",
+    "error_code",
+    "errorMessage",
+    "error_message",
+    "errorMessages",
+    "error_description",
+    "fault",
+    "faults",
+    "Error",
+    "Errors",
+    "Fault",
+];
+
+/// Whether an object is what another system answered to say no: loggers write down a level and the time, and records have keys of
+/// their own. `failed` says that it names a failure.
+pub(super) fn is_answer(fields: &Map<String, Value>, failed: bool) -> bool {
+    const LOGGED: &[&str] = &[
+        "level",
+        "severity",
+        "lvl",
+        "loglevel",
+        "levelname",
+        "log.level",
+        "time",
+        "ts",
+        "timestamp",
+        "@timestamp",
+        "logger",
+        "caller",
+        "pid",
+        "s",
+    ];
+    const ANSWERED: &[&str] = &[
+        "message",
+        "msg",
+        "code",
+        "status",
+        "status_code",
+        "statuscode",
+        "detail",
+        "details",
+        "title",
+        "type",
+        "description",
+        "documentation_url",
+        "more_info",
+        "hint",
+        "help",
+        "category",
+        "fields",
+        "errors",
+        "error",
+        "request_id",
+        "requestid",
+        "correlationid",
+        "trace_id",
+        "traceid",
+        "instance",
+        "links",
+        "context",
+        "success",
+        "ok",
+        "reason",
+    ];
+    let well = |(key, value): (&String, &Value)| match value {
+        Value::Bool(set) => *set && (key == "success" || key == "ok"),
+        Value::String(text) => {
+            ["ok", "success", "successful"].contains(&text.to_lowercase().as_str())
+        }
+        Value::Number(number) => {
+            key == "code" && number.as_u64().is_some_and(|code| code == 0 || code == 200)
+        }
+        _ => false,
+    };
+    let named = |key: &String| ANSWERED.contains(&key.to_lowercase().as_str());
+    !LOGGED.iter().any(|key| fields.contains_key(*key))
+        && (failed || fields.len() > 1 && fields.keys().all(named) && !fields.iter().any(well))
+}
+
 /// Keys whose values tell where, not what.
 const ASIDE: &[&str] = &[
     "stack",

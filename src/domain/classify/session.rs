@@ -184,10 +184,11 @@ impl Memory {
         } else if let Some((class, cause)) = classifier.own(text) {
             of_class(Level::Error, class, cause)
         } else {
-            let failed = ["error", "errors", "exception"]
-                .iter()
-                .any(|key| record.fields.get(*key).is_some_and(tells));
-            of_verdict(judge::evidence(&record.evidence, record.level, failed, &mut self.scratch))
+            let failed =
+                marks::FAILURES.iter().any(|key| record.fields.get(*key).is_some_and(tells));
+            let answer = marks::is_answer(&record.fields, failed);
+            let (level, scratch) = (record.level, &mut self.scratch);
+            of_verdict(judge::evidence(&record.evidence, level, failed, answer, scratch))
         };
         judgement.text = record.message;
         if judgement.text.is_some() || record.level.is_some() || record.class.is_some() {

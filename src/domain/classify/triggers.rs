@@ -126,7 +126,8 @@ const FIXED: &[&str] = &[
 ];
 
 /// Lines that begin so are looked at: objects, elements, syslog's and glog's levels, numbered database errors.
-const STARTS: &[&str] = &["{", "<", "%", "e0", "e1", "w0", "w1", "f0", "f1", "(1", "(2"];
+const STARTS: &[&str] =
+    &["{", "<", "%", "e0", "e1", "w0", "w1", "f0", "f1", "(1", "(2", "e: ", "w: ", "crit: "];
 
 /// Words of which a number between 400 and 599 makes a status. True: the number stands behind, false: in front.
 pub(super) const NUMBERED: &[(&str, bool)] = &[
@@ -240,6 +241,11 @@ fn choose(phrase: &'static str, common: &BTreeSet<&str>) -> Choice {
     };
     words.sort_by_key(|word| (rank(word), std::cmp::Reverse(word.len())));
     words.dedup();
+    // The gate folds the case of ASCII only, so that a pair in another script would miss the first word of a sentence.
+    let foreign = words.iter().filter(|word| !word.is_ascii()).max_by_key(|word| word.len());
+    if let Some(word) = foreign {
+        return Choice::Word(word);
+    }
     match words.as_slice() {
         [first, second, ..] => Choice::Pair(first, second),
         [word] if word.len() > SHORT_BYTES || !word.is_ascii() || literal.contains(' ') => {

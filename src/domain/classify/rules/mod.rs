@@ -44,6 +44,8 @@ const FILES: [&str; 5] = [
     include_str!("cascade.txt"),
 ];
 
+const SUBJECTS: &str = include_str!("subjects.txt");
+
 const WORDS: &str = include_str!("words.txt");
 
 static TABLE: LazyLock<Vec<Rule>> =
@@ -52,6 +54,24 @@ static TABLE: LazyLock<Vec<Rule>> =
 /// The whole table, class by class.
 pub(super) fn table() -> &'static [Rule] {
     &TABLE
+}
+
+/// What a line may speak of, each with the cause that trouble with it names.
+pub(super) fn subjects() -> Vec<(Cause, Vec<&'static str>)> {
+    sections(SUBJECTS)
+        .into_iter()
+        .filter_map(|(heading, phrases)| Some((heading.parse().ok()?, phrases)))
+        .collect()
+}
+
+/// The words that say that something is wrong with a subject.
+pub(super) fn refused() -> Vec<&'static str> {
+    let sections = sections(SUBJECTS);
+    sections
+        .into_iter()
+        .find(|(found, _)| *found == "refused")
+        .map(|(_, all)| all)
+        .unwrap_or_default()
 }
 
 /// A list of `words.txt` by its heading.

@@ -339,3 +339,90 @@ fn ordinary_work_that_names_errors_has_no_class() {
         assert_eq!(classify_one(&builtin(), line).0, None, "{line}");
     }
 }
+
+#[test]
+fn what_another_system_refuses_in_its_own_words_is_mapping() {
+    causes(&[
+        (
+            "<Message>Parcel 2 is heavier than the service takes, please split it</Message>",
+            Cause::MapField,
+        ),
+        ("\"message\": \"Gift cards should not be combined with vouchers\"", Cause::MapField),
+        ("[{\"errorMessage\":\"Only one main picture per article\"}]", Cause::MapField),
+        ("{\"errors\":[\"Deliveries on Sundays\"]}", Cause::MapField),
+        ("{\"message\":\"Not Found\",\"documentation_url\":\"https://x.example\"}", Cause::MapRef),
+        ("<ship:Message>This lane is served on weekdays only</ship:Message>", Cause::MapField),
+    ]);
+    for line in [
+        "<Message>Your booking is confirmed</Message>",
+        "{\"message\":\"Only two left\",\"items\":2}",
+        "{\"errors\":[],\"message\":\"stored\"}",
+        "{\"status\":\"ok\",\"message\":\"please come again, not before noon\"}",
+        "{\"id\":7,\"message\":\"wrong door, left a card\"}",
+        "<Response><Status>OK</Status><ErrorCode>0</ErrorCode></Response>",
+    ] {
+        assert_eq!(classify_one(&builtin(), line).0, None, "{line}");
+    }
+    // A logger's line is no answer: what it does not explain is ours.
+    causes(&[(
+        "{\"level\":\"error\",\"time\":1,\"error\":\"step four of the plan\"}",
+        Cause::TecUnclassified,
+    )]);
+    // The other system says no more than that it broke.
+    causes(&[("{\"error\":\"Oops, something went wrong\"}", Cause::ExtOther)]);
+}
+
+#[test]
+fn a_subject_and_a_word_of_trouble_are_enough_in_any_language() {
+    causes(&[
+        ("ERROR loader: 3 rows with an empty supplier", Cause::MapField),
+        ("ERROR birth date lies in the future", Cause::MapField),
+        ("FEHLER: Der Betrag \"zwölf\" ist keine Zahl", Cause::MapField),
+        ("La contraseña del buzón es incorrecta", Cause::CfgAuth),
+        ("Le jeton d'accès est expiré", Cause::CfgAuth),
+        ("Fehler: Zielverzeichnis /in/bestellungen nicht vorhanden", Cause::CfgLocal),
+        ("Не задан API-ключ", Cause::CfgLocal),
+        ("Der Server hat die Verbindung beendet", Cause::ExtOther),
+        ("[error] license key is not valid for this shop", Cause::CfgAuth),
+    ]);
+    // A user's name in a record is no credential of ours.
+    causes(&[("ERROR username has already been taken", Cause::MapField)]);
+}
+
+#[test]
+fn a_file_of_records_that_cannot_be_read_is_no_answer() {
+    causes(&[
+        (
+            "ERROR not well-formed (invalid token): line 9, column 2 in parts-03.xml",
+            Cause::MapMissing,
+        ),
+        ("ERROR not well-formed (invalid token): line 9, column 2", Cause::ExtContract),
+    ]);
+}
+
+#[test]
+fn what_is_counted_and_none_did_not_happen() {
+    for line in [
+        "0 rows rejected, 12 loaded",
+        "done: 0 records failed",
+        "Aucune erreur",
+        "12 Zeilen, keine Fehler",
+    ] {
+        assert_eq!(classify_one(&builtin(), line).0, None, "{line}");
+    }
+}
+
+#[test]
+fn a_thread_with_a_level_and_a_status_behind_an_arrow_are_read() {
+    assert_eq!(
+        classify_one(&builtin(), "[10:00:00] [worker-2/INFO]: player lost connection").0,
+        None
+    );
+    causes(&[
+        ("ERROR GET /v2/parts?page=3 -> 503 after 9 s", Cause::Ext5xx),
+        ("WARNING got 429 from parts.example, leaving it for today", Cause::ExtRate),
+        ("E: cannot fetch url  503  Service Unavailable", Cause::Ext5xx),
+        ("fail: Parts.Sync[0] the server does not respond", Cause::ExtNetTimeout),
+    ]);
+    assert_eq!(classify_one(&builtin(), "query returned 500 rows").0, None);
+}
