@@ -276,7 +276,10 @@ async fn read_body(
                 continue;
             }
         };
-        let Some(chunk) = chunk else { return Ok(()) };
+        let Some(chunk) = chunk else {
+            answer.complete = true;
+            return Ok(());
+        };
         answer.add(&chunk, EXCERPT_BYTES);
         if answer.bytes > max {
             answer.cut_at(max);

@@ -288,6 +288,37 @@ async fn where_an_excerpt_is_cut_no_beginning_of_a_secret_is_left() {
 }
 
 #[tokio::test]
+async fn where_a_body_stops_in_its_middle_no_beginning_of_a_secret_is_left() {
+    let half = "HTTP/1.1 500 No\r\ncontent-length: 100\r\n\r\nno such key: hunter2-sec";
+    for (step, cause) in [
+        (Then::Begin(half), Cause::ExtNetTimeout),
+        (Then::Reply(half), Cause::ExtNetTruncated),
+    ] {
+        let server = Server::start(vec![step]).await;
+        let mut call = http("GET", &server.url("/"));
+        call.headers.insert("X-Key".to_owned(), EnvValue::Credential("fnac".to_owned()));
+        let mut bench = Bench::new(Job::Http(call));
+        bench.schedule.timeout_ms = Some(500);
+        bench.credential("fnac", "hunter2-secret\n");
+        let done = bench.run().await;
+        assert_eq!(done.report.cause, Some(cause), "{:?}", done.lines);
+        assert_eq!(field(&done.lines[0], "response_excerpt"), "no such key: ");
+    }
+}
+
+#[tokio::test]
+async fn the_end_of_a_whole_body_is_shown_though_it_could_begin_a_secret() {
+    let reply = "HTTP/1.1 500 No\r\ncontent-length: 9\r\n\r\na hunter2";
+    let server = Server::start(vec![Then::Reply(reply)]).await;
+    let mut call = http("GET", &server.url("/"));
+    call.headers.insert("X-Key".to_owned(), EnvValue::Credential("fnac".to_owned()));
+    let bench = Bench::new(Job::Http(call));
+    bench.credential("fnac", "hunter2-secret\n");
+    let done = bench.run().await;
+    assert_eq!(field(&done.lines[0], "response_excerpt"), "a hunter2");
+}
+
+#[tokio::test]
 async fn a_call_of_this_machine_goes_through_no_proxy() {
     let server = Server::start(vec![Then::Reply(OK)]).await;
     let mut bench = get(&server.url("/"));
