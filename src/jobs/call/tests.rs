@@ -357,6 +357,22 @@ async fn a_call_beyond_the_rate_waits_for_its_turn_and_says_so() {
     assert_eq!(done.lines[1].fields.as_ref().expect("an exchange")["status"], 200);
 }
 
+#[tokio::test]
+async fn the_wait_for_a_turn_after_a_redirect_does_not_count_against_the_timeout() {
+    let server = Server::start(vec![
+        Then::Reply("HTTP/1.1 302 Found\r\nlocation: /b\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"),
+        Then::Reply(OK),
+    ])
+    .await;
+    let mut bench = get(&server.url("/a"));
+    bench.interface.limits.rate = Some(Rate { count: 1, per_ms: 2_500 });
+    bench.schedule.timeout_ms = Some(2_000);
+    let done = bench.run().await;
+    assert_eq!(done.report.outcome, Outcome::Ok, "{:?}", done.lines);
+    let statuses: Vec<&Value> = exchanges(&done).into_iter().map(|e| field(e, "status")).collect();
+    assert_eq!(statuses, [302, 200]);
+}
+
 fn done_fault(done: &Finished) -> Option<crate::domain::verdict::CallFault> {
     match done.report.end {
         End::Answered { fault, .. } => fault,
