@@ -285,6 +285,30 @@ impl Bench {
         (told, lines.read(execution, &LineQuery::default()).expect("readable"))
     }
 
+    /// Has a performer go on with the execution where nothing gets recorded any more, interrupts it at its first report,
+    /// and gives all reports.
+    pub(super) async fn resumed_without_a_journal(self) -> Vec<Command> {
+        let _alone = ONE_AT_A_TIME.lock().await;
+        let execution = self.execution;
+        let (performer, work, lines, _root) = self.performer();
+        lines.writer(execution).finish().await.expect("written");
+        let (news, mut heard) = mpsc::unbounded_channel();
+        let past = StillClock.now();
+        let performed = tokio::spawn(performer.resume(work, past, Reporter { execution, news }));
+        let (mut told, mut unanswered) = (Vec::new(), Vec::new());
+        let ended = tokio::time::timeout(Duration::from_secs(10), async {
+            while let Some(News::Happened { commands, done, .. }) = heard.recv().await {
+                told.extend(commands);
+                unanswered.push(done);
+                performer.interrupt();
+            }
+            performer.idle().await;
+        });
+        ended.await.expect("the interrupt ends it");
+        performed.await.expect("no panic");
+        told
+    }
+
     /// Has a performer conclude the execution, and reads its log.
     pub(super) async fn concluded(self, why: Unfinished) -> (Conclusion, Vec<Line>) {
         let _alone = ONE_AT_A_TIME.lock().await;
