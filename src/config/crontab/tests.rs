@@ -299,6 +299,18 @@ fn a_users_own_crontab_is_of_that_user() {
 }
 
 #[test]
+fn the_documented_import_of_a_users_crontab_says_whose_it_is() {
+    let guide = include_str!("../../../docs/operations.md");
+    let examples = guide.lines().filter(|line| line.contains("import crontab"));
+    let paths: Vec<&str> = examples
+        .filter(|line| !line.contains("/etc/crontab"))
+        .map(|line| line.split_whitespace().nth(3).expect("a path"))
+        .collect();
+    let owners: Vec<Option<&str>> = paths.iter().map(|path| owner(Path::new(path))).collect();
+    assert_eq!(owners, [Some("fnac")], "{paths:?}");
+}
+
+#[test]
 fn a_variable_that_promises_a_secret_becomes_a_credential() {
     let text = "0 1 * * * /opt/a\nSHOP_TOKEN='s3cr3t-1'\n0 2 * * * /opt/b\nA=1\n0 3 * * * /opt/c\n";
     let import = imported(text, Format::User);
