@@ -180,11 +180,7 @@ impl Call<'_> {
     }
 
     /// Makes one request, and goes on when its answer is a redirect that is followed.
-    async fn exchange(
-        &mut self,
-        prepared: &mut Prepared,
-        scribe: &mut Scribe,
-    ) -> ControlFlow<End> {
+    async fn exchange(&mut self, prepared: &mut Prepared, scribe: &mut Scribe) -> ControlFlow<End> {
         let caller = &self.context.settings.caller;
         let request = match prepared.build(caller) {
             Ok(request) => request,

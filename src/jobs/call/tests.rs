@@ -290,10 +290,9 @@ async fn where_an_excerpt_is_cut_no_beginning_of_a_secret_is_left() {
 #[tokio::test]
 async fn where_a_body_stops_in_its_middle_no_beginning_of_a_secret_is_left() {
     let half = "HTTP/1.1 500 No\r\ncontent-length: 100\r\n\r\nno such key: hunter2-sec";
-    for (step, cause) in [
-        (Then::Begin(half), Cause::ExtNetTimeout),
-        (Then::Reply(half), Cause::ExtNetTruncated),
-    ] {
+    for (step, cause) in
+        [(Then::Begin(half), Cause::ExtNetTimeout), (Then::Reply(half), Cause::ExtNetTruncated)]
+    {
         let server = Server::start(vec![step]).await;
         let mut call = http("GET", &server.url("/"));
         call.headers.insert("X-Key".to_owned(), EnvValue::Credential("fnac".to_owned()));
@@ -360,7 +359,9 @@ async fn a_call_beyond_the_rate_waits_for_its_turn_and_says_so() {
 #[tokio::test]
 async fn the_wait_for_a_turn_after_a_redirect_does_not_count_against_the_timeout() {
     let server = Server::start(vec![
-        Then::Reply("HTTP/1.1 302 Found\r\nlocation: /b\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"),
+        Then::Reply(
+            "HTTP/1.1 302 Found\r\nlocation: /b\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+        ),
         Then::Reply(OK),
     ])
     .await;
