@@ -331,6 +331,7 @@ impl Shared {
             settings: Arc::clone(&self.settings),
             clock: Arc::clone(&self.clock),
             cancel: work.cancel.clone(),
+            draining: self.draining.clone(),
         })
     }
 

@@ -232,6 +232,25 @@ impl Bench {
         told
     }
 
+    /// Has a performer perform the execution, lets the daemon stop once the first line is on disk, and gives all reports
+    /// with the log.
+    pub(super) async fn drained(self) -> (Vec<Command>, Vec<Line>) {
+        let _alone = ONE_AT_A_TIME.lock().await;
+        let execution = self.execution;
+        let (performer, work, lines, _root) = self.performer();
+        let mut log = lines.follow(execution);
+        let (news, mut heard) = mpsc::unbounded_channel();
+        let performed = tokio::spawn(performer.perform(work, Reporter { execution, news }));
+        drop(log.wait_for(|log| log.last_line >= 1).await.expect("a line"));
+        performer.drain();
+        let mut told = Vec::new();
+        while let Some(News::Happened { commands, .. }) = heard.recv().await {
+            told.extend(commands);
+        }
+        performed.await.expect("no panic");
+        (told, lines.read(execution, &LineQuery::default()).expect("readable"))
+    }
+
     /// Has a performer perform the execution to its end; each report with the number of lines that were on disk when it
     /// was heard, and the log.
     pub(super) async fn performed(self) -> (Vec<(Command, u64)>, Vec<Line>) {
@@ -345,6 +364,7 @@ impl Bench {
             settings,
             clock: Arc::new(StillClock),
             cancel: self.cancel.clone(),
+            draining: self.interrupt.child_token(),
         };
         let mut told = Vec::new();
         let report = {

@@ -84,8 +84,18 @@ async fn turn(context: &AttemptContext, scribe: &mut Scribe) -> Result<(), End> 
         biased;
         () = context.cancel.cancelled() => Err(End::Cancelled),
         () = place.come() => Ok(()),
-        () = context.settings.interrupt.cancelled() => Err(End::Interrupted),
+        () = context.draining.cancelled() => Err(End::Interrupted),
     }
+}
+
+/// Says how far a call came that the daemon's stop found waiting for its turn.
+fn note_stop(asked: Asked, scribe: &mut Scribe) {
+    let text = match asked {
+        Asked::Nothing => "the daemon stopped before the call was made: nothing was sent",
+        Asked::Redirected => "the daemon stopped before the redirect was followed",
+    };
+    let cause = Cause::TecInterrupted;
+    scribe.note(Level::Error, Some(cause.class()), Some(cause), text, None);
 }
 
 async fn expired(limit: Option<Duration>) {
@@ -93,6 +103,13 @@ async fn expired(limit: Option<Duration>) {
         Some(limit) => sleep(limit).await,
         None => std::future::pending().await,
     }
+}
+
+/// What of a call was sent when it waits for a turn.
+#[derive(Clone, Copy)]
+enum Asked {
+    Nothing,
+    Redirected,
 }
 
 /// One call with its redirects.
@@ -161,8 +178,14 @@ impl Call<'_> {
     ) -> Result<End, End> {
         let context = self.context;
         let mut left = timeout;
+        let mut asked = Asked::Nothing;
         for _ in 0..=REDIRECTS_MAX {
-            turn(context, scribe).await?;
+            if let Err(end) = turn(context, scribe).await {
+                if end == End::Interrupted {
+                    note_stop(asked, scribe);
+                }
+                return Err(end);
+            }
             let start = Instant::now();
             let next = tokio::select! {
                 biased;
@@ -175,6 +198,7 @@ impl Call<'_> {
                 return Ok(end);
             }
             left = left.map(|left| left.saturating_sub(start.elapsed()));
+            asked = Asked::Redirected;
         }
         Ok(redirected_too_often(scribe))
     }
