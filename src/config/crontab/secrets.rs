@@ -202,10 +202,8 @@ fn names_a_login(option: &str) -> bool {
 fn is_login(value: &str) -> bool {
     let is_id = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     value.split_once(':').is_some_and(|(name, password)| {
-        is_written_out(password)
-            && !name.is_empty()
-            && !name.starts_with('+')
-            && !(is_id(name) && is_id(password))
+        let ids = is_id(name) && is_id(password);
+        is_written_out(password) && !name.is_empty() && !name.starts_with('+') && !ids
     })
 }
 
