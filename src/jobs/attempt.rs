@@ -76,6 +76,8 @@ pub struct AttemptContext {
     pub clock: Arc<dyn Clock>,
     /// Ends the attempt when cancelled.
     pub cancel: CancellationToken,
+    /// Cancelled once the daemon stops: what runs goes on, what only waits ends.
+    pub draining: CancellationToken,
 }
 
 impl AttemptContext {

@@ -203,7 +203,14 @@ impl Shared {
                 return self.conclude_with(scribe, &report, reporter).await;
             }
             context.attempt += 1;
-            reporter.record(vec![Command::StartAttempt]).await;
+            // After a failed append it is never recorded, and the daemon ends: then nothing may begin.
+            tokio::select! {
+                biased;
+                () = reporter.record(vec![Command::StartAttempt]) => (),
+                () = self.settings.interrupt.cancelled() => {
+                    return leave_open(log.scribe, reporter).await;
+                }
+            }
             next = self.attempt(context, log, reporter).await;
         }
     }
@@ -324,6 +331,7 @@ impl Shared {
             settings: Arc::clone(&self.settings),
             clock: Arc::clone(&self.clock),
             cancel: work.cancel.clone(),
+            draining: self.draining.clone(),
         })
     }
 

@@ -30,7 +30,7 @@ pub struct Redactor {
 impl Redactor {
     /// Replaces each of `secrets` that has 6 bytes or more.
     ///
-    /// Also its percent-encoded forms and its JSON-escaped one, and the single lines of one that has several.
+    /// Also its percent-encoded and its JSON-escaped forms, and the single lines of one that has several.
     pub fn new(secrets: &[Secret]) -> Self {
         let mut redactor = Self::default();
         redactor.learn(secrets);
@@ -175,16 +175,38 @@ fn mask_parameters(query: &str) -> String {
 }
 
 fn forms(value: &str) -> Vec<Vec<u8>> {
-    let quoted = serde_json::Value::from(value).to_string();
-    let inside = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
-    let inside = inside.unwrap_or(value).to_owned();
-    let mut forms = vec![value.as_bytes().to_vec(), inside.into_bytes()];
-    forms.extend(encoded_forms(value).into_iter().map(String::into_bytes));
+    let mut forms = vec![value.as_bytes().to_vec()];
+    let written = json_forms(value).into_iter().chain(encoded_forms(value));
+    forms.extend(written.map(String::into_bytes));
     if value.contains('\n') {
         let lines = value.lines().map(str::trim).filter(|line| line.len() >= SECRET_MIN_BYTES);
         forms.extend(lines.map(|line| line.as_bytes().to_vec()));
     }
     forms
+}
+
+/// `value` as programs write it into JSON: what has to be escaped, and where they do more, also `/` (PHP) and what is not
+/// ASCII, in digits of either case.
+fn json_forms(value: &str) -> Vec<String> {
+    let quoted = serde_json::Value::from(value).to_string();
+    let inside = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    let plain = inside.unwrap_or(value).to_owned();
+    let in_ascii = |digits: fn(u16) -> String| -> String {
+        let mut text = String::new();
+        for c in plain.chars() {
+            if c.is_ascii() {
+                text.push(c);
+            } else {
+                text.extend(c.encode_utf16(&mut [0; 2]).iter().map(|unit| digits(*unit)));
+            }
+        }
+        text
+    };
+    let lower = in_ascii(|unit| format!("\\u{unit:04x}"));
+    let upper = in_ascii(|unit| format!("\\u{unit:04X}"));
+    let forms = [plain, lower, upper];
+    let slashed = forms.each_ref().map(|form| form.replace('/', "\\/"));
+    forms.into_iter().chain(slashed).collect()
 }
 
 /// `value` as programs put it into addresses: percent-encoded, with `/` as it stands, as a form's field, each also with
@@ -336,6 +358,21 @@ mod tests {
             "a/b%20c%2bd%3d~%c3%a9",
             "a%2Fb+c%2Bd%3D%7E%C3%A9",
             "a%2fb+c%2bd%3d%7e%c3%a9",
+        ] {
+            assert_eq!(redactor.text(form), "***", "{form}");
+        }
+    }
+
+    #[test]
+    fn a_secret_is_replaced_in_every_form_that_programs_write_into_json() {
+        let redactor = redactor(&["a/b\"cé😀"]);
+        for form in [
+            r#"a/b\"cé😀"#,
+            r#"a\/b\"cé😀"#,
+            r#"a/b\"c\u00e9\ud83d\ude00"#,
+            r#"a/b\"c\u00E9\uD83D\uDE00"#,
+            r#"a\/b\"c\u00e9\ud83d\ude00"#,
+            r#"a\/b\"c\u00E9\uD83D\uDE00"#,
         ] {
             assert_eq!(redactor.text(form), "***", "{form}");
         }

@@ -232,6 +232,25 @@ impl Bench {
         told
     }
 
+    /// Has a performer perform the execution, lets the daemon stop once the first line is on disk, and gives all reports
+    /// with the log.
+    pub(super) async fn drained(self) -> (Vec<Command>, Vec<Line>) {
+        let _alone = ONE_AT_A_TIME.lock().await;
+        let execution = self.execution;
+        let (performer, work, lines, _root) = self.performer();
+        let mut log = lines.follow(execution);
+        let (news, mut heard) = mpsc::unbounded_channel();
+        let performed = tokio::spawn(performer.perform(work, Reporter { execution, news }));
+        drop(log.wait_for(|log| log.last_line >= 1).await.expect("a line"));
+        performer.drain();
+        let mut told = Vec::new();
+        while let Some(News::Happened { commands, .. }) = heard.recv().await {
+            told.extend(commands);
+        }
+        performed.await.expect("no panic");
+        (told, lines.read(execution, &LineQuery::default()).expect("readable"))
+    }
+
     /// Has a performer perform the execution to its end; each report with the number of lines that were on disk when it
     /// was heard, and the log.
     pub(super) async fn performed(self) -> (Vec<(Command, u64)>, Vec<Line>) {
@@ -285,6 +304,30 @@ impl Bench {
         (told, lines.read(execution, &LineQuery::default()).expect("readable"))
     }
 
+    /// Has a performer go on with the execution where nothing gets recorded any more, interrupts it at its first report,
+    /// and gives all reports.
+    pub(super) async fn resumed_without_a_journal(self) -> Vec<Command> {
+        let _alone = ONE_AT_A_TIME.lock().await;
+        let execution = self.execution;
+        let (performer, work, lines, _root) = self.performer();
+        lines.writer(execution).finish().await.expect("written");
+        let (news, mut heard) = mpsc::unbounded_channel();
+        let past = StillClock.now();
+        let performed = tokio::spawn(performer.resume(work, past, Reporter { execution, news }));
+        let (mut told, mut unanswered) = (Vec::new(), Vec::new());
+        let ended = tokio::time::timeout(Duration::from_secs(10), async {
+            while let Some(News::Happened { commands, done, .. }) = heard.recv().await {
+                told.extend(commands);
+                unanswered.push(done);
+                performer.interrupt();
+            }
+            performer.idle().await;
+        });
+        ended.await.expect("the interrupt ends it");
+        performed.await.expect("no panic");
+        told
+    }
+
     /// Has a performer conclude the execution, and reads its log.
     pub(super) async fn concluded(self, why: Unfinished) -> (Conclusion, Vec<Line>) {
         let _alone = ONE_AT_A_TIME.lock().await;
@@ -321,6 +364,7 @@ impl Bench {
             settings,
             clock: Arc::new(StillClock),
             cancel: self.cancel.clone(),
+            draining: self.interrupt.child_token(),
         };
         let mut told = Vec::new();
         let report = {

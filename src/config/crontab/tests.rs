@@ -299,6 +299,18 @@ fn a_users_own_crontab_is_of_that_user() {
 }
 
 #[test]
+fn the_documented_import_of_a_users_crontab_says_whose_it_is() {
+    let guide = include_str!("../../../docs/operations.md");
+    let examples = guide.lines().filter(|line| line.contains("import crontab"));
+    let paths: Vec<&str> = examples
+        .filter(|line| !line.contains("/etc/crontab"))
+        .map(|line| line.split_whitespace().nth(3).expect("a path"))
+        .collect();
+    let owners: Vec<Option<&str>> = paths.iter().map(|path| owner(Path::new(path))).collect();
+    assert_eq!(owners, [Some("fnac")], "{paths:?}");
+}
+
+#[test]
 fn a_variable_that_promises_a_secret_becomes_a_credential() {
     let text = "0 1 * * * /opt/a\nSHOP_TOKEN='s3cr3t-1'\n0 2 * * * /opt/b\nA=1\n0 3 * * * /opt/c\n";
     let import = imported(text, Format::User);
@@ -345,6 +357,22 @@ fn a_secret_inside_a_command_keeps_the_line_out_and_is_not_shown() {
         ("export API_KEY=\"hunter-22\"; /opt/a", "export API_KEY=\"***\"; /opt/a"),
         ("/opt/a --password=hunter-22 -v", "/opt/a --password=*** -v"),
         ("curl -s https://me:hunter-22@shop.example/x", "curl -s https://***@shop.example/x"),
+        ("/opt/a --api-token hunter-22 -v", "/opt/a --api-token *** -v"),
+        ("/opt/a --password 'hunter-22' -v", "/opt/a --password '***' -v"),
+        ("curl -su me:hunter-22 https://shop.example", "curl -su *** https://shop.example"),
+        ("curl -ume:hunter-22 https://shop.example", "curl -u*** https://shop.example"),
+        (
+            "curl --user 'me:hunter-22' https://shop.example",
+            "curl --user '***' https://shop.example",
+        ),
+        ("curl --user=me:hunter-22 https://shop.example", "curl --user=*** https://shop.example"),
+        ("curl -H 'Authorization: Bearer hunter-22' x", "curl -H 'Authorization: Bearer ***' x"),
+        ("curl -H \"authorization: hunter-22\" x", "curl -H \"authorization: ***\" x"),
+        ("curl --header=X-Api-Key:hunter-22 x", "curl --header=X-Api-Key:*** x"),
+        ("wget --header='X-Api-Key: hunter-22' x", "wget --header='X-Api-Key: ***' x"),
+        ("/usr/bin/mysqldump -uroot -phunter-22 shop", "/usr/bin/mysqldump -uroot -p*** shop"),
+        ("mysql -p'hunter-22' shop < /opt/a.sql", "mysql -p'***' shop < /opt/a.sql"),
+        ("cd /opt && mysqladmin -phunter-22 ping", "cd /opt && mysqladmin -p*** ping"),
     ] {
         let import = imported(&format!("0 1 * * * {command}\n"), Format::User);
         let left = import.left.first().expect(command);
@@ -358,6 +386,14 @@ fn a_secret_inside_a_command_keeps_the_line_out_and_is_not_shown() {
         "/opt/a --password-file=/etc/p",
         "git clone ssh://git@host/x",
         "curl https://$USER:$PW@host/",
+        "/opt/a --token \"$TOKEN\" --password-stdin < /etc/p",
+        "psql --no-password shop",
+        "curl -u \"$ME:$PW\" -H \"Authorization: Bearer $(cat /etc/t)\" https://host/",
+        "docker run -u 33:33 image",
+        "/opt/a $(date -u +\\%H:\\%M)",
+        "rsync -au host:/srv/a /srv/b",
+        "mysqldump -p\"$PW\" shop | ssh -p2222 host",
+        "mysql -p shop",
     ] {
         only(&format!("0 1 * * * {command}"));
     }

@@ -29,6 +29,8 @@ pub(super) struct Answer {
     pub(super) bytes: u64,
     /// The body goes on beyond `max_body`.
     pub(super) cut: bool,
+    /// The body was read to its end.
+    pub(super) complete: bool,
     /// The beginning of the body.
     pub(super) excerpt: Vec<u8>,
 }
@@ -59,11 +61,11 @@ impl Answer {
         self.status.is_some()
     }
 
-    /// The beginning of the body without secrets, and without the beginning of one where the excerpt is cut.
+    /// The beginning of the body without secrets, and without the beginning of one where the excerpt or the body stops.
     fn shown_excerpt(&self, secrets: &Redactor) -> String {
         let mut stream = RedactedStream::default();
         let mut shown = stream.push(secrets, &self.excerpt).into_owned();
-        if !self.cut && self.bytes == self.excerpt.len() as u64 {
+        if self.complete && self.bytes == self.excerpt.len() as u64 {
             shown.extend(stream.finish(secrets));
         }
         String::from_utf8_lossy(&shown).into_owned()

@@ -12,11 +12,12 @@ mod tests;
 pub use client::Caller;
 pub use proxies::Proxies;
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use reqwest::header::{LOCATION, RETRY_AFTER};
 use reqwest::{Response, StatusCode, Url};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep};
 
 use self::exchange::{Answer, Exchange};
 use self::fault::Finding;
@@ -57,25 +58,8 @@ pub(super) async fn run(
         answer: Answer::default(),
         retry_after: None,
     };
-    // Ahead of the timeout: waiting for a turn is not waiting for the external system.
-    let begun = tokio::select! {
-        biased;
-        () = context.cancel.cancelled() => Err(End::Cancelled),
-        () = turn(context, scribe) => Ok(()),
-        () = context.settings.interrupt.cancelled() => Err(End::Interrupted),
-    };
-    if let Err(end) = begun {
-        return Ran::ended(end);
-    }
     let timeout = schedule.timeout_ms.map(Duration::from_millis);
-    let deadline = timeout.map(|timeout| Instant::now() + timeout);
-    let ended = tokio::select! {
-        biased;
-        () = context.cancel.cancelled() => Err(End::Cancelled),
-        () = expired(deadline) => Err(End::TimedOut { limit: timeout.unwrap_or_default() }),
-        end = call.converse(prepared, scribe) => Ok(end),
-        () = context.settings.interrupt.cancelled() => Err(End::Interrupted),
-    };
+    let ended = call.converse(prepared, timeout, scribe).await;
     match ended {
         Ok(end) => call.ran(end),
         Err(end) => call.broken_off(end, scribe),
@@ -83,8 +67,11 @@ pub(super) async fn run(
 }
 
 /// Waits until the interface's rate allows another call.
-async fn turn(context: &AttemptContext, scribe: &mut Scribe) {
-    let Some(rate) = context.interface.limits.rate else { return };
+///
+/// # Errors
+/// The end of the call when it is not made any more.
+async fn turn(context: &AttemptContext, scribe: &mut Scribe) -> Result<(), End> {
+    let Some(rate) = context.interface.limits.rate else { return Ok(()) };
     let place = context.settings.caller.pace().queue(&context.interface.id, rate);
     let now = Instant::now();
     let turn = place.turn(now);
@@ -93,14 +80,36 @@ async fn turn(context: &AttemptContext, scribe: &mut Scribe) {
         scribe.note(Level::Info, None, None, &text, None);
         scribe.cut();
     }
-    place.come().await;
+    tokio::select! {
+        biased;
+        () = context.cancel.cancelled() => Err(End::Cancelled),
+        () = place.come() => Ok(()),
+        () = context.draining.cancelled() => Err(End::Interrupted),
+    }
 }
 
-async fn expired(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => sleep_until(deadline).await,
+/// Says how far a call came that the daemon's stop found waiting for its turn.
+fn note_stop(asked: Asked, scribe: &mut Scribe) {
+    let text = match asked {
+        Asked::Nothing => "the daemon stopped before the call was made: nothing was sent",
+        Asked::Redirected => "the daemon stopped before the redirect was followed",
+    };
+    let cause = Cause::TecInterrupted;
+    scribe.note(Level::Error, Some(cause.class()), Some(cause), text, None);
+}
+
+async fn expired(limit: Option<Duration>) {
+    match limit {
+        Some(limit) => sleep(limit).await,
         None => std::future::pending().await,
     }
+}
+
+/// What of a call was sent when it waits for a turn.
+#[derive(Clone, Copy)]
+enum Asked {
+    Nothing,
+    Redirected,
 }
 
 /// One call with its redirects.
@@ -158,49 +167,79 @@ impl Call<'_> {
         }
     }
 
-    async fn converse(&mut self, mut prepared: Prepared, scribe: &mut Scribe) -> End {
-        let caller = &self.context.settings.caller;
+    /// Makes request after request until an answer sends us nowhere else. The error is why Daybook gave the call up.
+    ///
+    /// The timeout is the external system's: the time in which the call waits for its turns does not count.
+    async fn converse(
+        &mut self,
+        mut prepared: Prepared,
+        timeout: Option<Duration>,
+        scribe: &mut Scribe,
+    ) -> Result<End, End> {
+        let context = self.context;
+        let mut left = timeout;
+        let mut asked = Asked::Nothing;
         for _ in 0..=REDIRECTS_MAX {
-            let request = match prepared.build(caller) {
-                Ok(request) => request,
-                Err(end) => return end,
-            };
-            self.under_way = Some(Exchange::begin(&request, prepared.body_bytes()));
-            let response = match caller.client().execute(request).await {
-                Ok(response) => response,
-                Err(err) => {
-                    return self.unanswered(&prepared.url, &err, scribe).await;
+            if let Err(end) = turn(context, scribe).await {
+                if end == End::Interrupted {
+                    note_stop(asked, scribe);
                 }
+                return Err(end);
+            }
+            let start = Instant::now();
+            let next = tokio::select! {
+                biased;
+                () = context.cancel.cancelled() => return Err(End::Cancelled),
+                () = expired(left) => return Err(End::TimedOut { limit: timeout.unwrap_or_default() }),
+                next = self.exchange(&mut prepared, scribe) => next,
+                () = context.settings.interrupt.cancelled() => return Err(End::Interrupted),
             };
-            caller.has_resolved(&prepared.url);
-            self.answer = Answer::of(&response);
-            self.note_retry_after(&response);
-            let status = response.status();
-            let target = redirect_target(&response, self.http);
-            let url = prepared.url.clone();
-            let max_bytes = self.http.max_body_bytes;
-            if let Err(err) = read_body(response, max_bytes, &mut self.answer, scribe).await {
-                return self.unanswered(&url, &err, scribe).await;
+            if let ControlFlow::Break(end) = next {
+                return Ok(end);
             }
-            let answer = std::mem::take(&mut self.answer);
-            let Some(target) = target else { return self.judge(status, &answer, scribe) };
-            if let Err(why) = prepared.follow(status, target, scribe.secrets()) {
-                let finding = Finding::new(Cause::CfgEndpoint, why);
-                return self.reject(status, &finding, &answer, scribe);
-            }
-            if let Some(exchange) = self.under_way.take() {
-                exchange.answered(&answer, scribe);
-                // The next answer may let itself be waited for.
-                scribe.cut();
-            }
-            turn(self.context, scribe).await;
+            left = left.map(|left| left.saturating_sub(start.elapsed()));
+            asked = Asked::Redirected;
         }
-        let why = format!("more than {REDIRECTS_MAX} redirects; check the address");
-        self.under_way = None;
-        let fault = Finding::new(Cause::CfgEndpoint, why);
-        let class = Some(fault.cause.class());
-        scribe.note(Level::Error, class, Some(fault.cause), &fault.words, None);
-        End::Unanswered { fault: CallFault { cause: fault.cause, retryable: false } }
+        Ok(redirected_too_often(scribe))
+    }
+
+    /// Makes one request, and goes on when its answer is a redirect that is followed.
+    async fn exchange(&mut self, prepared: &mut Prepared, scribe: &mut Scribe) -> ControlFlow<End> {
+        let caller = &self.context.settings.caller;
+        let request = match prepared.build(caller) {
+            Ok(request) => request,
+            Err(end) => return ControlFlow::Break(end),
+        };
+        self.under_way = Some(Exchange::begin(&request, prepared.body_bytes()));
+        let response = match caller.client().execute(request).await {
+            Ok(response) => response,
+            Err(err) => {
+                return ControlFlow::Break(self.unanswered(&prepared.url, &err, scribe).await);
+            }
+        };
+        caller.has_resolved(&prepared.url);
+        self.answer = Answer::of(&response);
+        self.note_retry_after(&response);
+        let status = response.status();
+        let target = redirect_target(&response, self.http);
+        let max_bytes = self.http.max_body_bytes;
+        if let Err(err) = read_body(response, max_bytes, &mut self.answer, scribe).await {
+            return ControlFlow::Break(self.unanswered(&prepared.url, &err, scribe).await);
+        }
+        let answer = std::mem::take(&mut self.answer);
+        let Some(target) = target else {
+            return ControlFlow::Break(self.judge(status, &answer, scribe));
+        };
+        if let Err(why) = prepared.follow(status, target, scribe.secrets()) {
+            let finding = Finding::new(Cause::CfgEndpoint, why);
+            return ControlFlow::Break(self.reject(status, &finding, &answer, scribe));
+        }
+        if let Some(exchange) = self.under_way.take() {
+            exchange.answered(&answer, scribe);
+            // The next answer may let itself be waited for.
+            scribe.cut();
+        }
+        ControlFlow::Continue(())
     }
 
     fn note_retry_after(&mut self, response: &Response) {
@@ -259,6 +298,14 @@ impl Call<'_> {
     }
 }
 
+fn redirected_too_often(scribe: &mut Scribe) -> End {
+    let why = format!("more than {REDIRECTS_MAX} redirects; check the address");
+    let fault = Finding::new(Cause::CfgEndpoint, why);
+    let class = Some(fault.cause.class());
+    scribe.note(Level::Error, class, Some(fault.cause), &fault.words, None);
+    End::Unanswered { fault: CallFault { cause: fault.cause, retryable: false } }
+}
+
 /// Reads the body up to `max` bytes, without keeping more than its beginning.
 async fn read_body(
     mut response: Response,
@@ -276,7 +323,10 @@ async fn read_body(
                 continue;
             }
         };
-        let Some(chunk) = chunk else { return Ok(()) };
+        let Some(chunk) = chunk else {
+            answer.complete = true;
+            return Ok(());
+        };
         answer.add(&chunk, EXCERPT_BYTES);
         if answer.bytes > max {
             answer.cut_at(max);

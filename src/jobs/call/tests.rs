@@ -1,5 +1,7 @@
 //! Calls of real sockets: what each fault looks like, and whose move it is.
 
+mod turns;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -16,7 +18,7 @@ use tokio_rustls::TlsAcceptor;
 use super::Caller;
 use crate::domain::cause::Cause;
 use crate::domain::class::{Class, Level, Source};
-use crate::domain::definition::{EnvValue, Job, Param, Rate, Retry};
+use crate::domain::definition::{EnvValue, Job, Param, Retry};
 use crate::domain::event::Outcome;
 use crate::domain::execution::Command;
 use crate::domain::line::Line;
@@ -288,6 +290,36 @@ async fn where_an_excerpt_is_cut_no_beginning_of_a_secret_is_left() {
 }
 
 #[tokio::test]
+async fn where_a_body_stops_in_its_middle_no_beginning_of_a_secret_is_left() {
+    let half = "HTTP/1.1 500 No\r\ncontent-length: 100\r\n\r\nno such key: hunter2-sec";
+    for (step, cause) in
+        [(Then::Begin(half), Cause::ExtNetTimeout), (Then::Reply(half), Cause::ExtNetTruncated)]
+    {
+        let server = Server::start(vec![step]).await;
+        let mut call = http("GET", &server.url("/"));
+        call.headers.insert("X-Key".to_owned(), EnvValue::Credential("fnac".to_owned()));
+        let mut bench = Bench::new(Job::Http(call));
+        bench.schedule.timeout_ms = Some(500);
+        bench.credential("fnac", "hunter2-secret\n");
+        let done = bench.run().await;
+        assert_eq!(done.report.cause, Some(cause), "{:?}", done.lines);
+        assert_eq!(field(&done.lines[0], "response_excerpt"), "no such key: ");
+    }
+}
+
+#[tokio::test]
+async fn the_end_of_a_whole_body_is_shown_though_it_could_begin_a_secret() {
+    let reply = "HTTP/1.1 500 No\r\ncontent-length: 9\r\n\r\na hunter2";
+    let server = Server::start(vec![Then::Reply(reply)]).await;
+    let mut call = http("GET", &server.url("/"));
+    call.headers.insert("X-Key".to_owned(), EnvValue::Credential("fnac".to_owned()));
+    let bench = Bench::new(Job::Http(call));
+    bench.credential("fnac", "hunter2-secret\n");
+    let done = bench.run().await;
+    assert_eq!(field(&done.lines[0], "response_excerpt"), "a hunter2");
+}
+
+#[tokio::test]
 async fn a_call_of_this_machine_goes_through_no_proxy() {
     let server = Server::start(vec![Then::Reply(OK)]).await;
     let mut bench = get(&server.url("/"));
@@ -309,21 +341,6 @@ async fn a_call_without_an_answer_is_given_up_when_the_daemon_stops() {
     assert_eq!(done.report.end, End::Interrupted);
     let text = &done.lines[0].text;
     assert!(text.ends_with("interrupted before the answer was complete"), "{text}");
-}
-
-#[tokio::test]
-async fn a_call_beyond_the_rate_waits_for_its_turn_and_says_so() {
-    let server = Server::start(vec![Then::Reply(OK)]).await;
-    let mut bench = get(&server.url("/"));
-    let rate = Rate { count: 1, per_ms: 2_000 };
-    bench.interface.limits.rate = Some(rate);
-    let caller = Caller::new(&BTreeMap::new());
-    caller.pace().queue(&bench.interface.id, rate).come().await;
-    bench.caller = Some(caller);
-    let done = bench.run().await;
-    assert_eq!(done.report.outcome, Outcome::Ok);
-    assert!(done.lines[0].text.ends_with("for its turn: `limits.rate`"), "{}", done.lines[0].text);
-    assert_eq!(done.lines[1].fields.as_ref().expect("an exchange")["status"], 200);
 }
 
 fn done_fault(done: &Finished) -> Option<crate::domain::verdict::CallFault> {

@@ -217,6 +217,12 @@ async fn an_attempt_that_a_former_daemon_planned_goes_on_with_its_log() {
 }
 
 #[tokio::test]
+async fn an_attempt_whose_start_cannot_be_recorded_does_not_outlive_the_interrupt() {
+    let told = shell("echo begun").resumed_without_a_journal().await;
+    assert_eq!(told, [Command::StartAttempt]);
+}
+
+#[tokio::test]
 async fn nothing_begins_while_the_daemon_stops() {
     let bench = shell("echo begun");
     bench.interrupt.cancel();
