@@ -16,7 +16,7 @@ use wait4::Wait4;
 use super::attempt::{AttemptContext, Ran};
 use super::command::{self, Prepared};
 use super::processes::Memory;
-use super::procfs::Process;
+use super::procfs::{self, Process};
 use super::scribe::Scribe;
 use super::tree::{LEFTOVER_MAX, Pauses, Tree, end_each, named, signal_group};
 use crate::domain::class::{Level, Source};
@@ -229,6 +229,8 @@ impl Live {
             // Up to the program's start its memory is the daemon's own, which the kernel counts as well.
             max_rss_bytes: Some(ended.rusage.maxrss)
                 .filter(|peak| *peak > self.memory.own_peak_bytes)
+                // That was known a moment before the start, and may have grown until then.
+                .filter(|peak| *peak > procfs::own_peak_bytes())
                 .unwrap_or_default(),
         };
         Ok((ended.status, usage))
