@@ -12,6 +12,9 @@
 //! bytes as the decisions of one second took.
 #![expect(clippy::print_stdout, reason = "its output is its purpose")]
 
+#[path = "common/at_once.rs"]
+mod at_once;
+
 use std::collections::HashSet;
 use std::error::Error;
 use std::fs::File;
@@ -21,20 +24,16 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use at_once::{AtOnce, Nobody};
 use daybook::app::checks;
 use daybook::clock::{Clock, SystemClock};
 use daybook::config::{self, load_text};
 use daybook::domain::definition::Interface;
-use daybook::domain::effect::Effect;
-use daybook::domain::event::{AttemptEnded, Change, ErrorCounts, Event, Outcome};
-use daybook::domain::execution::{Command, Conclusion};
+use daybook::domain::event::{Change, Event};
 use daybook::engine::board::Board;
 use daybook::engine::commit::Committer;
 use daybook::engine::handle::Handle;
-use daybook::engine::ports::{
-    BoxFuture, Courier, Definitions, FileProblem, Files, News, Performer, Reporter, Unfinished,
-    Work, settled,
-};
+use daybook::engine::ports::{Courier, Definitions, FileProblem, Files, News, Performer, settled};
 use daybook::engine::state::State;
 use daybook::engine::{Engine, Identity, Parts};
 use daybook::ids::{ExecutionId, InterfaceId, Position};
@@ -198,51 +197,6 @@ fn schedule(number: u64) -> String {
     )
 }
 
-/// Ends every execution well, at once.
-struct NoOp;
-
-const DONE: Conclusion = Conclusion {
-    outcome: Outcome::Ok,
-    class: None,
-    cause: None,
-    exit_code: Some(0),
-    lines: 0,
-    errors: ErrorCounts { external: 0, configuration: 0, mapping: 0, technical: 0, cascade: 0 },
-    first_error: None,
-    log_hash: [0; 32],
-};
-
-impl Performer for NoOp {
-    fn perform(&self, work: Work, reporter: Reporter) -> BoxFuture<()> {
-        Box::pin(async move {
-            let ended = AttemptEnded {
-                attempt: work.attempts + 1,
-                exit_code: Some(0),
-                signal: None,
-                usage: None,
-                outcome: Outcome::Ok,
-                cause: None,
-            };
-            reporter.tell(vec![Command::EndAttempt(ended), Command::Close(DONE)]);
-        })
-    }
-
-    fn resume(&self, work: Work, _at: Instant, reporter: Reporter) -> BoxFuture<()> {
-        self.perform(work, reporter)
-    }
-
-    fn conclude(&self, _work: Work, _why: Unfinished) -> BoxFuture<Conclusion> {
-        Box::pin(std::future::ready(DONE))
-    }
-}
-
-/// Nobody is owed a ping or notice.
-struct Nobody;
-
-impl Courier for Nobody {
-    fn deliver(&self, _effect: Effect) {}
-}
-
 /// A group of appends that went to disk together.
 struct Group {
     /// The position of its last event.
@@ -302,7 +256,7 @@ impl Running {
         }
         let groups = Arc::new(Mutex::new(Vec::new()));
         let log = Arc::new(open(dir, Arc::clone(&groups))?);
-        let performer: Arc<dyn Performer> = Arc::new(NoOp);
+        let performer: Arc<dyn Performer> = Arc::new(AtOnce);
         let courier: Arc<dyn Courier> = Arc::new(Nobody);
         let board = Arc::new(Board::default());
         let (news, heard) = mpsc::unbounded_channel();

@@ -1,73 +1,29 @@
 //! The engine on the host's clock and a real journal, and nothing else of the daemon: slots need no other scheduler.
 
+#[path = "../benches/common/at_once.rs"]
+mod at_once;
+
 use std::path::Path;
 use std::sync::Arc;
 
+use at_once::{AtOnce, Nobody};
 use daybook::app::checks;
 use daybook::clock::SystemClock;
 use daybook::config::{self, load_text};
 use daybook::domain::definition::Interface;
-use daybook::domain::effect::Effect;
-use daybook::domain::event::{AttemptEnded, Change, ErrorCounts, Event, Outcome};
-use daybook::domain::execution::{Command, Conclusion};
+use daybook::domain::event::{Change, Event};
 use daybook::engine::board::Board;
 use daybook::engine::commit::Committer;
 use daybook::engine::handle::Handle;
-use daybook::engine::ports::{
-    BoxFuture, Courier, Definitions, Files, Performer, Reporter, Unfinished, Work,
-};
+use daybook::engine::ports::{Definitions, Files};
 use daybook::engine::state::State;
 use daybook::engine::{Engine, Identity, Parts};
 use daybook::ids::{InterfaceId, Position};
-use daybook::instant::Instant;
 use daybook::store::EventLog;
 use daybook::store::journal::{JournalLog, JournalOptions};
 use tokio::sync::{mpsc, watch};
 
 const SHOP: &str = "[schedules.sales]\ncron = \"* * * * * *\"\ncommand = [\"true\"]\n";
-
-/// Ends every execution well, at once.
-struct AtOnce;
-
-const DONE: Conclusion = Conclusion {
-    outcome: Outcome::Ok,
-    class: None,
-    cause: None,
-    exit_code: Some(0),
-    lines: 0,
-    errors: ErrorCounts { external: 0, configuration: 0, mapping: 0, technical: 0, cascade: 0 },
-    first_error: None,
-    log_hash: [0; 32],
-};
-
-impl Performer for AtOnce {
-    fn perform(&self, _work: Work, reporter: Reporter) -> BoxFuture<()> {
-        let ended = AttemptEnded {
-            attempt: 1,
-            exit_code: Some(0),
-            signal: None,
-            usage: None,
-            outcome: Outcome::Ok,
-            cause: None,
-        };
-        reporter.tell(vec![Command::EndAttempt(ended), Command::Close(DONE)]);
-        Box::pin(std::future::ready(()))
-    }
-
-    fn resume(&self, work: Work, _at: Instant, reporter: Reporter) -> BoxFuture<()> {
-        self.perform(work, reporter)
-    }
-
-    fn conclude(&self, _work: Work, _why: Unfinished) -> BoxFuture<Conclusion> {
-        Box::pin(std::future::ready(DONE))
-    }
-}
-
-struct Nobody;
-
-impl Courier for Nobody {
-    fn deliver(&self, _effect: Effect) {}
-}
 
 struct Shop;
 
