@@ -426,6 +426,33 @@ mod tests {
         assert!(!Arc::ptr_eq(&first, &later), "what was seen before is too old");
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn who_ends_waits_for_the_starts_whose_turn_has_come_but_not_for_long() {
+        let table = Processes::adopt().expect("Linux has subreapers");
+        let execution =
+            |number| ExecutionId::random(crate::instant::Instant::default(), [number; 10]);
+        let waited = async || {
+            let began = Instant::now();
+            table.starts_first().await;
+            Instant::now() - began
+        };
+        assert_eq!(waited().await, Duration::ZERO, "nobody is to start");
+
+        let (first, second) = (table.to_start(execution(1)), table.to_start(execution(2)));
+        let starting = async {
+            table.started(execution(1));
+            tokio::time::sleep(Duration::from_millis(40)).await;
+            // It does not start after all.
+            drop(second);
+        };
+        let (waiting, ()) = tokio::join!(waited(), starting);
+        assert_eq!(waiting, Duration::from_millis(40));
+        drop(first);
+
+        let _stuck = table.to_start(execution(3));
+        assert_eq!(waited().await, STARTS_FIRST_MAX);
+    }
+
     #[test]
     fn only_kills_of_the_attempts_own_time_are_claimed_and_each_once() {
         let table = Processes::adopt().expect("Linux has subreapers");
