@@ -147,6 +147,13 @@ impl ExecutionId {
         Self(uuid_v8(nominal, hash.finalize().as_bytes()))
     }
 
+    /// When it was created, or its slot for one that has a slot: the id begins with it.
+    pub fn instant(self) -> Instant {
+        let [a, b, c, d, e, f, ..] = *self.0.as_bytes();
+        let millis = u64::from_be_bytes([0, 0, a, b, c, d, e, f]);
+        Instant::from_millis(i64::try_from(millis).unwrap_or(i64::MAX))
+    }
+
     /// The id of an execution without a slot, from its creation and 10 random bytes that the caller hands in.
     pub fn random(created: Instant, entropy: [u8; 10]) -> Self {
         Self(uuid_v8(created, &entropy))
@@ -172,6 +179,16 @@ fn uuid_v8(at: Instant, bits: &[u8]) -> Uuid {
     bytes[..6].copy_from_slice(&at.millis().to_be_bytes()[2..]);
     bytes[6..].copy_from_slice(&bits[..10]);
     uuid::Builder::from_custom_bytes(bytes).into_uuid()
+}
+
+impl ScheduleRef {
+    /// A delay of at most `longest_ms` milliseconds that is always the same for this schedule.
+    pub fn splay_ms(&self, longest_ms: u64) -> u64 {
+        let hash = blake3::hash(self.to_string().as_bytes());
+        let [a, b, c, d, e, f, g, h, ..] = *hash.as_bytes();
+        let number = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
+        longest_ms.checked_add(1).map_or(number, |lengths| number % lengths)
+    }
 }
 
 impl fmt::Display for ExecutionId {

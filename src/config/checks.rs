@@ -100,7 +100,7 @@ impl Checker {
             Timing::Every { period_ms, .. } => {
                 60_000.0 / f64::from(u32::try_from(*period_ms).unwrap_or(u32::MAX)).max(1.0)
             }
-            Timing::At(_) | Timing::Manual | Timing::Reboot => 0.0,
+            Timing::At(_) | Timing::Manual | Timing::Reboot | Timing::After(_) => 0.0,
             Timing::Cron(_) => {
                 let question = format!("{timing:?}|{zone}|{dst:?}");
                 if let Some(known) = self.rates.borrow().get(&question) {

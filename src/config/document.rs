@@ -4,8 +4,8 @@ use serde_json::{Map, Value, json};
 
 use super::values::{show_duration, show_rate, show_size};
 use crate::domain::definition::{
-    CatchUpMode, EnvValue, Fold, Gap, Http, Interface, Job, Match, OnInterrupt, Overlap, Retry,
-    Role, Rule, Schedule, Timing,
+    CatchUp, CatchUpMode, EnvValue, Fold, Gap, Http, Interface, Job, Match, OnInterrupt, Overlap,
+    Retry, Role, Rule, Schedule, Timing,
 };
 
 /// The definition as its file would say it, defaults included; what is not given is left out.
@@ -89,6 +89,12 @@ fn schedule(schedule: &Schedule) -> Value {
         Timing::At(at) => put(&mut doc, "at", Some(at)),
         Timing::Manual => put(&mut doc, "manual", Some(true)),
         Timing::Reboot => put(&mut doc, "reboot", Some(true)),
+        Timing::After(after) => {
+            let deadline = show_duration(after.deadline_ms);
+            let (schedule, outcome) = (after.schedule.to_string(), after.outcome.as_str());
+            let after = json!({ "schedule": schedule, "outcome": outcome, "deadline": deadline });
+            doc.insert("after".to_owned(), after);
+        }
     }
     doc.insert("timezone".to_owned(), json!(schedule.timezone));
     match &schedule.job {
@@ -111,21 +117,36 @@ fn schedule(schedule: &Schedule) -> Value {
     Value::Object(doc)
 }
 
+fn catch_up(catch_up: &CatchUp) -> Value {
+    let mode = match catch_up.mode {
+        CatchUpMode::None => "none",
+        CatchUpMode::Last => "last",
+        CatchUpMode::All => "all",
+    };
+    let mut doc = Map::new();
+    put(&mut doc, "mode", Some(mode));
+    put(&mut doc, "window", Some(show_duration(catch_up.window_ms)));
+    if catch_up.mode == CatchUpMode::All {
+        put(&mut doc, "max", Some(catch_up.max));
+    }
+    put(&mut doc, "rate", catch_up.rate.map(show_rate));
+    Value::Object(doc)
+}
+
 fn treatment(schedule: &Schedule, doc: &mut Map<String, Value>) {
     doc.insert("retry".to_owned(), retry(&schedule.retry));
     let overlap = match schedule.overlap {
         Overlap::Skip => "skip",
         Overlap::Allow => "allow",
+        Overlap::Queue => "queue",
+        Overlap::QueueAll => "queue-all",
+        Overlap::CancelRunning => "cancel-running",
     };
     doc.insert("overlap".to_owned(), json!(overlap));
-    let mode = match schedule.catch_up.mode {
-        CatchUpMode::None => "none",
-        CatchUpMode::Last => "last",
-    };
-    doc.insert(
-        "catch_up".to_owned(),
-        json!({ "mode": mode, "window": show_duration(schedule.catch_up.window_ms) }),
-    );
+    doc.insert("catch_up".to_owned(), catch_up(&schedule.catch_up));
+    put(doc, "lock", schedule.lock.as_ref());
+    let splay = Some(schedule.splay_ms).filter(|ms| *ms > 0);
+    put(doc, "splay", splay.map(show_duration));
     let mut dst = Map::new();
     put(
         &mut dst,

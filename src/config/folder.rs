@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::checks::{Checker, Checks};
 use super::environment::Environment;
+use super::followed;
 use super::interface;
 use super::overrides::{self, Variables};
 use super::problem::{Problem, Severity};
@@ -45,12 +46,36 @@ impl Loaded {
 }
 
 /// One file's state while the folder is read.
-struct Candidate {
+pub(super) struct Candidate {
     stem: String,
     id: Option<InterfaceId>,
     interface: Option<Interface>,
     schedules: BTreeSet<ScheduleId>,
     problems: Vec<Problem>,
+    path: String,
+}
+
+impl Candidate {
+    /// The full names of the schedules that stand in it, refused ones included.
+    pub(super) fn names(&self) -> impl Iterator<Item = String> + '_ {
+        let id = self.id.iter();
+        id.flat_map(|id| self.schedules.iter().map(move |schedule| format!("{id}/{schedule}")))
+    }
+
+    /// What it defines, as far as it could be read.
+    pub(super) const fn interface(&self) -> Option<&Interface> {
+        self.interface.as_ref()
+    }
+
+    /// Where it is.
+    pub(super) fn path(&self) -> String {
+        self.path.clone()
+    }
+
+    /// Adds what was found out about it.
+    pub(super) fn add(&mut self, problem: Problem) {
+        self.problems.push(problem);
+    }
 }
 
 /// Reads all `*.toml` files of a folder, hidden ones apart, and the environment's overrides; reports all problems at once.
@@ -71,6 +96,7 @@ pub fn load_folder(dir: &Path, env: &Environment, checks: Checks) -> Loaded {
     let mut files: Vec<Candidate> =
         stems.into_iter().map(|stem| candidate(dir, stem, &checker)).collect();
     let extra = override_timings(&mut files, env, &checker);
+    followed::check(&mut files);
     let mut loaded = Loaded::default();
     for file in files {
         let refused = file.problems.iter().any(Problem::is_error);
@@ -130,6 +156,7 @@ fn candidate(dir: &Path, stem: String, checker: &Checker) -> Candidate {
         interface: None,
         schedules: BTreeSet::new(),
         problems,
+        path: file.clone(),
     };
     let plain = |message: String, hint: &str| {
         vec![Problem::without_place(Severity::Error, file.clone(), message).with_hint(hint)]
@@ -157,6 +184,7 @@ fn candidate(dir: &Path, stem: String, checker: &Checker) -> Candidate {
                 interface: read.interface,
                 schedules: read.schedules,
                 problems: read.problems,
+                path: file,
             }
         }
         Err(err) => {

@@ -9,6 +9,7 @@ mod diff;
 mod document;
 mod environment;
 mod folder;
+mod followed;
 mod interface;
 mod job;
 pub mod keys;

@@ -10,12 +10,16 @@ use super::reader::{Fields, Item};
 use super::report::{error, warning};
 use crate::domain::class::Class;
 use crate::domain::definition::{
-    CatchUp, CatchUpMode, Dst, Fold, Gap, OnInterrupt, Overlap, Retry, Role, Schedule, Timing,
+    After, Awaited, CatchUp, CatchUpMode, Dst, Fold, Gap, OnInterrupt, Overlap, Retry, Role,
+    Schedule, Timing,
 };
 use crate::instant::Instant;
 
 /// From this many pings a minute on, a monitor may refuse some. Source: contract, section 9.
 const PINGS_A_MINUTE: f64 = 5.0;
+
+/// How long a slot waits for the schedule that it follows, unless its file says otherwise.
+const AFTER_DEADLINE_MS: u64 = 24 * 3_600_000;
 
 /// Reads `[schedules.<id>]`. After an error the value is only good for going on reading.
 pub(super) fn schedule(fields: &Fields<'_>, interface_zone: &str, checker: &Checker) -> Schedule {
@@ -42,6 +46,8 @@ pub(super) fn schedule(fields: &Fields<'_>, interface_zone: &str, checker: &Chec
         max_log_bytes: fields.size("max_log").unwrap_or(1 << 30),
         ping: fields.url("ping"),
         priority: fields.integer("priority").unwrap_or(0),
+        lock: fields.text("lock"),
+        splay_ms: fields.duration("splay").unwrap_or(0),
     };
     check_pings(fields, &schedule, checker);
     schedule
@@ -69,7 +75,10 @@ fn timing(fields: &Fields<'_>, zone: &str, dst: Dst, checker: &Checker) -> Optio
     let at = fields.get("at").and_then(|item| Some((Timing::At(local_time(&item)?), item)));
     let manual = fields.flag("manual").map(|_| Timing::Manual);
     let reboot = fields.flag("reboot").map(|_| Timing::Reboot);
-    let Some((timing, item)) = cron.or(every).or(at) else { return manual.or(reboot) };
+    let after = fields.table("after").and_then(|table| after(&table)).map(Timing::After);
+    let Some((timing, item)) = cron.or(every).or(at) else {
+        return manual.or(reboot).or(after);
+    };
     match checker.timing(&timing, zone, dst).as_ref() {
         Ok(warnings) => {
             for text in warnings {
@@ -90,6 +99,25 @@ fn every(item: &Item<'_>, anchor: Option<Instant>) -> Option<Timing> {
         return None;
     }
     Some(Timing::Every { period_ms, anchor })
+}
+
+fn after(fields: &Fields<'_>) -> Option<After> {
+    let outcome = |word: &str| match word {
+        "ok" => Some(Awaited::Ok),
+        "ko" => Some(Awaited::Ko),
+        "any" => Some(Awaited::Any),
+        _ => None,
+    };
+    let outcome = fields.choice("outcome", outcome).unwrap_or(Awaited::Ok);
+    let deadline_ms = fields.period("deadline").unwrap_or(AFTER_DEADLINE_MS);
+    let item = fields.get("schedule")?;
+    match item.text()?.parse() {
+        Ok(schedule) => Some(After { schedule, outcome, deadline_ms }),
+        Err(err) => {
+            item.refuse(&err.to_string(), Some("such as \"shop/sales\"".to_owned()));
+            None
+        }
+    }
 }
 
 fn moment(item: &Item<'_>) -> Option<Instant> {
@@ -179,12 +207,21 @@ fn catch_up(fields: &Fields<'_>) -> CatchUp {
     let mode = |word: &str| match word {
         "none" => Some(CatchUpMode::None),
         "last" => Some(CatchUpMode::Last),
+        "all" => Some(CatchUpMode::All),
         _ => None,
     };
-    CatchUp {
+    let catch_up = CatchUp {
         mode: fields.choice("mode", mode).unwrap_or(base.mode),
         window_ms: fields.duration("window").unwrap_or(base.window_ms),
+        max: fields.integer("max").unwrap_or(base.max),
+        rate: fields.rate("rate"),
+    };
+    if catch_up.mode != CatchUpMode::All
+        && let Some(item) = fields.get("max")
+    {
+        item.warn("counts only in mode `all`", None);
     }
+    catch_up
 }
 
 fn dst(fields: &Fields<'_>) -> Dst {
@@ -206,6 +243,9 @@ fn overlap(word: &str) -> Option<Overlap> {
     match word {
         "skip" => Some(Overlap::Skip),
         "allow" => Some(Overlap::Allow),
+        "queue" => Some(Overlap::Queue),
+        "queue-all" => Some(Overlap::QueueAll),
+        "cancel-running" => Some(Overlap::CancelRunning),
         _ => None,
     }
 }

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::cause::Cause;
 use super::class::Class;
-use super::event::Trigger;
-use crate::ids::{InterfaceId, ScheduleId};
+use super::event::{Outcome, Trigger};
+use crate::ids::{InterfaceId, ScheduleId, ScheduleRef};
 use crate::instant::Instant;
 
 /// One external interface: `schedules/<id>.toml`.
@@ -82,7 +82,7 @@ pub struct Limits {
     pub rate: Option<Rate>,
 }
 
-/// So many in a period.
+/// So many in a period. Stands in events too, so its form on disk never changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rate {
     /// How many.
@@ -153,6 +153,12 @@ pub struct Schedule {
     pub ping: Option<String>,
     /// Larger runs first.
     pub priority: i32,
+    /// A lock by name, shared by the schedules of all interfaces that must not run together.
+    #[serde(default)]
+    pub lock: Option<String>,
+    /// Live slots start up to so many milliseconds later, always by the same delay.
+    #[serde(default)]
+    pub splay_ms: u64,
 }
 
 /// When a schedule's slots are.
@@ -174,6 +180,51 @@ pub enum Timing {
     Manual,
     /// Once for each start of the machine.
     Reboot,
+    /// When another schedule's execution for the same slot has ended.
+    After(After),
+}
+
+/// Which end of another schedule's execution a slot waits for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct After {
+    /// The schedule that is followed, of any interface.
+    pub schedule: ScheduleRef,
+    /// How its execution must end.
+    pub outcome: Awaited,
+    /// How long after its opening it may end so, in milliseconds; then the slot is `skipped(dependency)`.
+    pub deadline_ms: u64,
+}
+
+/// How an execution that is waited for must end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Awaited {
+    /// Well.
+    Ok,
+    /// Badly.
+    Ko,
+    /// Either way; a cancelled one has not ended so.
+    Any,
+}
+
+impl Awaited {
+    /// Whether an execution that ended with `outcome` is what is waited for.
+    pub const fn met_by(self, outcome: Outcome) -> bool {
+        match self {
+            Self::Ok => matches!(outcome, Outcome::Ok),
+            Self::Ko => matches!(outcome, Outcome::Ko),
+            Self::Any => matches!(outcome, Outcome::Ok | Outcome::Ko),
+        }
+    }
+
+    /// The name used in the files.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Ko => "ko",
+            Self::Any => "any",
+        }
+    }
 }
 
 impl Timing {
@@ -185,6 +236,7 @@ impl Timing {
             Self::At(_) => Trigger::At,
             Self::Manual => Trigger::Manual,
             Self::Reboot => Trigger::Reboot,
+            Self::After(_) => Trigger::After,
         }
     }
 
@@ -196,6 +248,7 @@ impl Timing {
             Self::At(_) => "at",
             Self::Manual => "manual",
             Self::Reboot => "reboot",
+            Self::After(_) => "after",
         }
     }
 }
@@ -276,6 +329,12 @@ pub enum Overlap {
     Skip,
     /// Both run.
     Allow,
+    /// It waits, and takes the place of one that waits already: that one is cancelled.
+    Queue,
+    /// It waits; all run one after another.
+    QueueAll,
+    /// The open ones are cancelled, and it runs when they have ended.
+    CancelRunning,
 }
 
 /// What to do about slots that were not run in time.
@@ -285,11 +344,25 @@ pub struct CatchUp {
     pub mode: CatchUpMode,
     /// How far back, in milliseconds.
     pub window_ms: u64,
+    /// In mode `all`: the newest so many.
+    #[serde(default = "catch_up_max")]
+    pub max: u32,
+    /// How many of them start in a period; none means one after another without a pause.
+    #[serde(default)]
+    pub rate: Option<Rate>,
+}
+
+/// How many slots mode `all` catches up unless its file says otherwise (contract, section 3).
+const CATCH_UP_MAX: u32 = 24;
+
+const fn catch_up_max() -> u32 {
+    CATCH_UP_MAX
 }
 
 impl Default for CatchUp {
     fn default() -> Self {
-        Self { mode: CatchUpMode::Last, window_ms: 86_400_000 }
+        let max = CATCH_UP_MAX;
+        Self { mode: CatchUpMode::Last, window_ms: 86_400_000, max, rate: None }
     }
 }
 
@@ -301,6 +374,8 @@ pub enum CatchUpMode {
     None,
     /// The newest one inside the window.
     Last,
+    /// The newest `max` inside the window, oldest first.
+    All,
 }
 
 /// What daylight saving does to a schedule.

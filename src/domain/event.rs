@@ -57,6 +57,11 @@ pub enum Trigger {
 }
 
 impl Trigger {
+    /// Whether executions that it starts belong to a series: one after another, oldest first.
+    pub const fn is_series(self) -> bool {
+        matches!(self, Self::CatchUp | Self::Backfill)
+    }
+
     /// The name used in JSON, labels and the job's environment.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -218,6 +223,7 @@ events! {
     SchedulePaused = 43, "schedule-paused";
     ScheduleResumed = 44, "schedule-resumed";
     ScheduleRemoved = 45, "schedule-removed";
+    SlotAwaited = 46, "slot-awaited";
     Opened = 60, "opened";
     AttemptStarted = 61, "attempt-started";
     AttemptEnded = 62, "attempt-ended";
@@ -414,6 +420,19 @@ pub struct ScheduleResumed {}
 /// The schedule is no longer in its file. Its history stays; running executions finish.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScheduleRemoved {}
+
+/// A slot exists whose outcome depends on another schedule's execution.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SlotAwaited {
+    /// The nominal instant: that of the execution waited for, or of its creation when it has none.
+    pub slot: Instant,
+    /// The execution waited for; a re-run of it counts for it.
+    pub execution: ExecutionId,
+    /// Until when it may end as wanted.
+    pub deadline: Instant,
+    /// The definition version in force.
+    pub definition_version: u32,
+}
 
 /// An execution exists. It waits until an attempt starts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

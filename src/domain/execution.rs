@@ -223,7 +223,8 @@ impl Execution {
             | Event::SlotsPassed(_)
             | Event::SchedulePaused(_)
             | Event::ScheduleResumed(_)
-            | Event::ScheduleRemoved(_) => {
+            | Event::ScheduleRemoved(_)
+            | Event::SlotAwaited(_) => {
                 debug_assert!(false, "{} in an execution's stream", event.name())
             }
         }

@@ -2,6 +2,8 @@
 //!
 //! Source: contract, section 4.
 
+use std::collections::VecDeque;
+
 use super::definition::{CatchUp, CatchUpMode, Overlap};
 use super::slot::{Reason, Verdict};
 use crate::ids::ExecutionId;
@@ -14,18 +16,63 @@ pub const GRACE_MS: i64 = 60_000;
 pub const LISTED_MAX: usize = 1_000;
 
 /// What is true of a schedule when its slots are decided.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Situation {
+#[derive(Clone, Copy)]
+pub struct Situation<'a> {
     /// Its file switches it off.
     pub disabled: bool,
     /// It or its interface is paused.
     pub paused: bool,
+    /// Steps of the clock over which no slot could be decided, each from an instant to a later one.
+    pub stepped: &'a [(Instant, Instant)],
     /// An execution of it that is open.
     pub open: Option<ExecutionId>,
+    /// An execution of it that is open and belongs to no series of catch-up or backfill.
+    pub open_live: Option<ExecutionId>,
     /// What to do when one is open.
     pub overlap: Overlap,
     /// What to do about late slots.
-    pub catch_up: CatchUp,
+    pub catch_up: &'a CatchUp,
+}
+
+impl Situation<'_> {
+    /// Why a slot would not run, however punctual.
+    pub const fn unwanted(&self) -> Option<Reason> {
+        if self.disabled {
+            Some(Reason::Disabled)
+        } else if self.paused {
+            Some(Reason::Paused)
+        } else {
+            None
+        }
+    }
+
+    /// The execution in the way of a slot that may run.
+    fn in_the_way(&self, of_series: bool) -> Option<ExecutionId> {
+        let open = if of_series { self.open_live } else { self.open };
+        open.filter(|_| self.overlap == Overlap::Skip)
+    }
+
+    /// Slots that may start at once, at most.
+    fn starts_max(&self) -> usize {
+        match self.catch_up.mode {
+            CatchUpMode::None | CatchUpMode::Last => 1,
+            CatchUpMode::All => usize::try_from(self.catch_up.max).unwrap_or(usize::MAX),
+        }
+    }
+
+    /// Why a slot is missed that gave way to newer ones.
+    const fn gave_way(&self) -> Reason {
+        match self.catch_up.mode {
+            CatchUpMode::None => Reason::Down,
+            CatchUpMode::Last => Reason::Coalesced,
+            CatchUpMode::All => Reason::Max,
+        }
+    }
+
+    fn missed(&self, slot: Instant, reason: Reason) -> Reason {
+        let stepped_over = || self.stepped.iter().any(|(from, to)| *from < slot && slot <= *to);
+        if reason == Reason::Down && stepped_over() { Reason::Clock } else { reason }
+    }
 }
 
 /// What becomes of one slot, or of a run of them.
@@ -62,12 +109,23 @@ pub struct Run {
 }
 
 impl Run {
-    fn extend(&mut self, slot: Instant) {
-        self.last = slot;
-        self.count += 1;
-        if self.instants.len() < LISTED_MAX {
-            self.instants.push(slot);
-        }
+    /// A run of one slot.
+    pub fn of(
+        slot: Instant,
+        verdict: Verdict,
+        reason: Reason,
+        execution: Option<ExecutionId>,
+    ) -> Self {
+        let instants = vec![slot];
+        Self { first: slot, last: slot, count: 1, instants, verdict, reason, execution }
+    }
+
+    /// Takes in the run that follows.
+    fn extend(&mut self, next: &Self) {
+        self.last = next.last;
+        self.count += next.count;
+        let room = LISTED_MAX.saturating_sub(self.instants.len());
+        self.instants.extend(next.instants.iter().take(room));
     }
 }
 
@@ -76,189 +134,142 @@ impl Run {
 pub fn decide(
     due: impl Iterator<Item = Instant>,
     now: Instant,
-    situation: &Situation,
+    situation: &Situation<'_>,
 ) -> Vec<Decision> {
-    let mut decisions = Vec::new();
-    let mut due = due.peekable();
-    while let Some(slot) = due.next() {
-        let newest = due.peek().is_none();
-        match outcome(slot, newest, now, situation) {
-            Fate::Start { caught_up } => decisions.push(Decision::Start { slot, caught_up }),
-            Fate::Pass(verdict, reason, execution) => {
-                pass(&mut decisions, slot, verdict, reason, execution)
+    let mut made = Decisions::default();
+    let window_ms = i64::try_from(situation.catch_up.window_ms).unwrap_or(i64::MAX);
+    let starts_max = situation.starts_max();
+    for slot in due {
+        if let Some(reason) = situation.unwanted() {
+            made.pass(slot, Verdict::Skipped, reason);
+            continue;
+        }
+        let late_ms = now.millis() - slot.millis();
+        let prompt = late_ms <= GRACE_MS;
+        let reason = match situation.catch_up.mode {
+            _ if prompt => None,
+            CatchUpMode::None => Some(Reason::Down),
+            CatchUpMode::Last | CatchUpMode::All if late_ms <= window_ms => None,
+            CatchUpMode::Last | CatchUpMode::All => Some(Reason::TooLate),
+        };
+        match reason {
+            Some(reason) => made.pass(slot, Verdict::Missed, situation.missed(slot, reason)),
+            None => {
+                made.hold(slot, !prompt);
+                if made.held > starts_max {
+                    made.give_way(situation);
+                }
             }
         }
     }
+    let mut decisions = made.settle(situation);
     coalesce_only_into_a_start(&mut decisions);
     decisions
 }
 
-enum Fate {
-    Start { caught_up: bool },
-    Pass(Verdict, Reason, Option<ExecutionId>),
+/// Decides a slot whose time is not its nominal instant: it waited for another schedule, which delivered just now.
+pub fn decide_delivered(slot: Instant, situation: &Situation<'_>) -> Decision {
+    let mut made = Decisions::default();
+    match situation.unwanted() {
+        Some(reason) => made.pass(slot, Verdict::Skipped, reason),
+        None => made.hold(slot, false),
+    }
+    let decision = made.settle(situation).pop();
+    decision.unwrap_or(Decision::Start { slot, caught_up: false })
 }
 
-fn outcome(slot: Instant, newest: bool, now: Instant, situation: &Situation) -> Fate {
-    if situation.disabled {
-        return Fate::Pass(Verdict::Skipped, Reason::Disabled, None);
+/// Decisions in the making.
+#[derive(Default)]
+struct Decisions {
+    /// Final.
+    done: Vec<Decision>,
+    /// From the first slot that may still start on.
+    open: VecDeque<Decision>,
+    /// Slots in `open` that may start.
+    held: usize,
+}
+
+impl Decisions {
+    fn hold(&mut self, slot: Instant, caught_up: bool) {
+        self.open.push_back(Decision::Start { slot, caught_up });
+        self.held += 1;
     }
-    if situation.paused {
-        return Fate::Pass(Verdict::Skipped, Reason::Paused, None);
+
+    fn pass(&mut self, slot: Instant, verdict: Verdict, reason: Reason) {
+        let run = || Run::of(slot, verdict, reason, None);
+        if self.held == 0 {
+            join(&mut self.done, run());
+        } else if let Some(Decision::Pass(last)) = self.open.back_mut()
+            && last.reason == reason
+        {
+            last.extend(&run());
+        } else {
+            self.open.push_back(Decision::Pass(run()));
+        }
     }
-    let late_ms = now.millis() - slot.millis();
-    let in_window = late_ms <= i64::try_from(situation.catch_up.window_ms).unwrap_or(i64::MAX);
-    let prompt = newest && late_ms <= GRACE_MS;
-    let caught_up = newest && situation.catch_up.mode == CatchUpMode::Last && in_window;
-    if prompt || caught_up {
-        return match (situation.open, situation.overlap) {
-            (Some(open), Overlap::Skip) => {
-                Fate::Pass(Verdict::Skipped, Reason::Overlap, Some(open))
+
+    /// The oldest slot that may start does not: newer ones take its place.
+    fn give_way(&mut self, situation: &Situation<'_>) {
+        let Some(Decision::Start { slot, .. }) = self.open.pop_front() else { return };
+        self.held -= 1;
+        let reason = situation.missed(slot, situation.gave_way());
+        join(&mut self.done, Run::of(slot, Verdict::Missed, reason, None));
+        while let Some(Decision::Pass(_)) = self.open.front() {
+            if let Some(Decision::Pass(run)) = self.open.pop_front() {
+                join(&mut self.done, run);
             }
-            (Some(_), Overlap::Allow) | (None, _) => Fate::Start { caught_up: !prompt },
-        };
+        }
     }
-    match situation.catch_up.mode {
-        CatchUpMode::None => Fate::Pass(Verdict::Missed, Reason::Down, None),
-        CatchUpMode::Last if in_window => Fate::Pass(Verdict::Missed, Reason::Coalesced, None),
-        CatchUpMode::Last => Fate::Pass(Verdict::Missed, Reason::TooLate, None),
+
+    /// Lets the held slots start, unless an open execution stands in the way.
+    fn settle(mut self, situation: &Situation<'_>) -> Vec<Decision> {
+        // A newest slot that is on time joins the older ones that are caught up: they would keep it from starting.
+        let series = self.held > 1;
+        for decision in self.open {
+            match decision {
+                Decision::Pass(run) => join(&mut self.done, run),
+                Decision::Start { slot, caught_up } => {
+                    let caught_up = caught_up || series;
+                    match situation.in_the_way(caught_up) {
+                        Some(open) => {
+                            let (verdict, reason) = (Verdict::Skipped, Reason::Overlap);
+                            join(&mut self.done, Run::of(slot, verdict, reason, Some(open)));
+                        }
+                        None => self.done.push(Decision::Start { slot, caught_up }),
+                    }
+                }
+            }
+        }
+        self.done
     }
 }
 
-fn pass(
-    decisions: &mut Vec<Decision>,
-    slot: Instant,
-    verdict: Verdict,
-    reason: Reason,
-    execution: Option<ExecutionId>,
-) {
-    if let Some(Decision::Pass(run)) = decisions.last_mut()
-        && run.reason == reason
-    {
-        return run.extend(slot);
+fn join(decisions: &mut Vec<Decision>, run: Run) {
+    match decisions.last_mut() {
+        Some(Decision::Pass(last)) if last.reason == run.reason => last.extend(&run),
+        Some(_) | None => decisions.push(Decision::Pass(run)),
     }
-    let run =
-        Run { first: slot, last: slot, count: 1, instants: vec![slot], verdict, reason, execution };
-    decisions.push(Decision::Pass(run));
 }
 
-/// "Coalesced" promises that a newer slot ran in its place. When overlap kept that one, the last, from starting, the run
-/// before it shares its fate and takes it in.
+/// "Coalesced" promises that a newer slot ran in its place. When overlap kept that one from starting, those before share
+/// its fate.
 fn coalesce_only_into_a_start(decisions: &mut Vec<Decision>) {
-    if let [.., Decision::Pass(run), Decision::Pass(newest)] = decisions.as_mut_slice()
-        && run.reason == Reason::Coalesced
-        && newest.reason == Reason::Overlap
-    {
-        (run.verdict, run.reason, run.execution) =
-            (newest.verdict, newest.reason, newest.execution);
-        run.extend(newest.last);
-        decisions.pop();
+    let overlap = decisions.iter().find_map(|decision| match decision {
+        Decision::Pass(run) if run.reason == Reason::Overlap => Some(run.execution),
+        Decision::Pass(_) | Decision::Start { .. } => None,
+    });
+    let Some(execution) = overlap else { return };
+    for decision in std::mem::take(decisions) {
+        match decision {
+            Decision::Pass(run) if run.reason == Reason::Coalesced => {
+                let (verdict, reason) = (Verdict::Skipped, Reason::Overlap);
+                join(decisions, Run { verdict, reason, execution, ..run });
+            }
+            Decision::Pass(run) => join(decisions, run),
+            Decision::Start { .. } => decisions.push(decision),
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const NOW: Instant = Instant::from_secs(10_000_000);
-    const HOUR_MS: u64 = 3_600_000;
-
-    fn situation(mode: CatchUpMode) -> Situation {
-        let catch_up = CatchUp { mode, window_ms: 24 * HOUR_MS };
-        Situation { disabled: false, paused: false, open: None, overlap: Overlap::Skip, catch_up }
-    }
-
-    /// Decides slots that are so many seconds late and shows the answer as words.
-    fn table(late_s: &[i64], situation: &Situation) -> Vec<String> {
-        let slots: Vec<_> =
-            late_s.iter().map(|late| Instant::from_millis(NOW.millis() - late * 1000)).collect();
-        let shown = |decision| match decision {
-            Decision::Start { caught_up: false, .. } => "start".to_owned(),
-            Decision::Start { caught_up: true, .. } => "catch-up".to_owned(),
-            Decision::Pass(run) => {
-                format!("{} x {}({})", run.count, run.verdict.as_str(), run.reason.as_str())
-            }
-        };
-        decide(slots.into_iter(), NOW, situation).into_iter().map(shown).collect()
-    }
-
-    #[test]
-    fn the_table() {
-        let open = Some(ExecutionId::random(NOW, [1; 10]));
-        let last = situation(CatchUpMode::Last);
-        let none = situation(CatchUpMode::None);
-        let day = 86_400;
-        let cases: &[(&str, &[i64], Situation, &[&str])] = &[
-            ("on time", &[0], last.clone(), &["start"]),
-            ("a minute late is on time", &[60], none.clone(), &["start"]),
-            ("later, nothing catches up", &[61], none.clone(), &["1 x missed(down)"]),
-            (
-                "later, the newest is caught up",
-                &[7200, 3600],
-                last.clone(),
-                &["1 x missed(coalesced)", "catch-up"],
-            ),
-            (
-                "the newest is on time, mode last",
-                &[120, 60, 0],
-                last.clone(),
-                &["2 x missed(coalesced)", "start"],
-            ),
-            (
-                "the newest is on time, mode none",
-                &[120, 60, 0],
-                none,
-                &["2 x missed(down)", "start"],
-            ),
-            ("outside the window", &[day + 60, day + 1], last.clone(), &["2 x missed(too-late)"]),
-            (
-                "partly outside the window",
-                &[day + 1, day, 3600],
-                last.clone(),
-                &["1 x missed(too-late)", "1 x missed(coalesced)", "catch-up"],
-            ),
-            (
-                "paused",
-                &[7200, 0],
-                Situation { paused: true, ..last.clone() },
-                &["2 x skipped(paused)"],
-            ),
-            (
-                "disabled wins over paused",
-                &[0],
-                Situation { paused: true, disabled: true, ..last.clone() },
-                &["1 x skipped(disabled)"],
-            ),
-            ("one is open", &[0], Situation { open, ..last.clone() }, &["1 x skipped(overlap)"]),
-            (
-                "one is open and overlap is allowed",
-                &[0],
-                Situation { open, overlap: Overlap::Allow, ..last.clone() },
-                &["start"],
-            ),
-            (
-                "one is open when several are due",
-                &[7200, 3600, 0],
-                Situation { open, ..last.clone() },
-                &["3 x skipped(overlap)"],
-            ),
-            (
-                "one is open when some are due outside the window",
-                &[day + 1, 3600, 0],
-                Situation { open, ..last },
-                &["1 x missed(too-late)", "2 x skipped(overlap)"],
-            ),
-        ];
-        for (name, late_s, situation, expected) in cases {
-            assert_eq!(table(late_s, situation), *expected, "{name}");
-        }
-    }
-
-    #[test]
-    fn a_long_run_is_one_decision_that_lists_a_thousand_instants() {
-        let slots = (0..5_000).map(|n| Instant::from_secs(n * 60));
-        let decisions = decide(slots, NOW, &situation(CatchUpMode::Last));
-        let [Decision::Pass(run)] = decisions.as_slice() else { panic!("{decisions:?}") };
-        assert_eq!((run.count, run.instants.len()), (5_000, LISTED_MAX));
-        assert_eq!((run.first, run.last), (Instant::from_secs(0), Instant::from_secs(4_999 * 60)));
-    }
-}
+mod tests;

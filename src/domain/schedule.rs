@@ -1,10 +1,10 @@
 //! One schedule's life: how far its slots are decided, whether it is paused, how its newest executions ended.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::event::{Actor, Closed, Event, Opened, Outcome};
+use super::event::{Actor, Closed, Event, Opened, Outcome, SlotAwaited, Trigger};
 use crate::ids::ExecutionId;
 use crate::instant::Instant;
 
@@ -23,6 +23,10 @@ pub struct Schedule {
     pub removed: bool,
     /// Its executions that are not over.
     pub open: BTreeSet<ExecutionId>,
+    /// Those of them that belong to a series: caught up or backfilled.
+    pub series: BTreeSet<ExecutionId>,
+    /// Slots that wait for another schedule's execution, by nominal instant.
+    pub awaiting: BTreeMap<Instant, Awaiting>,
     /// The newest slot whose execution or re-run ended ok.
     pub last_ok_slot: Option<Instant>,
     /// When an execution last ended ok.
@@ -44,6 +48,15 @@ pub struct Pause {
     pub note: Option<String>,
     /// When it resumes by itself.
     pub until: Option<Instant>,
+}
+
+/// What a slot waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Awaiting {
+    /// The execution, or a re-run of it.
+    pub execution: ExecutionId,
+    /// Until when.
+    pub deadline: Instant,
 }
 
 /// A schedule's newest execution.
@@ -93,8 +106,12 @@ impl Schedule {
                 self.cursor = Some(anchored.cursor);
                 self.removed = false;
             }
-            Event::SlotStarted(started) => self.decided(started.slot),
-            Event::SlotsPassed(passed) => self.decided(passed.last),
+            Event::SlotStarted(started) => self.decided(started.slot, started.slot),
+            Event::SlotsPassed(passed) => self.decided(passed.first, passed.last),
+            Event::SlotAwaited(awaited) => {
+                let SlotAwaited { slot, execution, deadline, .. } = *awaited;
+                self.awaiting.insert(slot, Awaiting { execution, deadline });
+            }
             Event::SchedulePaused(paused) => {
                 let (note, until) = (paused.note.clone(), paused.until);
                 self.paused = Some(Pause { at, actor: None, note, until });
@@ -105,14 +122,18 @@ impl Schedule {
         }
     }
 
-    fn decided(&mut self, slot: Instant) {
-        self.cursor = self.cursor.max(Some(slot));
-        self.decided_up_to = self.decided_up_to.max(Some(slot));
+    fn decided(&mut self, first: Instant, last: Instant) {
+        self.cursor = self.cursor.max(Some(last));
+        self.decided_up_to = self.decided_up_to.max(Some(last));
+        self.awaiting.retain(|slot, _| *slot < first || last < *slot);
     }
 
     /// Folds the opening of one of its executions.
-    pub fn opened(&mut self, execution: ExecutionId, at: Instant) {
+    pub fn opened(&mut self, execution: ExecutionId, at: Instant, trigger: Trigger) {
         self.open.insert(execution);
+        if trigger.is_series() {
+            self.series.insert(execution);
+        }
         self.newest = Some(Newest { execution, at, ended: None });
     }
 
@@ -126,6 +147,7 @@ impl Schedule {
     ) {
         let (opened, ordinal) = opened;
         self.open.remove(&execution);
+        self.series.remove(&execution);
         if let Some(newest) = self.newest.as_mut().filter(|newest| newest.execution == execution) {
             newest.ended = Some((closed.outcome, at));
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::cron::{Pattern, PatternError, is_reboot};
 use super::daylight::{self, Readings, Rule};
-use super::definition::{Dst, Fold, Gap, Timing};
+use super::definition::{After, Awaited, Dst, Fold, Gap, Timing};
 use crate::civil::{Local, LocalError, Resolved, Shift, Zone};
 use crate::instant::Instant;
 
@@ -54,6 +54,7 @@ enum Kind {
     Every { period_ms: i64, anchor: Instant },
     Manual,
     Reboot,
+    After(Arc<After>),
 }
 
 /// Readings of a wall clock in a zone.
@@ -99,7 +100,7 @@ impl Plan {
                 let since = number.checked_mul(*period_ms)?;
                 anchor.millis().checked_add(since).map(Instant::from_millis)
             }
-            Kind::Manual | Kind::Reboot => None,
+            Kind::Manual | Kind::Reboot | Kind::After(_) => None,
         }
     }
 
@@ -118,7 +119,7 @@ impl Plan {
                     Instant::from_millis(anchor.millis() + (done - 1) / period_ms * period_ms)
                 })
             }
-            Kind::Manual | Kind::Reboot => None,
+            Kind::Manual | Kind::Reboot | Kind::After(_) => None,
         }
     }
 
@@ -146,6 +147,18 @@ impl Plan {
             }
             Kind::Manual => "Only when started by hand".to_owned(),
             Kind::Reboot => "Once after each start of the machine".to_owned(),
+            Kind::After(after) => {
+                let ends = match after.outcome {
+                    Awaited::Ok => "is ok",
+                    Awaited::Ko => "is ko",
+                    Awaited::Any => "has ended",
+                };
+                let within = i64::try_from(after.deadline_ms).map_or_else(
+                    |_beyond_all_time| String::new(),
+                    |ms| format!(", if that is within {} of its opening", period(ms)),
+                );
+                format!("For each slot of {}, when its execution {ends}{within}", after.schedule)
+            }
         }
     }
 
@@ -156,6 +169,7 @@ impl Plan {
             Kind::Every { period_ms, .. } => Some(short(*period_ms)),
             Kind::Manual => None,
             Kind::Reboot => Some("@reboot".to_owned()),
+            Kind::After(after) => Some(format!("after {}", after.schedule)),
         }
     }
 
@@ -173,7 +187,7 @@ impl Plan {
                     .into_iter()
                     .collect()
             }
-            Kind::Manual | Kind::Reboot => Vec::new(),
+            Kind::Manual | Kind::Reboot | Kind::After(_) => Vec::new(),
         }
     }
 
@@ -281,6 +295,7 @@ impl PlanCache {
             }
             Timing::Manual => Kind::Manual,
             Timing::Reboot => Kind::Reboot,
+            Timing::After(after) => Kind::After(Arc::new(after.clone())),
         };
         Ok(Plan(kind))
     }

@@ -89,6 +89,10 @@ pub(super) enum Timer {
     Resume(ScheduleRef),
     /// An interface's pause ends.
     ResumeInterface(InterfaceId),
+    /// A slot's dependency was not met in time.
+    Deadline(ScheduleRef, Instant),
+    /// An execution that waits for an instant may have its turn.
+    Turn,
 }
 
 /// See the module's doc.
@@ -103,6 +107,8 @@ pub struct Engine {
     pub(super) commits: mpsc::UnboundedSender<Commit>,
     pub(super) news: mpsc::UnboundedSender<News>,
     pub(super) draining: bool,
+    /// The schedules that follow a schedule.
+    pub(super) followers: HashMap<ScheduleRef, Vec<ScheduleRef>>,
     /// What an interface's row needs of its schedules, kept up with every event.
     pub(super) tallies: HashMap<InterfaceId, Tally>,
     /// Executions that the draft in the making closes, with their schedules.
@@ -206,6 +212,7 @@ impl Engine {
             commits,
             news,
             draining: false,
+            followers: HashMap::new(),
             tallies: HashMap::new(),
             closed_now: HashMap::new(),
             seen,
@@ -274,6 +281,10 @@ impl Engine {
             Timer::Anomaly(id) => self.anomaly_due(draft, *id),
             Timer::Resume(id) => self.resume_due(draft, id),
             Timer::ResumeInterface(id) => self.resume_interface_due(draft, id),
+            Timer::Deadline(..) if self.draining => (),
+            Timer::Deadline(id, slot) => self.deadline_passed(draft, id, *slot),
+            // Turns are given once all that is due is decided.
+            Timer::Turn => (),
         }
     }
 

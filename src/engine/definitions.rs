@@ -144,6 +144,7 @@ impl Engine {
             Some(_) => Anchor::Edited,
             None => Anchor::Created,
         };
+        self.abandon_awaited(draft, id);
         let anchored = ScheduleAnchored { cursor: draft.at, definition_version, why };
         self.record(draft, &StreamId::Schedule(id.clone()), anchored.into());
         if let Timing::At(_) = schedule.timing
@@ -152,16 +153,7 @@ impl Engine {
             // A file that comes back does not tell anew of a slot that has its outcome.
             && (why == Anchor::Edited || decided_up_to < Some(at))
         {
-            let run = Run {
-                first: at,
-                last: at,
-                count: 1,
-                instants: vec![at],
-                verdict: Verdict::Missed,
-                reason: Reason::TooLate,
-                execution: None,
-            };
-            self.pass_slots(draft, id, run);
+            self.pass_slots(draft, id, Run::of(at, Verdict::Missed, Reason::TooLate, None));
         }
     }
 
@@ -170,6 +162,7 @@ impl Engine {
             return;
         }
         self.decide_slots(draft, id);
+        self.abandon_awaited(draft, id);
         self.record(draft, &StreamId::Schedule(id.clone()), ScheduleRemoved {}.into());
         self.plans.remove(id);
         self.timers.remove(&Timer::Slot(id.clone()));
@@ -178,6 +171,7 @@ impl Engine {
     /// Compiles a definition's plans and takes over its limits.
     pub(super) fn adopt(&mut self, id: &InterfaceId, definition: &definition::Interface) {
         self.ready.limit_interface(id, definition.limits.concurrent);
+        self.adopt_followers(id, definition);
         for (name, schedule) in &definition.schedules {
             let full = ScheduleRef { interface: id.clone(), schedule: name.clone() };
             match self.compile(schedule) {

@@ -1,16 +1,41 @@
-//! The executions that wait for their turn, and the limits that make them wait.
+//! The executions that wait for their turn, and what makes them wait: limits, seats that only one may hold, and time.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
 
+use crate::domain::definition::Rate;
 use crate::domain::execution::Execution;
-use crate::ids::{ExecutionId, InterfaceId};
+use crate::ids::{ExecutionId, InterfaceId, ScheduleRef};
 use crate::instant::Instant;
 
 /// The order of turns: larger priority, then earlier slot (or opening), then earlier opening.
 type Turn = (Reverse<i32>, Instant, u64, ExecutionId);
 
-/// Waiting executions and running counts, both derived from the open executions and never stored.
+/// What only one execution holds while it runs.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Seat {
+    /// Executions of the schedule run one after another.
+    Schedule(ScheduleRef),
+    /// The lock of this name is shared by several schedules.
+    Lock(String),
+}
+
+/// What an execution asks for before it starts, and holds until it ends.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Asks {
+    /// All of them must be free.
+    pub(super) seats: Vec<Seat>,
+    /// It does not start earlier.
+    pub(super) not_before: Option<Instant>,
+    /// It belongs to a series of its schedule that keeps this pace.
+    pub(super) pace: Option<Rate>,
+}
+
+/// Waiting executions and running counts, all derived from the open executions and never stored.
+///
+/// A waiting execution stands in one of three places: `waiting` (its turn may come), `blocked` (a seat that it asks for is
+/// taken) or `sleeping` (its time has not come).
 #[derive(Debug)]
 pub(super) struct Ready {
     limit: usize,
@@ -20,6 +45,13 @@ pub(super) struct Ready {
     waiting: BTreeMap<InterfaceId, BTreeSet<Turn>>,
     /// The first turn of each interface that has one waiting and room for it.
     heads: BTreeSet<(Turn, InterfaceId)>,
+    blocked: HashMap<Seat, BTreeMap<Turn, InterfaceId>>,
+    sleeping: BTreeMap<(Instant, ExecutionId), (Turn, InterfaceId)>,
+    /// How many hold each seat: more than one only when forced.
+    held: HashMap<Seat, u32>,
+    asks: HashMap<ExecutionId, (Asks, ScheduleRef)>,
+    /// When the next one of a schedule's series may start.
+    paced: HashMap<ScheduleRef, Instant>,
 }
 
 impl Ready {
@@ -32,6 +64,11 @@ impl Ready {
             limit_of: HashMap::new(),
             waiting: BTreeMap::new(),
             heads: BTreeSet::new(),
+            blocked: HashMap::new(),
+            sleeping: BTreeMap::new(),
+            held: HashMap::new(),
+            asks: HashMap::new(),
+            paced: HashMap::new(),
         }
     }
 
@@ -46,45 +83,160 @@ impl Ready {
     }
 
     /// Lets `execution` wait for its turn.
-    pub(super) fn wait(&mut self, id: ExecutionId, execution: &Execution) {
-        let interface = &execution.opened.schedule.interface;
-        self.change(interface, |ready| {
-            ready.waiting.entry(interface.clone()).or_default().insert(turn(id, execution));
-        });
+    pub(super) fn wait(&mut self, id: ExecutionId, execution: &Execution, asks: Asks) {
+        let schedule = &execution.opened.schedule;
+        let turn = turn(id, execution);
+        match asks.not_before {
+            Some(at) => drop(self.sleeping.insert((at, id), (turn, schedule.interface.clone()))),
+            None => self.queue(turn, &schedule.interface),
+        }
+        self.asks.insert(id, (asks, schedule.clone()));
     }
 
     /// Takes `execution` out of the queue. False when it was not in it.
     pub(super) fn leave(&mut self, id: ExecutionId, execution: &Execution) -> bool {
         let interface = &execution.opened.schedule.interface;
-        self.change(interface, |ready| ready.take(interface, &turn(id, execution)))
+        let turn = turn(id, execution);
+        let queued = self.change(interface, |ready| ready.take(interface, &turn));
+        let sleeping = self.sleeping.len();
+        self.sleeping.retain(|(_, sleeper), _| *sleeper != id);
+        let woken = self.sleeping.len() < sleeping;
+        let Some((asks, _)) = self.asks.get(&id).cloned() else { return false };
+        let mut found = queued || woken;
+        for seat in &asks.seats {
+            if let Some(turns) = self.blocked.get_mut(seat) {
+                found |= turns.remove(&turn).is_some();
+            }
+        }
+        if found {
+            self.asks.remove(&id);
+            asks.seats.iter().for_each(|seat| self.unblock(seat));
+        }
+        found
     }
 
     /// The execution whose turn it is, taken out of the queue and counted as running.
-    pub(super) fn next(&mut self) -> Option<ExecutionId> {
-        if self.running >= self.limit {
-            return None;
+    pub(super) fn next(&mut self, now: Instant) -> Option<ExecutionId> {
+        self.wake(now);
+        while self.running < self.limit {
+            let (turn, interface) = self.heads.first().cloned()?;
+            self.change(&interface, |ready| ready.take(&interface, &turn));
+            match self.obstacle(turn.3, now) {
+                None => {
+                    self.start(turn.3, now, &interface);
+                    return Some(turn.3);
+                }
+                Some(Obstacle::Taken(seat)) => {
+                    self.blocked.entry(seat).or_default().insert(turn, interface);
+                }
+                Some(Obstacle::Until(at)) => {
+                    self.sleeping.insert((at, turn.3), (turn, interface));
+                }
+            }
         }
-        let (first, interface) = self.heads.first().cloned()?;
-        self.change(&interface, |ready| {
-            ready.take(&interface, &first);
-            ready.count(&interface);
-        });
-        Some(first.3)
+        None
     }
 
-    /// Counts an execution of `interface` as running that did not wait (forced).
-    pub(super) fn start(&mut self, interface: &InterfaceId) {
-        self.change(interface, |ready| ready.count(interface));
+    /// When the next sleeping one wakes.
+    pub(super) fn next_wake(&self) -> Option<Instant> {
+        self.sleeping.first_key_value().map(|((at, _), _)| *at)
+    }
+
+    /// Counts an execution as running that did not wait: it was forced, or goes on.
+    pub(super) fn start_at_once(
+        &mut self,
+        id: ExecutionId,
+        schedule: &ScheduleRef,
+        asks: Asks,
+        now: Instant,
+    ) {
+        self.asks.insert(id, (asks, schedule.clone()));
+        self.start(id, now, &schedule.interface);
     }
 
     /// An execution of `interface` no longer runs.
-    pub(super) fn finish(&mut self, interface: &InterfaceId) {
+    pub(super) fn finish(&mut self, id: ExecutionId, interface: &InterfaceId) {
         self.change(interface, |ready| {
             ready.running = ready.running.saturating_sub(1);
             if let Some(count) = ready.running_of.get_mut(interface) {
                 *count = count.saturating_sub(1);
             }
         });
+        let Some((asks, schedule)) = self.asks.remove(&id) else { return };
+        for seat in &asks.seats {
+            if let Some(count) = self.held.get_mut(seat) {
+                *count -= 1;
+                if *count == 0 {
+                    self.held.remove(seat);
+                }
+            }
+            self.unblock(seat);
+        }
+        let others = self.asks.values().any(|(asks, of)| asks.pace.is_some() && *of == schedule);
+        if asks.pace.is_some() && !others {
+            self.paced.remove(&schedule);
+        }
+    }
+}
+
+/// What keeps an execution from starting although its turn has come.
+enum Obstacle {
+    Taken(Seat),
+    Until(Instant),
+}
+
+impl Ready {
+    fn queue(&mut self, turn: Turn, interface: &InterfaceId) {
+        self.change(interface, |ready| {
+            ready.waiting.entry(interface.clone()).or_default().insert(turn);
+        });
+    }
+
+    /// Those whose time has come wait for their turn.
+    fn wake(&mut self, now: Instant) {
+        while let Some(first) = self.sleeping.first_entry().filter(|first| first.key().0 <= now) {
+            let (turn, interface) = first.remove();
+            self.queue(turn, &interface);
+        }
+    }
+
+    fn obstacle(&self, id: ExecutionId, now: Instant) -> Option<Obstacle> {
+        let (asks, schedule) = self.asks.get(&id)?;
+        let taken = asks.seats.iter().find(|seat| self.held.contains_key(seat));
+        let paced = asks.pace.and_then(|_| self.paced.get(schedule)).filter(|at| **at > now);
+        taken
+            .map(|seat| Obstacle::Taken(seat.clone()))
+            .or_else(|| paced.map(|at| Obstacle::Until(*at)))
+    }
+
+    fn start(&mut self, id: ExecutionId, now: Instant, interface: &InterfaceId) {
+        self.change(interface, |ready| {
+            ready.running += 1;
+            *ready.running_of.entry(interface.clone()).or_default() += 1;
+        });
+        let Some((asks, schedule)) = self.asks.get(&id) else { return };
+        for seat in &asks.seats {
+            *self.held.entry(seat.clone()).or_default() += 1;
+        }
+        if let Some(rate) = asks.pace {
+            let step = Duration::from_millis(rate.per_ms / u64::from(rate.count.max(1)));
+            self.paced.insert(schedule.clone(), now + step);
+        }
+    }
+
+    /// The first one that a free seat held up waits for its turn again.
+    fn unblock(&mut self, seat: &Seat) {
+        if self.held.contains_key(seat) {
+            return;
+        }
+        let Some(turns) = self.blocked.get_mut(seat) else { return };
+        let first = turns.pop_first();
+        if turns.is_empty() {
+            self.blocked.remove(seat);
+        }
+        if let Some((turn, interface)) = first {
+            self.queue(turn, &interface);
+        }
     }
 
     /// Makes a change that concerns `interface`, and keeps its head true.
@@ -117,11 +269,6 @@ impl Ready {
         taken
     }
 
-    fn count(&mut self, interface: &InterfaceId) {
-        self.running += 1;
-        *self.running_of.entry(interface.clone()).or_default() += 1;
-    }
-
     fn has_room(&self, interface: &InterfaceId) -> bool {
         let running = self.running_of.get(interface).copied().unwrap_or(0);
         self.limit_of.get(interface).is_none_or(|limit| running < *limit)
@@ -134,69 +281,4 @@ fn turn(id: ExecutionId, execution: &Execution) -> Turn {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use super::*;
-    use crate::domain::event::{Opened, Trigger};
-
-    fn waiting(schedule: &str, ordinal: u64, priority: i32) -> (ExecutionId, Execution) {
-        let at = Instant::from_secs(i64::try_from(ordinal).expect("small"));
-        let id = ExecutionId::random(at, [u8::try_from(ordinal).expect("small"); 10]);
-        let opened = Opened {
-            schedule: schedule.parse().expect("valid"),
-            slot: None,
-            trigger: Trigger::Manual,
-            definition_version: 1,
-            params: BTreeMap::new(),
-            rerun_of: None,
-            root: id,
-            idempotency_key: String::new(),
-            previous_slot: None,
-            last_ok_slot: None,
-            priority,
-            forced: false,
-        };
-        (id, Execution::open(opened, at, ordinal))
-    }
-
-    #[test]
-    fn turns_go_by_priority_then_by_age() {
-        let mut ready = Ready::new(10);
-        let all = [waiting("a/s", 1, 0), waiting("b/s", 2, 5), waiting("a/s", 3, 0)];
-        for (id, execution) in &all {
-            ready.wait(*id, execution);
-        }
-        let turns: Vec<_> = std::iter::from_fn(|| ready.next()).collect();
-        assert_eq!(turns, [all[1].0, all[0].0, all[2].0]);
-    }
-
-    #[test]
-    fn a_full_interface_holds_nobody_else_up() {
-        let mut ready = Ready::new(3);
-        let a: InterfaceId = "a".parse().expect("valid");
-        ready.limit_interface(&a, Some(1));
-        let all = [waiting("a/s", 1, 0), waiting("a/t", 2, 9), waiting("b/s", 3, 0)];
-        for (id, execution) in &all {
-            ready.wait(*id, execution);
-        }
-        assert_eq!(ready.next(), Some(all[1].0));
-        assert_eq!(ready.next(), Some(all[2].0));
-        assert_eq!(ready.next(), None);
-        ready.finish(&a);
-        assert_eq!(ready.next(), Some(all[0].0));
-    }
-
-    #[test]
-    fn the_daemons_limit_holds_for_all_together() {
-        let mut ready = Ready::new(1);
-        let all = [waiting("a/s", 1, 0), waiting("b/s", 2, 0)];
-        for (id, execution) in &all {
-            ready.wait(*id, execution);
-        }
-        assert_eq!(ready.next(), Some(all[0].0));
-        assert_eq!(ready.next(), None);
-        ready.finish(&"a".parse().expect("valid"));
-        assert_eq!(ready.next(), Some(all[1].0));
-    }
-}
+mod tests;

@@ -263,12 +263,14 @@ impl Engine {
         let Some((_, _, definition)) = self.definition(id) else { return Err(no_schedule(id)) };
         let open = self.state.schedules.get(id).and_then(|schedule| schedule.open.first());
         match open {
-            Some(open) if definition.overlap == Overlap::Skip && !force => Err(Refusal::Conflict {
-                why: format!(
-                    "execution {open} of `{id}` is not over yet; --force runs it beside that one"
-                ),
-                execution: Some(*open),
-            }),
+            Some(open) if definition.overlap != Overlap::Allow && !force => {
+                Err(Refusal::Conflict {
+                    why: format!(
+                        "execution {open} of `{id}` is not over yet; --force runs it beside that one"
+                    ),
+                    execution: Some(*open),
+                })
+            }
             Some(_) | None => Ok(()),
         }
     }
@@ -279,13 +281,18 @@ impl Engine {
         id: ExecutionId,
         note: Option<String>,
     ) -> Result<(), Refusal> {
-        let Some(execution) = self.state.executions.get(&id) else {
+        if !self.state.executions.contains_key(&id) {
             let why = format!("execution {id} is over");
             return Err(Refusal::Conflict { why, execution: Some(id) });
-        };
-        let Ok(requested) = execution.decide(draft.at, Command::Cancel(note)) else {
-            return Ok(());
-        };
+        }
+        self.cancel_one(draft, id, note);
+        Ok(())
+    }
+
+    /// Asks for the end of an open execution, unless that was asked already.
+    pub(super) fn cancel_one(&mut self, draft: &mut Draft, id: ExecutionId, note: Option<String>) {
+        let Some(execution) = self.state.executions.get(&id) else { return };
+        let Ok(requested) = execution.decide(draft.at, Command::Cancel(note)) else { return };
         let queued = execution.phase == Phase::Queued && self.ready.leave(id, execution);
         self.record(draft, &StreamId::Execution(id), requested);
         if queued {
@@ -295,7 +302,6 @@ impl Engine {
         } else if let Some(token) = self.cancels.get(&id) {
             draft.then(After::Cancel(token.clone()));
         }
-        Ok(())
     }
 
     /// Pauses; what a pause in force says and this one does not, stays so.
@@ -425,7 +431,10 @@ impl Engine {
     fn happened(&mut self, draft: &mut Draft, id: ExecutionId, command: Command) {
         let Some(execution) = self.state.executions.get(&id) else { return };
         let performed = execution.phase != Phase::Queued;
-        let closes = matches!(command, Command::Close(_));
+        let outcome = match &command {
+            Command::Close(conclusion) => Some(conclusion.outcome),
+            _ => None,
+        };
         let event = match execution.decide(draft.at, command) {
             Ok(event) => event,
             Err(why) => {
@@ -434,13 +443,15 @@ impl Engine {
             }
         };
         let interface = execution.opened.schedule.interface.clone();
+        let closed = outcome.map(|outcome| (execution.opened.clone(), outcome));
         self.record(draft, &StreamId::Execution(id), event);
-        if closes {
+        if let Some((opened, outcome)) = closed {
             self.cancels.remove(&id);
             self.timers.remove(&Timer::Anomaly(id));
             if performed {
-                self.ready.finish(&interface);
+                self.ready.finish(id, &interface);
             }
+            self.deliver_to_followers(draft, &opened, outcome);
         }
     }
 }

@@ -8,12 +8,13 @@ use tokio_util::sync::CancellationToken;
 use super::commit::After;
 use super::core::{Draft, Engine, Timer};
 use super::ports::Work;
-use crate::domain::definition;
+use super::ready::{Asks, Seat};
+use crate::domain::definition::{self, Overlap};
 use crate::domain::event::{
     Anchor, InterfaceResumed, Opened, ScheduleAnchored, ScheduleResumed, SlotStarted, SlotsPassed,
     Trigger,
 };
-use crate::domain::execution::{Command, Execution};
+use crate::domain::execution::{Command, Execution, Phase};
 use crate::domain::policy::{self, Decision, Run, Situation};
 use crate::ids::{ExecutionId, InterfaceId, ScheduleRef, StreamId};
 use crate::instant::Instant;
@@ -55,7 +56,6 @@ impl Engine {
     }
 
     fn decide_slots_until(&mut self, draft: &mut Draft, id: &ScheduleRef, until: Instant) {
-        let Some(situation) = self.situation(id) else { return };
         let Some(schedule) = self.state.schedules.get(id) else { return };
         let Some(cursor) = schedule.cursor else { return };
         let decided_up_to = schedule.decided_up_to;
@@ -68,12 +68,9 @@ impl Engine {
             }
             !before
         });
-        for decision in policy::decide(due, draft.at, &situation) {
-            match decision {
-                Decision::Start { slot, caught_up } => self.start_slot(draft, id, slot, caught_up),
-                Decision::Pass(run) => self.pass_slots(draft, id, run),
-            }
-        }
+        let decide = |situation: &Situation<'_>| policy::decide(due, draft.at, situation);
+        let decisions = self.in_situation(id, decide).unwrap_or_default();
+        decisions.into_iter().for_each(|decision| self.carry_out(draft, id, decision));
         // A slot that ran keeps its outcome; only the cursor passes over it.
         if let Some(slot) = ran
             && self.state.schedules.get(id).is_some_and(|schedule| schedule.cursor < Some(slot))
@@ -82,29 +79,73 @@ impl Engine {
         }
     }
 
-    fn situation(&self, id: &ScheduleRef) -> Option<Situation> {
+    /// Answers a question about what is true of a schedule that is in its file.
+    pub(super) fn in_situation<T>(
+        &self,
+        id: &ScheduleRef,
+        ask: impl FnOnce(&Situation<'_>) -> T,
+    ) -> Option<T> {
         let (_, _, definition) = self.definition(id)?;
         let schedule = self.state.schedules.get(id)?;
         let interface = self.state.interfaces.get(&id.interface)?;
-        Some(Situation {
+        Some(ask(&Situation {
             disabled: !definition.enabled,
             paused: schedule.paused.is_some() || interface.paused.is_some(),
+            stepped: &self.state.daemon.stepped,
             open: schedule.open.first().copied(),
+            open_live: schedule.open.difference(&schedule.series).next().copied(),
             overlap: definition.overlap,
-            catch_up: definition.catch_up.clone(),
-        })
+            catch_up: &definition.catch_up,
+        }))
     }
 
+    /// Decides a slot that waited for another schedule.
+    pub(super) fn decide_delivered(&mut self, draft: &mut Draft, id: &ScheduleRef, slot: Instant) {
+        if let Some(decision) = self.in_situation(id, |so| policy::decide_delivered(slot, so)) {
+            self.carry_out(draft, id, decision);
+        }
+    }
+
+    fn carry_out(&mut self, draft: &mut Draft, id: &ScheduleRef, decision: Decision) {
+        match decision {
+            Decision::Start { slot, caught_up } => self.start_slot(draft, id, slot, caught_up),
+            Decision::Pass(run) => self.pass_slots(draft, id, run),
+        }
+    }
+
+    /// Starts a slot: its execution is open from now on, even if it still waits.
     fn start_slot(&mut self, draft: &mut Draft, id: &ScheduleRef, slot: Instant, caught_up: bool) {
         let Some((_, definition_version, definition)) = self.definition(id) else { return };
         let trigger = if caught_up { Trigger::CatchUp } else { definition.timing.trigger() };
+        let overlap = definition.overlap;
         let execution = ExecutionId::for_slot(id, slot);
         let late_ms = u64::try_from(draft.at.since(slot).as_millis()).unwrap_or(u64::MAX);
         let started = SlotStarted { slot, execution, definition_version, late_ms };
         let opening = Opening { execution, trigger, slot: Some(slot), at: draft.at };
         let opened = self.opening(id, opening);
         self.record(draft, &StreamId::Schedule(id.clone()), started.into());
+        if !trigger.is_series() {
+            self.make_way(draft, id, overlap);
+        }
         self.open(draft, execution, opened);
+    }
+
+    /// Cancels what a newer live slot takes the place of.
+    fn make_way(&mut self, draft: &mut Draft, id: &ScheduleRef, overlap: Overlap) {
+        let only_waiting = match overlap {
+            Overlap::Queue => true,
+            Overlap::CancelRunning => false,
+            Overlap::Skip | Overlap::Allow | Overlap::QueueAll => return,
+        };
+        let Some(schedule) = self.state.schedules.get(id) else { return };
+        let waits = |open: &ExecutionId| {
+            let phase = self.state.executions.get(open).map(|execution| execution.phase);
+            !only_waiting || phase == Some(Phase::Queued)
+        };
+        let live = schedule.open.difference(&schedule.series).copied().filter(waits);
+        for open in live.collect::<Vec<_>>() {
+            self.cancel_one(draft, open, Some("a newer slot takes its place".to_owned()));
+        }
     }
 
     /// Whether a slot's execution exists already: only possible behind a cursor that was moved back. A log that cannot
@@ -137,10 +178,11 @@ impl Engine {
             reason: run.reason,
             definition_version,
             zone_data: self.parts.identity.zone_data.clone(),
-            instants: run.instants,
+            instants: run.instants.clone(),
             execution: run.execution,
         };
         self.record(draft, &StreamId::Schedule(id.clone()), passed.into());
+        self.pass_to_followers(draft, id, &run);
     }
 
     /// What an execution of a schedule is opened with; parameters have their defaults.
@@ -157,7 +199,7 @@ impl Engine {
             rerun_of: None,
             root: execution,
             idempotency_key: execution.to_string(),
-            previous_slot: slot.and_then(|slot| self.plans.get(id)?.previous_before(slot)),
+            previous_slot: slot.and_then(|slot| self.previous_slot(id, slot)),
             last_ok_slot: schedule.and_then(|schedule| schedule.last_ok_before(slot)),
             priority: definition.as_ref().map_or(0, |(_, _, schedule)| schedule.priority),
             forced: false,
@@ -168,25 +210,66 @@ impl Engine {
         opened
     }
 
+    /// The nominal instant before `slot`; for a schedule that follows another, the newest one that it knows.
+    fn previous_slot(&self, id: &ScheduleRef, slot: Instant) -> Option<Instant> {
+        let follows = self.definition(id).is_some_and(|(_, _, definition)| {
+            matches!(definition.timing, definition::Timing::After(_))
+        });
+        if follows {
+            return self.state.schedules.get(id)?.decided_up_to.filter(|before| *before < slot);
+        }
+        self.plans.get(id)?.previous_before(slot)
+    }
+
     /// Records the opening; the execution waits for its turn unless it is forced.
     pub(super) fn open(&mut self, draft: &mut Draft, id: ExecutionId, opened: Opened) {
-        let (forced, interface) = (opened.forced, opened.schedule.interface.clone());
-        self.record(draft, &StreamId::Execution(id), opened.into());
+        let forced = opened.forced;
+        self.record(draft, &StreamId::Execution(id), opened.clone().into());
+        self.await_opened(draft, id, &opened);
+        let Some(execution) = self.state.executions.get(&id) else { return };
+        let asks = self.asks(execution, draft.at);
         if forced {
-            self.ready.start(&interface);
+            self.ready.start_at_once(id, &execution.opened.schedule, asks, draft.at);
             self.start_execution(draft, id);
-        } else if let Some(execution) = self.state.executions.get(&id) {
-            self.ready.wait(id, execution);
+        } else {
+            self.ready.wait(id, execution, asks);
         }
     }
 
     /// Starts executions whose turn it is, as long as there is room.
     pub(super) fn start_ready(&mut self, draft: &mut Draft) {
         while !self.draining
-            && let Some(id) = self.ready.next()
+            && let Some(id) = self.ready.next(draft.at)
         {
             self.start_execution(draft, id);
         }
+        match self.ready.next_wake() {
+            Some(at) => self.timers.push(at, Timer::Turn),
+            None => drop(self.timers.remove(&Timer::Turn)),
+        }
+    }
+
+    /// What an execution asks for before it starts.
+    pub(super) fn asks(&self, execution: &Execution, now: Instant) -> Asks {
+        let opened = &execution.opened;
+        let id = &opened.schedule;
+        let interface = self.state.interfaces.get(&id.interface);
+        let definition = interface
+            .and_then(|interface| interface.definitions.get(&opened.definition_version))
+            .and_then(|definition| definition.0.schedules.get(&id.schedule));
+        let Some(definition) = definition else { return Asks::default() };
+        let series = opened.trigger.is_series();
+        let one_by_one = series || definition.overlap != Overlap::Allow;
+        let mut seats: Vec<_> =
+            one_by_one.then(|| Seat::Schedule(id.clone())).into_iter().collect();
+        seats.extend(definition.lock.clone().map(Seat::Lock));
+        let delayed = definition.splay_ms > 0 && opened.trigger == definition.timing.trigger();
+        let not_before = opened
+            .slot
+            .filter(|_| delayed)
+            .map(|slot| slot + Duration::from_millis(id.splay_ms(definition.splay_ms)));
+        let not_before = not_before.filter(|at| *at > now);
+        Asks { seats, not_before, pace: definition.catch_up.rate.filter(|_| series) }
     }
 
     fn start_execution(&mut self, draft: &mut Draft, id: ExecutionId) {

@@ -63,7 +63,8 @@ impl Engine {
         }
         for id in queued {
             if let Some(execution) = self.state.executions.get(&id) {
-                self.ready.wait(id, execution);
+                let asks = self.asks(execution, draft.at);
+                self.ready.wait(id, execution, asks);
             }
         }
         planned.into_iter().for_each(|(work, at)| self.await_attempt(&mut draft, work, at));
@@ -91,6 +92,7 @@ impl Engine {
         self.submit(draft);
         let schedules = self.state.schedules.names();
         schedules.iter().for_each(|id| self.plan_next(id));
+        self.plan_deadlines();
     }
 
     fn left_behind(&self) -> LeftBehind {
@@ -147,7 +149,8 @@ impl Engine {
         if let (Some(limit), Some(started)) = (limit, execution.started_at) {
             self.timers.push(started + limit, Timer::Anomaly(id));
         }
-        self.ready.start(&schedule.interface);
+        let asks = self.asks(execution, draft.at);
+        self.ready.start_at_once(id, schedule, asks, draft.at);
         self.cancels.insert(id, work.cancel.clone());
         let reporter = self.reporter(id);
         draft.then(After::Resume(work, at, reporter));
@@ -171,7 +174,14 @@ impl Engine {
             let Some(execution) = self.state.executions.get(&work.execution) else { return };
             // In the queue and between two attempts there is none to end.
             if let Ok(event) = execution.decide(draft.at, command) {
+                let closed = match &event {
+                    Event::Closed(closed) => Some((execution.opened.clone(), closed.outcome)),
+                    _ => None,
+                };
                 self.record(draft, &stream, event);
+                if let Some((opened, outcome)) = closed {
+                    self.deliver_to_followers(draft, &opened, outcome);
+                }
             }
         }
     }

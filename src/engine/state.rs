@@ -17,7 +17,7 @@ use crate::instant::Instant;
 
 /// The version of [`State`]'s form in checkpoints. Raise it with every change of a type that `State` holds; an older
 /// checkpoint is then dropped and the log folded again.
-pub const STATE_VERSION: u32 = 3;
+pub const STATE_VERSION: u32 = 4;
 
 /// How long an answer to a request with an idempotency key is kept, in milliseconds (contract, section 6).
 pub const ANSWER_KEPT_MS: i64 = 24 * 3_600_000;
@@ -55,7 +55,12 @@ pub struct Daemon {
     pub tokens: BTreeMap<String, Token>,
     /// Answers to requests with an idempotency key, by key.
     pub answers: BTreeMap<String, Answer>,
+    /// The newest steps of the clock to a later instant, from where to where.
+    pub stepped: Vec<(Instant, Instant)>,
 }
+
+/// Steps of the clock that are remembered: each concerns only slots that were undecided when it happened.
+const STEPS_KEPT: usize = 8;
 
 /// A valid API token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -146,6 +151,12 @@ impl State {
                 self.daemon.boot_id = Some(started.boot_id.clone());
                 self.daemon.zone_data = Some(started.zone_data.clone());
             }
+            Event::ClockStepped(step) if step.from < step.to => {
+                if self.daemon.stepped.len() == STEPS_KEPT {
+                    self.daemon.stepped.remove(0);
+                }
+                self.daemon.stepped.push((step.from, step.to));
+            }
             Event::TokenCreated(token) => {
                 let created = Token {
                     id: token.id.clone(),
@@ -205,7 +216,8 @@ impl State {
         match event {
             Event::Opened(opened) => {
                 self.opened += 1;
-                self.schedules.get_or_default(&opened.schedule).opened(id, at);
+                let schedule = self.schedules.get_or_default(&opened.schedule);
+                schedule.opened(id, at, opened.trigger);
                 self.executions.insert(id, Execution::open(opened.clone(), at, self.opened));
                 return;
             }

@@ -17,6 +17,8 @@ use crate::instant::Instant;
 use crate::projection::view;
 use crate::store::{ColdHead, ColdHeads, EventLog};
 
+mod turns;
+
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 

@@ -320,13 +320,20 @@ fn schedule(timing: Timing) -> definition::Schedule {
             on: vec![],
         },
         overlap: definition::Overlap::Skip,
-        catch_up: definition::CatchUp { mode: definition::CatchUpMode::Last, window_ms: 0 },
+        catch_up: definition::CatchUp {
+            mode: definition::CatchUpMode::Last,
+            window_ms: 0,
+            max: 24,
+            rate: None,
+        },
         dst: definition::Dst::default(),
         role: definition::Role::Regular,
         on_interrupt: definition::OnInterrupt::Ko,
         max_log_bytes: 1 << 30,
         ping: Some("https://hc-ping.example/secret".to_owned()),
         priority: 5,
+        lock: None,
+        splay_ms: 0,
     }
 }
 

@@ -435,12 +435,14 @@ fn schedule(job: Job) -> Schedule {
         anomaly_after_ms: 3_600_000,
         retry: Retry { attempts: 1, delay_ms: 0, factor: 1.0, max_delay_ms: 0, on: Vec::new() },
         overlap: Overlap::Skip,
-        catch_up: CatchUp { mode: CatchUpMode::Last, window_ms: 0 },
+        catch_up: CatchUp { mode: CatchUpMode::Last, window_ms: 0, max: 24, rate: None },
         dst: Dst::default(),
         role: Role::Regular,
         on_interrupt: OnInterrupt::Ko,
         max_log_bytes: 1 << 30,
         ping: None,
         priority: 0,
+        lock: None,
+        splay_ms: 0,
     }
 }

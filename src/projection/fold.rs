@@ -113,6 +113,7 @@ const fn changes_nothing_more(event: &Event) {
         | Event::SchedulePaused(_)
         | Event::ScheduleResumed(_)
         | Event::ScheduleRemoved(_)
+        | Event::SlotAwaited(_)
         | Event::Opened(_)
         | Event::AttemptStarted(_)
         | Event::AttemptEnded(_)

@@ -13,6 +13,10 @@ pub(crate) fn at() -> Instant {
     Instant::from_secs(1_795_428_000)
 }
 
+fn later() -> Instant {
+    Instant::from_secs(at().secs() + 3_600)
+}
+
 pub(super) fn schedule() -> ScheduleRef {
     "fnac/integrate-sales".parse().unwrap()
 }
@@ -93,19 +97,26 @@ fn slots() -> Vec<Event> {
             .into(),
         SlotsPassed {
             first: at(),
-            last: Instant::from_secs(at().secs() + 3_600),
+            last: later(),
             count: 2,
             verdict: Verdict::Missed,
             reason: Reason::Coalesced,
             definition_version: 2,
             zone_data: "2026b".to_owned(),
-            instants: vec![at(), Instant::from_secs(at().secs() + 3_600)],
+            instants: vec![at(), later()],
             execution: Some(execution()),
         }
         .into(),
         SchedulePaused { note: None, until: Some(at()) }.into(),
         ScheduleResumed {}.into(),
         ScheduleRemoved {}.into(),
+        SlotAwaited {
+            slot: at(),
+            execution: execution(),
+            deadline: later(),
+            definition_version: 2,
+        }
+        .into(),
     ]
 }
 

@@ -93,6 +93,7 @@ stored_events! {
     43 SchedulePaused = 1;
     44 ScheduleResumed = 1;
     45 ScheduleRemoved = 1;
+    46 SlotAwaited = 1;
     60 Opened = 1;
     61 AttemptStarted = 1;
     62 AttemptEnded = 1;

@@ -5,13 +5,13 @@ mod schedule;
 mod settings;
 
 pub use interface::{INTERFACE, LIMITS, RETENTION, RULE};
-pub use schedule::{CATCH_UP, DST, HTTP, PARAM, RETRY, SCHEDULE, SECRET};
+pub use schedule::{AFTER, CATCH_UP, DST, HTTP, PARAM, RETRY, SCHEDULE, SECRET};
 pub use settings::SETTINGS;
 
 /// The tables of an interface's file, in the order of the reference page.
-pub static FILE_TABLES: [&Table; 11] = [
-    &INTERFACE, &SECRET, &LIMITS, &RETENTION, &RULE, &SCHEDULE, &HTTP, &PARAM, &RETRY, &CATCH_UP,
-    &DST,
+pub static FILE_TABLES: [&Table; 12] = [
+    &INTERFACE, &SECRET, &LIMITS, &RETENTION, &RULE, &SCHEDULE, &AFTER, &HTTP, &PARAM, &RETRY,
+    &CATCH_UP, &DST,
 ];
 
 /// One TOML table with all of its keys.

@@ -23,6 +23,9 @@ pub static SCHEDULE: Table = Table {
         Key::new("at", Kind::LocalTime, "Once, at this local time in the schedule's zone.")
             .example("\"2026-12-24T18:00\"")
             .also(&["once"]),
+        Key::new("after", Kind::Table(&AFTER), "For each slot of another schedule, when its execution has ended as wanted; the slot has the same nominal instant.")
+            .example("{ schedule = \"shop/sales\" }")
+            .also(&["depends_on", "follows"]),
         Key::new("manual", Kind::True, "Only when somebody asks.").example("true"),
         Key::new("reboot", Kind::True, "Once for each start of the machine; the same as `cron = \"@reboot\"`.").example("true"),
         Key::new("timezone", Kind::Zone, "IANA zone name.")
@@ -60,7 +63,7 @@ pub static SCHEDULE: Table = Table {
             .default("none")
             .example("{ attempts = 3, on = [\"external\"] }")
             .also(&["retries"]),
-        Key::new("overlap", Kind::Choice(&["skip", "allow"], &["queue", "queue-all", "cancel-running"]), "What to do when an execution of the schedule is open already: skip the slot, or let both run.")
+        Key::new("overlap", choice(&["skip", "queue", "queue-all", "allow", "cancel-running"]), "What to do when an execution of the schedule is open already: skip the slot; let it wait, in the place of one that waits already (`queue`) or behind all (`queue-all`); let both run; or cancel the open one.")
             .default("\"skip\"")
             .example("\"allow\"")
             .also(&["concurrency", "concurrency_policy"]),
@@ -71,6 +74,13 @@ pub static SCHEDULE: Table = Table {
         Key::new("dst", Kind::Table(&DST), "What daylight saving does to it.")
             .default("Debian cron's rule")
             .example("{ gap = \"skip\" }"),
+        Key::new("lock", Kind::Text, "Schedules with the same lock, of any interface, do not run together: the later one waits.")
+            .example("\"sales\"")
+            .also(&["mutex", "lock_group"]),
+        Key::new("splay", Kind::Duration, "Live slots start up to so much later, each schedule always by the same delay; the nominal instant does not move.")
+            .default("none")
+            .example("\"30s\"")
+            .also(&["jitter", "random_delay"]),
         Key::new("role", choice(&["regular", "errors", "maintenance"]), "Its part in the interface.")
             .default("\"regular\"")
             .example("\"errors\""),
@@ -86,12 +96,9 @@ pub static SCHEDULE: Table = Table {
             .also(&["healthcheck", "deadman", "heartbeat", "monitor"])
             .secret(),
         Key::new("priority", Kind::Integer(-1000, 1000), "Larger ones leave the queue first.").default("0").example("5"),
-        Key::later("after", "Runs after another schedule."),
         Key::later("realtime", "One execution for each local day, filled by calls from outside."),
         Key::later("sync", "A job of a connector."),
         Key::later("action", "An action of a connector."),
-        Key::later("lock", "A lock shared by schedules that must not run together."),
-        Key::later("splay", "A deterministic delay from the schedule's id."),
         Key::later("exclude", "Calendars on whose days it does not run."),
         Key::later("only", "Calendars on whose days alone it runs."),
     ],
@@ -100,6 +107,36 @@ pub static SCHEDULE: Table = Table {
         Group { asks: "what it runs", keys: &["command", "shell", "http", "sync", "action"] },
     ],
     required: &[],
+};
+
+/// `after = { … }`.
+pub static AFTER: Table = Table {
+    name: "after",
+    place: "after = { … }",
+    keys: &[
+        Key::new(
+            "schedule",
+            Kind::Text,
+            "The schedule that is followed, by its full name; it may be of another interface.",
+        )
+        .example("\"shop/sales\""),
+        Key::new(
+            "outcome",
+            choice(&["ok", "ko", "any"]),
+            "How its execution, or a re-run of it, must end.",
+        )
+        .default("\"ok\"")
+        .example("\"any\""),
+        Key::new(
+            "deadline",
+            Kind::Duration,
+            "How long after its opening; then the slot is `skipped(dependency)`.",
+        )
+        .default("\"24h\"")
+        .example("\"2h\""),
+    ],
+    one_of: &[],
+    required: &["schedule"],
 };
 
 /// `http = { … }`.
@@ -215,14 +252,18 @@ pub static CATCH_UP: Table = Table {
     keys: &[
         Key::new(
             "mode",
-            Kind::Choice(&["none", "last"], &["all"]),
-            "Which of them run: none, or the newest inside the window.",
+            choice(&["none", "last", "all"]),
+            "Which of them run: none, the newest inside the window, or all inside it up to `max`, oldest first, one after another.",
         )
         .default("\"last\"")
         .example("\"none\""),
         Key::new("window", Kind::Duration, "How far back.").default("\"24h\"").example("\"2h\""),
-        Key::later("max", "How many at most in mode `all`."),
-        Key::later("rate", "How fast in mode `all`."),
+        Key::new("max", Kind::Integer(1, 10_000), "The newest so many in mode `all`; older ones are `missed(max)`.")
+            .default("24")
+            .example("100"),
+        Key::new("rate", Kind::Rate, "How many of them start in a period.")
+            .default("none: one after another without a pause")
+            .example("\"10/min\""),
     ],
     one_of: &[],
     required: &[],

@@ -33,7 +33,7 @@ manual = true
 11:1: `comand` is not a key of a schedule (did you mean `command`?)
 12:11: `timeout`: `45` has no unit (write "45s" for seconds, "45m" for minutes, "45h" for hours)
 14:12: `Upper` is not a name: 1 to 63 of a-z, 0-9 and `-`, beginning with a letter or digit (rename it)
-17:12: schedule `empty` does not say when it runs (give one of `cron`, `every`, `at`, `manual` or `reboot`)
+17:12: schedule `empty` does not say when it runs (give one of `cron`, `every`, `at`, `manual`, `reboot` or `after`)
 17:12: schedule `empty` does not say what it runs (give one of `command`, `shell` or `http`)
 "#;
     assert_eq!(said(text).replace("schedules/fnac.toml:", ""), expected.trim_start());
@@ -145,10 +145,13 @@ const BAD_KEYS: &[(&str, &str)] = &[
         "retry = { attempts = 2, on = [\"extern\"] }",
         "`on[0]`: `extern` is not `external`, `configuration`, `mapping`, `technical` or `cascade`",
     ),
-    ("overlap = \"skipp\"", "`overlap`: `skipp` is not `skip` or `allow`"),
-    ("overlap = \"queue\"", "`overlap`: `queue` is not supported by this version yet"),
-    ("catch_up = { mode = \"all\" }", "`mode`: `all` is not supported by this version yet"),
-    ("catch_up = { max = 3 }", "`max` is not supported by this version yet"),
+    (
+        "overlap = \"skipp\"",
+        "`overlap`: `skipp` is not `skip`, `queue`, `queue-all`, `allow` or `cancel-running`",
+    ),
+    ("catch_up = { mode = \"newest\" }", "`mode`: `newest` is not `none`, `last` or `all`"),
+    ("catch_up = { max = 0 }", "`max`: `0` is out of range"),
+    ("catch_up = { mode = \"all\", rate = \"fast\" }", "`rate`: `fast` is not a rate"),
     ("catch_up = \"none\"", "`catch_up`: expects a table: catch_up = { … }, not text"),
     ("dst = { gap = \"jump\" }", "`gap`: `jump` is not `shift` or `skip`"),
     ("dst = { fold = 1 }", "`fold`: expects `first`, `last` or `both`, not a whole number"),
@@ -160,8 +163,8 @@ const BAD_KEYS: &[(&str, &str)] = &[
         "priority = 1.5",
         "`priority`: expects a whole number from -1000 to 1000, not a number with a point",
     ),
-    ("lock = \"x\"", "`lock` is not supported by this version yet"),
-    ("splay = \"3s\"", "`splay` is not supported by this version yet"),
+    ("lock = 1", "`lock`: expects text, not a whole number"),
+    ("splay = \"3\"", "`splay`: `3` has no unit"),
     ("exclude = [\"fr\"]", "`exclude` is not supported by this version yet"),
     ("only = [\"fr\"]", "`only` is not supported by this version yet"),
     ("name = \"x\"", "`name` is not a key of a schedule"),
@@ -181,7 +184,7 @@ fn each_key_of_a_schedule_refuses_what_it_cannot_mean() {
 const BAD_WHEN_AND_WHAT: &[(&str, &str)] = &[
     (
         "command = [\"a\"]",
-        "schedule `a` does not say when it runs (give one of `cron`, `every`, `at`, `manual` or `reboot`)",
+        "schedule `a` does not say when it runs (give one of `cron`, `every`, `at`, `manual`, `reboot` or `after`)",
     ),
     (
         "manual = true",
@@ -198,8 +201,8 @@ const BAD_WHEN_AND_WHAT: &[(&str, &str)] = &[
     ("manual = false\nshell = \"a\"", "`manual`: can only be true"),
     ("reboot = 1\nshell = \"a\"", "`reboot`: expects true, not a whole number"),
     (
-        "after = { schedule = \"x/y\" }\nshell = \"a\"",
-        "`after` is not supported by this version yet",
+        "after = { schedule = \"sales\" }\nshell = \"a\"",
+        "`sales` is not a schedule's full name: write `<interface>/<schedule>`",
     ),
     ("realtime = true\nshell = \"a\"", "`realtime` is not supported by this version yet"),
     ("manual = true\nsync = {}", "`sync` is not supported by this version yet"),

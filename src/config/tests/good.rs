@@ -170,13 +170,20 @@ fn each_key_of_a_schedule_reaches_the_definition() {
                 on: vec![Class::External]
             },
             overlap: Overlap::Allow,
-            catch_up: CatchUp { mode: CatchUpMode::None, window_ms: 7_200_000 },
+            catch_up: CatchUp {
+                mode: CatchUpMode::None,
+                window_ms: 7_200_000,
+                max: 24,
+                rate: None
+            },
             dst: Dst { gap: Some(Gap::Skip), fold: Some(Fold::Both) },
             role: Role::Errors,
             on_interrupt: OnInterrupt::Rerun,
             max_log_bytes: 64 << 20,
             ping: Some(text("https://hc-ping.com/uuid")),
             priority: 5,
+            lock: None,
+            splay_ms: 0,
         }
     );
     let probe = schedules.next().expect("second");
@@ -226,13 +233,20 @@ fn all_but_when_and_what_has_a_default() {
                 on: vec![]
             },
             overlap: Overlap::Skip,
-            catch_up: CatchUp { mode: CatchUpMode::Last, window_ms: 86_400_000 },
+            catch_up: CatchUp {
+                mode: CatchUpMode::Last,
+                window_ms: 86_400_000,
+                max: 24,
+                rate: None
+            },
             dst: Dst { gap: None, fold: None },
             role: Role::Regular,
             on_interrupt: OnInterrupt::Ko,
             max_log_bytes: 1 << 30,
             ping: None,
             priority: 0,
+            lock: None,
+            splay_ms: 0,
         }
     );
 }
@@ -271,7 +285,7 @@ fn each_documented_example_is_accepted() {
             assert!(!key.example.is_empty(), "{}: {} has no example", table.name, key.name);
             let line = format!("{} = {}", key.name, key.example);
             let when_and_what = |line: &str| {
-                let when = if ["cron", "every", "at", "manual", "reboot"]
+                let when = if ["cron", "every", "at", "manual", "reboot", "after"]
                     .iter()
                     .any(|k| line.starts_with(&format!("{k} =")))
                 {
@@ -311,7 +325,16 @@ fn each_documented_example_is_accepted() {
                     when_and_what(&format!("retry = {{ {line} }}"))
                 }
                 "retry = { … }" => when_and_what(&format!("retry = {{ attempts = 2, {line} }}")),
+                "catch_up = { … }" if key.name == "max" => {
+                    when_and_what(&format!("catch_up = {{ mode = \"all\", {line} }}"))
+                }
                 "catch_up = { … }" => when_and_what(&format!("catch_up = {{ {line} }}")),
+                "after = { … }" if key.name == "schedule" => {
+                    format!("[schedules.a]\nshell = \"a\"\nafter = {{ {line} }}\n")
+                }
+                "after = { … }" => format!(
+                    "[schedules.a]\nshell = \"a\"\nafter = {{ schedule = \"shop/sales\", {line} }}\n"
+                ),
                 "dst = { … }" => when_and_what(&format!("dst = {{ {line} }}")),
                 _ => format!("[env]\nX = {{ {line} }}\n"),
             };

@@ -1,0 +1,162 @@
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::domain::event::{Opened, Trigger};
+
+const NOW: Instant = Instant::from_secs(1_000);
+
+fn waiting(schedule: &str, ordinal: u64, priority: i32) -> (ExecutionId, Execution) {
+    let at = Instant::from_secs(i64::try_from(ordinal).expect("small"));
+    let id = ExecutionId::random(at, [u8::try_from(ordinal).expect("small"); 10]);
+    let opened = Opened {
+        schedule: schedule.parse().expect("valid"),
+        slot: None,
+        trigger: Trigger::Manual,
+        definition_version: 1,
+        params: BTreeMap::new(),
+        rerun_of: None,
+        root: id,
+        idempotency_key: String::new(),
+        previous_slot: None,
+        last_ok_slot: None,
+        priority,
+        forced: false,
+    };
+    (id, Execution::open(opened, at, ordinal))
+}
+
+fn interface(id: &str) -> InterfaceId {
+    id.parse().expect("valid")
+}
+
+fn lock() -> Asks {
+    Asks { seats: vec![Seat::Lock("sales".to_owned())], ..Asks::default() }
+}
+
+fn alone(schedule: &str) -> Asks {
+    Asks { seats: vec![Seat::Schedule(schedule.parse().expect("valid"))], ..Asks::default() }
+}
+
+fn all_of(ready: &mut Ready, now: Instant) -> Vec<ExecutionId> {
+    std::iter::from_fn(|| ready.next(now)).collect()
+}
+
+#[test]
+fn turns_go_by_priority_then_by_age() {
+    let mut ready = Ready::new(10);
+    let all = [waiting("a/s", 1, 0), waiting("b/s", 2, 5), waiting("a/s", 3, 0)];
+    for (id, execution) in &all {
+        ready.wait(*id, execution, Asks::default());
+    }
+    assert_eq!(all_of(&mut ready, NOW), [all[1].0, all[0].0, all[2].0]);
+}
+
+#[test]
+fn a_full_interface_holds_nobody_else_up() {
+    let mut ready = Ready::new(3);
+    ready.limit_interface(&interface("a"), Some(1));
+    let all = [waiting("a/s", 1, 0), waiting("a/t", 2, 9), waiting("b/s", 3, 0)];
+    for (id, execution) in &all {
+        ready.wait(*id, execution, Asks::default());
+    }
+    assert_eq!(all_of(&mut ready, NOW), [all[1].0, all[2].0]);
+    ready.finish(all[1].0, &interface("a"));
+    assert_eq!(ready.next(NOW), Some(all[0].0));
+}
+
+#[test]
+fn the_daemons_limit_holds_for_all_together() {
+    let mut ready = Ready::new(1);
+    let all = [waiting("a/s", 1, 0), waiting("b/s", 2, 0)];
+    for (id, execution) in &all {
+        ready.wait(*id, execution, Asks::default());
+    }
+    assert_eq!(all_of(&mut ready, NOW), [all[0].0]);
+    ready.finish(all[0].0, &interface("a"));
+    assert_eq!(ready.next(NOW), Some(all[1].0));
+}
+
+#[test]
+fn a_seat_is_held_by_one_and_the_oldest_of_those_that_wait_follows() {
+    let mut ready = Ready::new(10);
+    let all = [waiting("a/s", 1, 0), waiting("a/s", 2, 0), waiting("a/s", 3, 0)];
+    for (id, execution) in &all {
+        ready.wait(*id, execution, alone("a/s"));
+    }
+    let mut order = Vec::new();
+    while let Some(id) = ready.next(NOW) {
+        assert_eq!(ready.next(NOW), None, "two at once");
+        ready.finish(id, &interface("a"));
+        order.push(id);
+    }
+    assert_eq!(order, [all[0].0, all[1].0, all[2].0]);
+    assert!(ready.asks.is_empty() && ready.held.is_empty() && ready.blocked.is_empty());
+}
+
+#[test]
+fn a_lock_is_shared_over_interfaces_and_holds_up_nobody_without_it() {
+    let mut ready = Ready::new(10);
+    let all = [waiting("a/s", 1, 0), waiting("b/t", 2, 0), waiting("b/u", 3, 0)];
+    ready.wait(all[0].0, &all[0].1, lock());
+    ready.wait(all[1].0, &all[1].1, lock());
+    ready.wait(all[2].0, &all[2].1, Asks::default());
+    assert_eq!(all_of(&mut ready, NOW), [all[0].0, all[2].0]);
+    ready.finish(all[0].0, &interface("a"));
+    assert_eq!(all_of(&mut ready, NOW), [all[1].0]);
+}
+
+#[test]
+fn one_that_leaves_lets_the_next_one_go_on() {
+    let mut ready = Ready::new(10);
+    let all = [waiting("a/s", 1, 0), waiting("a/s", 2, 0), waiting("a/s", 3, 0)];
+    for (id, execution) in &all {
+        ready.wait(*id, execution, lock());
+    }
+    assert_eq!(all_of(&mut ready, NOW), [all[0].0]);
+    assert!(ready.leave(all[1].0, &all[1].1));
+    assert!(!ready.leave(all[1].0, &all[1].1), "it left before");
+    ready.finish(all[0].0, &interface("a"));
+    assert_eq!(all_of(&mut ready, NOW), [all[2].0]);
+}
+
+#[test]
+fn a_forced_one_starts_beside_the_holder_and_keeps_others_out_until_both_have_ended() {
+    let mut ready = Ready::new(10);
+    let all = [waiting("a/s", 1, 0), waiting("a/t", 2, 0), waiting("a/u", 3, 0)];
+    ready.wait(all[0].0, &all[0].1, lock());
+    assert_eq!(ready.next(NOW), Some(all[0].0));
+    ready.start_at_once(all[1].0, &all[1].1.opened.schedule, lock(), NOW);
+    ready.wait(all[2].0, &all[2].1, lock());
+    ready.finish(all[0].0, &interface("a"));
+    assert_eq!(ready.next(NOW), None);
+    ready.finish(all[1].0, &interface("a"));
+    assert_eq!(ready.next(NOW), Some(all[2].0));
+}
+
+#[test]
+fn one_that_sleeps_wakes_at_its_time_and_can_leave_before() {
+    let mut ready = Ready::new(10);
+    let all = [waiting("a/s", 1, 0), waiting("a/t", 2, 0)];
+    let at = |seconds: i64| Some(Instant::from_secs(1_000 + seconds));
+    ready.wait(all[0].0, &all[0].1, Asks { not_before: at(20), ..Asks::default() });
+    ready.wait(all[1].0, &all[1].1, Asks { not_before: at(10), ..Asks::default() });
+    assert_eq!((ready.next(NOW), ready.next_wake()), (None, at(10)));
+    assert!(ready.leave(all[1].0, &all[1].1));
+    assert_eq!(ready.next_wake(), at(20));
+    assert_eq!(ready.next(Instant::from_secs(1_020)), Some(all[0].0));
+}
+
+#[test]
+fn a_series_keeps_its_pace() {
+    let mut ready = Ready::new(10);
+    let pace = Some(Rate { count: 6, per_ms: 60_000 });
+    let all = [waiting("a/s", 1, 0), waiting("a/s", 2, 0)];
+    for (id, execution) in &all {
+        ready.wait(*id, execution, Asks { pace, ..alone("a/s") });
+    }
+    assert_eq!(all_of(&mut ready, NOW), [all[0].0]);
+    ready.finish(all[0].0, &interface("a"));
+    assert_eq!(ready.next(NOW), None);
+    assert_eq!(ready.next_wake(), Some(Instant::from_secs(1_010)));
+    assert_eq!(ready.next(Instant::from_secs(1_010)), Some(all[1].0));
+}

@@ -1,0 +1,173 @@
+//! Overlap, locks, catch-up, splay and schedules that follow others, from the file to the events.
+
+use super::*;
+use crate::domain::event::{Opened, Trigger};
+use crate::engine::testing::Working;
+
+const HALF_PAST: &str = "2026-11-22T00:30:00Z";
+
+fn hourly(more: &str) -> String {
+    format!("[schedules.sales]\ncron = \"0 * * * *\"\ncommand = [\"true\"]\n{more}\n")
+}
+
+async fn after_hours(text: &str, takes: Duration, hours: u32) -> Working {
+    let working = Given::new(text, HALF_PAST, takes).start().await;
+    working.pass(hours * HOUR).await;
+    working.settle().await;
+    working
+}
+
+/// When attempts started and how executions ended, by schedule, in the order of openings.
+fn lives(working: &Working) -> Vec<String> {
+    let all = working.all();
+    let life = |(stream, opened): (StreamId, Opened)| {
+        let of = |name: &str| {
+            let found = all
+                .iter()
+                .find(|envelope| envelope.stream == stream && envelope.event.name() == name);
+            found.map_or_else(
+                || "-".to_owned(),
+                |envelope| envelope.at.to_string()[11..16].to_owned(),
+            )
+        };
+        let ended = all.iter().find_map(|envelope| match &envelope.event {
+            Event::Closed(closed) if envelope.stream == stream => Some(closed.outcome.as_str()),
+            _ => None,
+        });
+        let (name, trigger) = (opened.schedule.schedule, opened.trigger.as_str());
+        format!("{name} {trigger} {} {}", of("attempt-started"), ended.unwrap_or("open"))
+    };
+    working.opened().into_iter().map(life).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn under_queue_a_newer_slot_cancels_the_waiting_one() {
+    let working = after_hours(&hourly("overlap = \"queue\""), 150 * MINUTE, 4).await;
+    assert_eq!(
+        lives(&working),
+        [
+            "sales cron 01:00 ok",
+            "sales cron - cancelled",
+            "sales cron 03:30 open",
+            "sales cron - open"
+        ]
+    );
+    assert_eq!(named(&working.events(), "slot-started").len(), 4, "both slots are started");
+}
+
+#[tokio::test(start_paused = true)]
+async fn under_queue_all_slots_run_one_after_another() {
+    let working = after_hours(&hourly("overlap = \"queue-all\""), 90 * MINUTE, 4).await;
+    assert_eq!(
+        lives(&working),
+        [
+            "sales cron 01:00 ok",
+            "sales cron 02:30 ok",
+            "sales cron 04:00 open",
+            "sales cron - open"
+        ]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn under_cancel_running_the_newer_slot_ends_the_older_one() {
+    let text = hourly("overlap = \"cancel-running\"");
+    let working = after_hours(&text, 90 * MINUTE, 2).await;
+    assert_eq!(named(&working.events(), "cancel-requested").len(), 1);
+    assert_eq!(named(&working.events(), "opened").len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn schedules_with_one_lock_do_not_run_together() {
+    let text = format!(
+        "{}[schedules.errors]\ncron = \"5 * * * *\"\ncommand = [\"true\"]\nlock = \"shop\"\n",
+        hourly("lock = \"shop\"")
+    );
+    let working = after_hours(&text, 20 * MINUTE, 1).await;
+    assert_eq!(lives(&working), ["sales cron 01:00 ok", "errors cron 01:20 open"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn run_now_against_an_open_execution_is_a_conflict_that_names_it() {
+    for overlap in ["skip", "queue", "queue-all", "cancel-running"] {
+        let text = hourly(&format!("overlap = \"{overlap}\""));
+        let working = after_hours(&text, 2 * HOUR, 1).await;
+        let open = working.opened()[0].0.clone();
+        let Err(Refusal::Conflict { execution: Some(named), .. }) = working.run().await else {
+            panic!("{overlap}")
+        };
+        assert_eq!(StreamId::Execution(named), open, "{overlap}");
+    }
+    let working = after_hours(&hourly("overlap = \"allow\""), 2 * HOUR, 1).await;
+    assert!(working.run().await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_missed_slots_up_to_max_run_one_after_another_at_their_pace() {
+    let text = hourly("catch_up = { mode = \"all\", max = 3, rate = \"4/h\" }");
+    let first = Given::new(&text, HALF_PAST, MINUTE).start().await;
+    first.settle().await;
+    let log = first.killed();
+    let given = Given::new(&text, "2026-11-22T05:30:00Z", MINUTE);
+    let second = Given { log, ..given }.start().await;
+    second.pass(40 * MINUTE).await;
+    second.settle().await;
+    let expected =
+        ["sales catch-up 05:30 ok", "sales catch-up 05:45 ok", "sales catch-up 06:00 ok"];
+    assert_eq!(lives(&second)[..3], expected);
+    let (started, passed) = slots(&second.events());
+    assert_eq!(passed[0], "max 2026-11-22T01:00:00.000Z to 2026-11-22T02:00:00.000Z");
+    assert_eq!(started[..3].iter().map(|at| &at[11..13]).collect::<Vec<_>>(), ["03", "04", "05"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn splay_delays_the_start_and_leaves_the_slot_where_it_is() {
+    let working = after_hours(&hourly("splay = \"20m\""), MINUTE, 1).await;
+    let delay = Duration::from_millis(sales().splay_ms(20 * 60 * 1000));
+    assert!(delay > Duration::ZERO);
+    let events = working.events();
+    let slot = Instant::parse("2026-11-22T01:00:00Z").expect("an instant");
+    assert_eq!(named(&events, "opened"), [slot]);
+    assert_eq!(named(&events, "attempt-started"), [slot + delay]);
+}
+
+fn with_follower(after: &str) -> String {
+    let follower = format!("[schedules.bill]\nafter = {{ {after} }}\ncommand = [\"true\"]\n");
+    hourly("") + &follower
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_follower_runs_for_the_same_slot_when_the_followed_one_is_ok() {
+    let text = with_follower("schedule = \"shop/sales\"");
+    let working = after_hours(&text, 20 * MINUTE, 1).await;
+    assert_eq!(lives(&working), ["sales cron 01:00 ok", "bill after 01:20 open"]);
+    let opened = working.opened();
+    assert_eq!(opened[0].1.slot, opened[1].1.slot);
+    assert_eq!(opened[1].1.trigger, Trigger::After);
+    assert_eq!(named(&working.events(), "slot-awaited").len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_follower_is_skipped_when_its_deadline_passes_also_over_a_restart() {
+    let text = with_follower("schedule = \"shop/sales\", outcome = \"ko\", deadline = \"2h\"");
+    let first = after_hours(&text, 20 * MINUTE, 1).await;
+    let log = first.killed();
+    let given = Given::new(&text, "2026-11-22T01:40:00Z", 20 * MINUTE);
+    let second = Given { log, ..given }.start().await;
+    second.pass(85 * MINUTE).await;
+    second.settle().await;
+    let (_, passed) = slots(&second.events());
+    assert_eq!(passed, ["dependency 2026-11-22T01:00:00.000Z to 2026-11-22T01:00:00.000Z"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_followed_one_does_not_run_is_skipped_by_its_follower_at_once() {
+    let text = with_follower("schedule = \"shop/sales\"");
+    let working = after_hours(&text, 90 * MINUTE, 2).await;
+    let (_, passed) = slots(&working.events());
+    let second = "2026-11-22T02:00:00.000Z";
+    assert_eq!(
+        passed,
+        [format!("overlap {second} to {second}"), format!("dependency {second} to {second}")]
+    );
+}
