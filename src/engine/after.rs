@@ -50,7 +50,9 @@ impl Engine {
     }
 
     /// Lets the followers of an execution that was just opened wait for it.
-    pub(super) fn await_opened(&mut self, draft: &mut Draft, id: ExecutionId, opened: &Opened) {
+    pub(super) fn await_opened(&mut self, draft: &mut Draft, id: ExecutionId) {
+        let Some(execution) = self.state.executions.get(&id) else { return };
+        let opened = &execution.opened;
         if opened.rerun_of.is_some() {
             return;
         }

@@ -170,6 +170,7 @@ impl Engine {
             .interfaces
             .get(&id.interface)
             .map_or(0, |interface| interface.definition_version);
+        let for_followers = self.followers.contains_key(id).then(|| run.clone());
         let passed = SlotsPassed {
             first: run.first,
             last: run.last,
@@ -178,11 +179,13 @@ impl Engine {
             reason: run.reason,
             definition_version,
             zone_data: self.parts.identity.zone_data.clone(),
-            instants: run.instants.clone(),
+            instants: run.instants,
             execution: run.execution,
         };
         self.record(draft, &StreamId::Schedule(id.clone()), passed.into());
-        self.pass_to_followers(draft, id, &run);
+        if let Some(run) = for_followers {
+            self.pass_to_followers(draft, id, &run);
+        }
     }
 
     /// What an execution of a schedule is opened with; parameters have their defaults.
@@ -224,8 +227,8 @@ impl Engine {
     /// Records the opening; the execution waits for its turn unless it is forced.
     pub(super) fn open(&mut self, draft: &mut Draft, id: ExecutionId, opened: Opened) {
         let forced = opened.forced;
-        self.record(draft, &StreamId::Execution(id), opened.clone().into());
-        self.await_opened(draft, id, &opened);
+        self.record(draft, &StreamId::Execution(id), opened.into());
+        self.await_opened(draft, id);
         let Some(execution) = self.state.executions.get(&id) else { return };
         let asks = self.asks(execution, draft.at);
         if forced {

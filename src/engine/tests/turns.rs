@@ -17,6 +17,11 @@ async fn after_hours(text: &str, takes: Duration, hours: u32) -> Working {
     working
 }
 
+/// `01:20`.
+fn clock_time(at: Instant) -> String {
+    at.to_string().chars().skip(11).take(5).collect()
+}
+
 /// When attempts started and how executions ended, by schedule, in the order of openings.
 fn lives(working: &Working) -> Vec<String> {
     let all = working.all();
@@ -25,10 +30,7 @@ fn lives(working: &Working) -> Vec<String> {
             let found = all
                 .iter()
                 .find(|envelope| envelope.stream == stream && envelope.event.name() == name);
-            found.map_or_else(
-                || "-".to_owned(),
-                |envelope| envelope.at.to_string()[11..16].to_owned(),
-            )
+            found.map_or_else(|| "-".to_owned(), |envelope| clock_time(envelope.at))
         };
         let ended = all.iter().find_map(|envelope| match &envelope.event {
             Event::Closed(closed) if envelope.stream == stream => Some(closed.outcome.as_str()),
@@ -117,7 +119,7 @@ async fn all_missed_slots_up_to_max_run_one_after_another_at_their_pace() {
     assert_eq!(lives(&second)[..3], expected);
     let (started, passed) = slots(&second.events());
     assert_eq!(passed[0], "max 2026-11-22T01:00:00.000Z to 2026-11-22T02:00:00.000Z");
-    assert_eq!(started[..3].iter().map(|at| &at[11..13]).collect::<Vec<_>>(), ["03", "04", "05"]);
+    assert_eq!(started[..3].concat().matches(":00:00.000Z").count(), 3, "{started:?}");
 }
 
 #[tokio::test(start_paused = true)]
