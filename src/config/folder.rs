@@ -49,10 +49,10 @@ impl Loaded {
 pub(super) struct Candidate {
     stem: String,
     id: Option<InterfaceId>,
-    interface: Option<Interface>,
+    pub(super) interface: Option<Interface>,
     schedules: BTreeSet<ScheduleId>,
-    problems: Vec<Problem>,
-    path: String,
+    pub(super) problems: Vec<Problem>,
+    pub(super) places: Vec<Problem>,
 }
 
 impl Candidate {
@@ -60,21 +60,6 @@ impl Candidate {
     pub(super) fn names(&self) -> impl Iterator<Item = String> + '_ {
         let id = self.id.iter();
         id.flat_map(|id| self.schedules.iter().map(move |schedule| format!("{id}/{schedule}")))
-    }
-
-    /// What it defines, as far as it could be read.
-    pub(super) const fn interface(&self) -> Option<&Interface> {
-        self.interface.as_ref()
-    }
-
-    /// Where it is.
-    pub(super) fn path(&self) -> String {
-        self.path.clone()
-    }
-
-    /// Adds what was found out about it.
-    pub(super) fn add(&mut self, problem: Problem) {
-        self.problems.push(problem);
     }
 }
 
@@ -156,7 +141,7 @@ fn candidate(dir: &Path, stem: String, checker: &Checker) -> Candidate {
         interface: None,
         schedules: BTreeSet::new(),
         problems,
-        path: file.clone(),
+        places: Vec::new(),
     };
     let plain = |message: String, hint: &str| {
         vec![Problem::without_place(Severity::Error, file.clone(), message).with_hint(hint)]
@@ -184,7 +169,7 @@ fn candidate(dir: &Path, stem: String, checker: &Checker) -> Candidate {
                 interface: read.interface,
                 schedules: read.schedules,
                 problems: read.problems,
-                path: file,
+                places: read.places,
             }
         }
         Err(err) => {

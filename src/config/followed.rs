@@ -3,10 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::folder::Candidate;
-use super::problem::{Problem, Severity};
 use super::values::nearest;
-use crate::domain::definition::Timing;
-use crate::ids::ScheduleRef;
+use crate::domain::definition::{Schedule, Timing};
+use crate::ids::{ScheduleId, ScheduleRef};
 
 /// Adds an error to each file that follows a schedule which no file has, or that leads back to itself.
 pub(super) fn check(files: &mut [Candidate]) {
@@ -14,31 +13,32 @@ pub(super) fn check(files: &mut [Candidate]) {
     let follows: BTreeMap<ScheduleRef, ScheduleRef> = files.iter().flat_map(followed).collect();
     for file in files {
         for (follower, target) in followed(file) {
-            let place = format!("schedules.{}.after.schedule", follower.schedule);
-            let (why, hint) = if !known.contains(&target.to_string()) {
-                let near = nearest(&target.to_string(), known.iter().map(String::as_str))
-                    .map(|near| format!("did you mean `{near}`?"));
-                let why = format!("`{place}`: no file has a schedule `{target}`");
-                (why, near.unwrap_or_else(|| "name one as <interface>/<schedule>".to_owned()))
+            let (message, hint) = if !known.contains(&target.to_string()) {
+                let near = nearest(&target.to_string(), known.iter().map(String::as_str));
+                let near = near.map(|near| format!("did you mean `{near}`?"));
+                (format!("`schedule`: no file has a schedule `{target}`"), near)
             } else if leads_back(&follower, &follows) {
-                let why = format!("`{place}`: `{follower}` would wait for itself, by `{target}`");
-                (why, "let one of them run by `cron` or `every`".to_owned())
+                let hint = "let one of them run by `cron` or `every`".to_owned();
+                (
+                    format!("`schedule`: `{follower}` would wait for itself, by `{target}`"),
+                    Some(hint),
+                )
             } else {
                 continue;
             };
-            let problem = Problem::without_place(Severity::Error, file.path(), why);
-            file.add(problem.with_hint(&hint));
+            let key = format!("schedules.{}.after.schedule", follower.schedule);
+            let place = file.places.iter().find(|place| place.key.as_ref() == Some(&key));
+            file.problems.extend(place.map(|place| place.clone().saying(message, hint)));
         }
     }
 }
 
 /// The followers of a file, each with the schedule that it follows.
 fn followed(file: &Candidate) -> Vec<(ScheduleRef, ScheduleRef)> {
-    let Some(interface) = file.interface() else { return Vec::new() };
-    let follower = |(name, schedule): (&_, &crate::domain::definition::Schedule)| {
+    let Some(interface) = &file.interface else { return Vec::new() };
+    let follower = |(name, schedule): (&ScheduleId, &Schedule)| {
         let Timing::After(after) = &schedule.timing else { return None };
-        let follower =
-            ScheduleRef { interface: interface.id.clone(), schedule: Clone::clone(name) };
+        let follower = ScheduleRef { interface: interface.id.clone(), schedule: name.clone() };
         Some((follower, after.schedule.clone()))
     };
     interface.schedules.iter().filter_map(follower).collect()
@@ -56,14 +56,14 @@ mod tests {
     use crate::app::checks;
     use crate::config::{Environment, load_folder};
 
-    /// The messages about a folder with these files.
+    /// What is shown about a folder with these files.
     fn problems(files: &[(&str, &str)]) -> Vec<String> {
         let folder = tempfile::tempdir().expect("a folder");
         for (name, text) in files {
             fs::write(folder.path().join(name), text).expect("written");
         }
         let loaded = load_folder(folder.path(), &Environment::default(), checks());
-        loaded.problems.iter().map(|problem| format!("{problem:?}")).collect()
+        loaded.problems.iter().map(ToString::to_string).collect()
     }
 
     const SHOP: &str = "[schedules.sales]\ncron = \"0 * * * *\"\ncommand = [\"true\"]\n";
@@ -83,6 +83,7 @@ mod tests {
         let found = problems(&[("shop.toml", SHOP), ("bank.toml", &after("shop/sale"))]).concat();
         assert!(found.contains("no file has a schedule `shop/sale`"), "{found}");
         assert!(found.contains("did you mean `shop/sales`?"), "{found}");
+        assert!(found.contains("bank.toml:2:22"), "{found}");
     }
 
     #[test]

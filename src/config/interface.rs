@@ -28,6 +28,8 @@ pub(super) struct Read {
     pub(super) schedules: BTreeSet<ScheduleId>,
     /// Errors and warnings, in the order of the text.
     pub(super) problems: Vec<Problem>,
+    /// Where it names schedules that may be of other files: errors without words, by their key.
+    pub(super) places: Vec<Problem>,
 }
 
 /// Reads the text of `<id>.toml`; `file` is its path as shown.
@@ -41,14 +43,15 @@ pub(super) fn read(id: &InterfaceId, file: &str, text: &str, checker: &Checker) 
             report.add(error(span, "", format!("not TOML: {}", err.message())));
         }
         let problems = report.finish(file);
-        return Read { interface: None, schedules: BTreeSet::new(), problems };
+        let (schedules, places) = (BTreeSet::new(), Vec::new());
+        return Read { interface: None, schedules, problems, places };
     }
     let fields = Fields::top(document.get_ref(), &INTERFACE, &report);
     let interface = interface(id, &fields, checker);
     let accepted = !report.has_errors();
     let schedules = interface.schedules.keys().cloned().collect();
-    let problems = report.finish(file);
-    Read { interface: accepted.then_some(interface), schedules, problems }
+    let (problems, places) = report.finish_with_places(file);
+    Read { interface: accepted.then_some(interface), schedules, problems, places }
 }
 
 /// Where the structure is not known, what stands behind a telling name is masked, and an address with a login in it.

@@ -64,6 +64,12 @@ impl Problem {
         }
     }
 
+    /// The same place, with these words.
+    #[must_use]
+    pub(super) fn saying(self, message: String, hint: Option<String>) -> Self {
+        Self { message, hint, ..self }
+    }
+
     /// Adds how to mend it.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {

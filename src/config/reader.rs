@@ -254,6 +254,11 @@ impl<'a> Item<'a> {
         );
     }
 
+    /// Lets what only other files can tell of the value be said at its place.
+    pub(super) fn ask_later(&self) {
+        self.report.ask_later(self.span(), &self.path);
+    }
+
     /// Refuses the value in the words of the part that it belongs to, pointing at the part of it that is wrong.
     pub(super) fn refuse_fault(&self, fault: &Fault, before: &str, hint: Option<String>) {
         let text = self.value().as_str().unwrap_or_default();

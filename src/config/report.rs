@@ -12,6 +12,7 @@ pub(super) struct Report {
     text: String,
     found: RefCell<Vec<Found>>,
     secrets: RefCell<Vec<Range<usize>>>,
+    places: RefCell<Vec<Found>>,
 }
 
 /// A problem before its line is known.
@@ -54,7 +55,12 @@ pub(super) fn warning(span: Range<usize>, key: &str, message: impl Into<String>)
 
 impl Report {
     pub(super) fn new(text: &str) -> Self {
-        Self { text: text.to_owned(), found: RefCell::default(), secrets: RefCell::default() }
+        Self {
+            text: text.to_owned(),
+            found: RefCell::default(),
+            secrets: RefCell::default(),
+            places: RefCell::default(),
+        }
     }
 
     /// The place of a part of a quoted value, when the quotes hold exactly `value`.
@@ -73,6 +79,11 @@ impl Report {
         self.found.borrow_mut().push(found);
     }
 
+    /// Remembers the place of `key`, of which only other files can tell whether it is right.
+    pub(super) fn ask_later(&self, span: Range<usize>, key: &str) {
+        self.places.borrow_mut().push(error(span, key, ""));
+    }
+
     /// Remembers that the text at `span` must not be shown.
     pub(super) fn hide(&self, span: Range<usize>) {
         self.secrets.borrow_mut().push(span);
@@ -84,9 +95,14 @@ impl Report {
 
     /// Turns what was found into problems of `file`, in the order of the text, with secrets masked.
     pub(super) fn finish(self, file: &str) -> Vec<Problem> {
-        let mut found = self.found.into_inner();
-        if found.is_empty() {
-            return Vec::new();
+        self.finish_with_places(file).0
+    }
+
+    /// As [`Self::finish`]; also gives an error without words for each place that was to be asked about later.
+    pub(super) fn finish_with_places(self, file: &str) -> (Vec<Problem>, Vec<Problem>) {
+        let (mut found, places) = (self.found.into_inner(), self.places.into_inner());
+        if found.is_empty() && places.is_empty() {
+            return (Vec::new(), Vec::new());
         }
         found.sort_by_key(|found| (found.span.start, found.severity));
         let text: Arc<str> = Arc::from(mask(&self.text, &self.secrets.into_inner()));
@@ -99,7 +115,8 @@ impl Report {
             let problem = if found.key.is_empty() { problem } else { problem.with_key(found.key) };
             problem.at(&text, found.span)
         };
-        found.into_iter().map(problem).collect()
+        let problems = found.into_iter().map(&problem).collect();
+        (problems, places.into_iter().map(&problem).collect())
     }
 }
 

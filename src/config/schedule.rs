@@ -112,7 +112,10 @@ fn after(fields: &Fields<'_>) -> Option<After> {
     let deadline_ms = fields.period("deadline").unwrap_or(AFTER_DEADLINE_MS);
     let item = fields.get("schedule")?;
     match item.text()?.parse() {
-        Ok(schedule) => Some(After { schedule, outcome, deadline_ms }),
+        Ok(schedule) => {
+            item.ask_later();
+            Some(After { schedule, outcome, deadline_ms })
+        }
         Err(err) => {
             item.refuse(&err.to_string(), Some("such as \"shop/sales\"".to_owned()));
             None
@@ -216,10 +219,10 @@ fn catch_up(fields: &Fields<'_>) -> CatchUp {
         max: fields.integer("max").unwrap_or(base.max),
         rate: fields.rate("rate"),
     };
-    if catch_up.mode != CatchUpMode::All
-        && let Some(item) = fields.get("max")
-    {
-        item.warn("counts only in mode `all`", None);
+    if catch_up.mode != CatchUpMode::All {
+        for item in ["max", "rate"].into_iter().filter_map(|name| fields.get(name)) {
+            item.warn("counts only in mode `all`", None);
+        }
     }
     catch_up
 }

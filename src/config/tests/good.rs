@@ -325,7 +325,7 @@ fn each_documented_example_is_accepted() {
                     when_and_what(&format!("retry = {{ {line} }}"))
                 }
                 "retry = { … }" => when_and_what(&format!("retry = {{ attempts = 2, {line} }}")),
-                "catch_up = { … }" if key.name == "max" => {
+                "catch_up = { … }" if ["max", "rate"].contains(&key.name) => {
                     when_and_what(&format!("catch_up = {{ mode = \"all\", {line} }}"))
                 }
                 "catch_up = { … }" => when_and_what(&format!("catch_up = {{ {line} }}")),
