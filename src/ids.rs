@@ -339,6 +339,25 @@ mod tests {
     }
 
     #[test]
+    fn an_id_begins_with_its_instant() {
+        let at = Instant::from_millis(1_795_428_000_123);
+        assert_eq!(ExecutionId::for_slot(&schedule(), at).instant(), at);
+        assert_eq!(ExecutionId::random(at, [255; 10]).instant(), at);
+    }
+
+    #[test]
+    fn a_splay_is_the_schedules_own_and_within_its_length() {
+        let of =
+            |n: u32| format!("shop/s{n}").parse::<ScheduleRef>().expect("valid").splay_ms(30_000);
+        let delays: std::collections::BTreeSet<u64> = (0..100).map(of).collect();
+        assert!(delays.len() > 90, "they differ: {delays:?}");
+        assert!(delays.last() <= Some(&30_000) && delays.first() < Some(&5_000), "{delays:?}");
+        assert_eq!(schedule().splay_ms(0), 0);
+        // Frozen: a change would move the starts of a running system.
+        assert_eq!(schedule().splay_ms(30_000), 10_823);
+    }
+
+    #[test]
     fn names_that_could_be_confused_do_not_share_an_id() {
         let at = Instant::from_secs(0);
         let one: ScheduleRef = "a/b-c".parse().expect("valid");

@@ -82,7 +82,7 @@ pub struct Limits {
     pub rate: Option<Rate>,
 }
 
-/// So many in a period. Stands in events too, so its form on disk never changes.
+/// So many in a period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rate {
     /// How many.

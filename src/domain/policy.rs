@@ -120,6 +120,14 @@ impl Run {
         Self { first: slot, last: slot, count: 1, instants, verdict, reason, execution }
     }
 
+    fn push(&mut self, slot: Instant) {
+        self.last = slot;
+        self.count += 1;
+        if self.instants.len() < LISTED_MAX {
+            self.instants.push(slot);
+        }
+    }
+
     /// Takes in the run that follows.
     fn extend(&mut self, next: &Self) {
         self.last = next.last;
@@ -169,13 +177,15 @@ pub fn decide(
 
 /// Decides a slot whose time is not its nominal instant: it waited for another schedule, which delivered just now.
 pub fn decide_delivered(slot: Instant, situation: &Situation<'_>) -> Decision {
-    let mut made = Decisions::default();
-    match situation.unwanted() {
-        Some(reason) => made.pass(slot, Verdict::Skipped, reason),
-        None => made.hold(slot, false),
+    let skipped =
+        |reason, execution| Decision::Pass(Run::of(slot, Verdict::Skipped, reason, execution));
+    if let Some(reason) = situation.unwanted() {
+        return skipped(reason, None);
     }
-    let decision = made.settle(situation).pop();
-    decision.unwrap_or(Decision::Start { slot, caught_up: false })
+    match situation.in_the_way(false) {
+        Some(open) => skipped(Reason::Overlap, Some(open)),
+        None => Decision::Start { slot, caught_up: false },
+    }
 }
 
 /// Decisions in the making.
@@ -196,15 +206,12 @@ impl Decisions {
     }
 
     fn pass(&mut self, slot: Instant, verdict: Verdict, reason: Reason) {
-        let run = || Run::of(slot, verdict, reason, None);
         if self.held == 0 {
-            join(&mut self.done, run());
-        } else if let Some(Decision::Pass(last)) = self.open.back_mut()
-            && last.reason == reason
-        {
-            last.extend(&run());
-        } else {
-            self.open.push_back(Decision::Pass(run()));
+            return pass(&mut self.done, slot, (verdict, reason, None));
+        }
+        match self.open.back_mut() {
+            Some(Decision::Pass(run)) if run.reason == reason => run.push(slot),
+            _ => self.open.push_back(Decision::Pass(Run::of(slot, verdict, reason, None))),
         }
     }
 
@@ -213,11 +220,11 @@ impl Decisions {
         let Some(Decision::Start { slot, .. }) = self.open.pop_front() else { return };
         self.held -= 1;
         let reason = situation.missed(slot, situation.gave_way());
-        join(&mut self.done, Run::of(slot, Verdict::Missed, reason, None));
-        while let Some(Decision::Pass(_)) = self.open.front() {
-            if let Some(Decision::Pass(run)) = self.open.pop_front() {
-                join(&mut self.done, run);
-            }
+        pass(&mut self.done, slot, (Verdict::Missed, reason, None));
+        while matches!(self.open.front(), Some(Decision::Pass(_)))
+            && let Some(Decision::Pass(run)) = self.open.pop_front()
+        {
+            join(&mut self.done, run);
         }
     }
 
@@ -226,28 +233,38 @@ impl Decisions {
         // A newest slot that is on time joins the older ones that are caught up: they would keep it from starting.
         let series = self.held > 1;
         for decision in self.open {
-            match decision {
-                Decision::Pass(run) => join(&mut self.done, run),
-                Decision::Start { slot, caught_up } => {
-                    let caught_up = caught_up || series;
-                    match situation.in_the_way(caught_up) {
-                        Some(open) => {
-                            let (verdict, reason) = (Verdict::Skipped, Reason::Overlap);
-                            join(&mut self.done, Run::of(slot, verdict, reason, Some(open)));
-                        }
-                        None => self.done.push(Decision::Start { slot, caught_up }),
-                    }
+            let (slot, caught_up) = match decision {
+                Decision::Start { slot, caught_up } => (slot, caught_up || series),
+                Decision::Pass(run) => {
+                    join(&mut self.done, run);
+                    continue;
                 }
+            };
+            match situation.in_the_way(caught_up) {
+                None => self.done.push(Decision::Start { slot, caught_up }),
+                open => pass(&mut self.done, slot, (Verdict::Skipped, Reason::Overlap, open)),
             }
         }
         self.done
     }
 }
 
+/// Adds a slot to the last run, or begins one with it.
+fn pass(
+    decisions: &mut Vec<Decision>,
+    slot: Instant,
+    (verdict, reason, execution): (Verdict, Reason, Option<ExecutionId>),
+) {
+    match decisions.last_mut() {
+        Some(Decision::Pass(run)) if run.reason == reason => run.push(slot),
+        _ => decisions.push(Decision::Pass(Run::of(slot, verdict, reason, execution))),
+    }
+}
+
 fn join(decisions: &mut Vec<Decision>, run: Run) {
     match decisions.last_mut() {
         Some(Decision::Pass(last)) if last.reason == run.reason => last.extend(&run),
-        Some(_) | None => decisions.push(Decision::Pass(run)),
+        _ => decisions.push(Decision::Pass(run)),
     }
 }
 

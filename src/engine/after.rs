@@ -29,8 +29,10 @@ impl Engine {
         }
     }
 
+    /// Those whose definition in force follows `id`; a follower may have been removed since it was taken over.
     fn followers_of(&self, id: &ScheduleRef) -> Vec<ScheduleRef> {
-        self.followers.get(id).cloned().unwrap_or_default()
+        let known = self.followers.get(id).into_iter().flatten();
+        known.filter(|follower| self.after(follower).is_some()).cloned().collect()
     }
 
     fn after(&self, id: &ScheduleRef) -> Option<(&After, u32)> {
@@ -41,11 +43,13 @@ impl Engine {
         }
     }
 
-    /// Whether the slot is new to a follower: slots come in order, but for those that somebody backfills.
+    /// Whether a follower neither waits for the slot nor has decided it. Behind a cursor that was moved back only what
+    /// ran is known for sure, as for any other schedule.
     fn is_new_to(&self, follower: &ScheduleRef, slot: Instant) -> bool {
         self.state.schedules.get(follower).is_some_and(|known| {
-            let awaited = known.awaiting.last_key_value().map(|(slot, _)| *slot);
-            known.decided_up_to.max(awaited) < Some(slot)
+            known.cursor < Some(slot)
+                && !known.awaiting.contains_key(&slot)
+                && (known.decided_up_to < Some(slot) || !self.ran_before(follower, slot))
         })
     }
 

@@ -259,7 +259,7 @@ impl Engine {
         self.refuse_overlap(id, original.force)
     }
 
-    pub(super) fn refuse_overlap(&self, id: &ScheduleRef, force: bool) -> Result<(), Refusal> {
+    fn refuse_overlap(&self, id: &ScheduleRef, force: bool) -> Result<(), Refusal> {
         let Some((_, _, definition)) = self.definition(id) else { return Err(no_schedule(id)) };
         let open = self.state.schedules.get(id).and_then(|schedule| schedule.open.first());
         match open {

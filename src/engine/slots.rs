@@ -130,7 +130,7 @@ impl Engine {
         self.open(draft, execution, opened);
     }
 
-    /// Cancels what a newer live slot takes the place of.
+    /// Cancels the executions that a newer live slot takes the place of.
     fn make_way(&mut self, draft: &mut Draft, id: &ScheduleRef, overlap: Overlap) {
         let only_waiting = match overlap {
             Overlap::Queue => true,
@@ -138,11 +138,15 @@ impl Engine {
             Overlap::Skip | Overlap::Allow | Overlap::QueueAll => return,
         };
         let Some(schedule) = self.state.schedules.get(id) else { return };
-        let waits = |open: &ExecutionId| {
-            let phase = self.state.executions.get(open).map(|execution| execution.phase);
-            !only_waiting || phase == Some(Phase::Queued)
+        let gives_way = |open: &ExecutionId| {
+            // What a person asked for waits on.
+            let waiting_slot = |execution: &Execution| {
+                let by_hand = matches!(execution.opened.trigger, Trigger::Manual | Trigger::Rerun);
+                execution.phase == Phase::Queued && !by_hand
+            };
+            !only_waiting || self.state.executions.get(open).is_some_and(waiting_slot)
         };
-        let live = schedule.open.difference(&schedule.series).copied().filter(waits);
+        let live = schedule.open.difference(&schedule.series).copied().filter(gives_way);
         for open in live.collect::<Vec<_>>() {
             self.cancel_one(draft, open, Some("a newer slot takes its place".to_owned()));
         }
@@ -150,7 +154,7 @@ impl Engine {
 
     /// Whether a slot's execution exists already: only possible behind a cursor that was moved back. A log that cannot
     /// tell means yes, since a slot runs at most once by itself (contract, rule 4).
-    fn ran_before(&self, id: &ScheduleRef, slot: Instant) -> bool {
+    pub(super) fn ran_before(&self, id: &ScheduleRef, slot: Instant) -> bool {
         let execution = ExecutionId::for_slot(id, slot);
         if self.state.executions.contains_key(&execution) {
             return true;

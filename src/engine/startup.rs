@@ -11,7 +11,7 @@ use super::ports::{Files, Unfinished, Work};
 use super::requests::Original;
 use super::slots::Opening;
 use crate::domain::cause::Cause;
-use crate::domain::definition::{OnInterrupt, Timing};
+use crate::domain::definition::{OnInterrupt, Overlap, Timing};
 use crate::domain::event::{Actor, AttemptEnded, DaemonStarted, Event, Trigger};
 use crate::domain::execution::{Command, Phase};
 use crate::ids::{ExecutionId, ScheduleRef, StreamId};
@@ -187,14 +187,14 @@ impl Engine {
     }
 
     /// A re-run that is interrupted is not run again, so that what brings the machine down does so twice at most. A slot
-    /// that was caught up meanwhile runs in the interrupted one's place.
+    /// that was caught up meanwhile runs in the interrupted one's place, unless the two may wait for each other.
     fn rerun_interrupted(&mut self, draft: &mut Draft, work: &Work) {
         let id = &work.opened.schedule;
-        let wanted = self
-            .definition(id)
-            .is_some_and(|(_, _, schedule)| schedule.on_interrupt == OnInterrupt::Rerun);
+        let Some((_, _, schedule)) = self.definition(id) else { return };
         let is_rerun = work.opened.trigger == Trigger::Rerun;
-        if !wanted || is_rerun || self.refuse_overlap(id, false).is_err() {
+        let open = self.state.schedules.get(id).is_some_and(|schedule| !schedule.open.is_empty());
+        let replaced = open && matches!(schedule.overlap, Overlap::Skip | Overlap::CancelRunning);
+        if schedule.on_interrupt != OnInterrupt::Rerun || is_rerun || replaced {
             return;
         }
         let opened = (*work.opened).clone();

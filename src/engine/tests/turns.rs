@@ -74,9 +74,59 @@ async fn under_queue_all_slots_run_one_after_another() {
 #[tokio::test(start_paused = true)]
 async fn under_cancel_running_the_newer_slot_ends_the_older_one() {
     let text = hourly("overlap = \"cancel-running\"");
-    let working = after_hours(&text, 90 * MINUTE, 2).await;
-    assert_eq!(named(&working.events(), "cancel-requested").len(), 1);
-    assert_eq!(named(&working.events(), "opened").len(), 2);
+    let working = after_hours(&text, 90 * MINUTE, 1).await;
+    working.pass(45 * MINUTE).await;
+    let opened = working.opened();
+    let StreamId::Execution(older) = opened[0].0 else { panic!("{opened:?}") };
+    assert_eq!(working.story(older).last(), Some(&"cancel-requested"));
+    assert_eq!(lives(&working)[1], "sales cron - open", "it waits until the older one has ended");
+    // The performer of this test does not listen, so the older one runs on to its own end.
+    working.pass(HOUR).await;
+    assert_eq!(lives(&working)[1], "sales cron 02:30 open");
+}
+
+#[tokio::test(start_paused = true)]
+async fn under_queue_what_a_person_started_is_not_cancelled_for_a_newer_slot() {
+    let text = format!(
+        "{}[schedules.errors]\ncron = \"0 1 * * *\"\ncommand = [\"true\"]\nlock = \"shop\"\npriority = 9\n",
+        hourly("overlap = \"queue\"\nlock = \"shop\"").replace("0 * * * *", "0 2 * * *")
+    );
+    let working = after_hours(&text, 90 * MINUTE, 1).await;
+    working.run().await.expect("it waits for the lock");
+    working.pass(45 * MINUTE).await;
+    working.settle().await;
+    let expected = ["errors cron 01:00 open", "sales manual - open", "sales cron - open"];
+    assert_eq!(lives(&working), expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_interrupted_runs_again_beside_those_that_wait_under_queue_all() {
+    for (overlap, reruns) in [("queue-all", 1), ("skip", 0)] {
+        let text = hourly(&format!("overlap = \"{overlap}\"\non_interrupt = \"rerun\""));
+        let first = after_hours(&text, 90 * MINUTE, 1).await;
+        let log = first.killed();
+        let given = Given::new(&text, "2026-11-22T02:00:30Z", MINUTE);
+        let second = Given { log, ..given }.start().await;
+        second.settle().await;
+        let opened = second.opened();
+        assert_eq!(
+            opened.iter().filter(|(_, opened)| opened.trigger == Trigger::Rerun).count(),
+            reruns,
+            "{overlap}: {opened:?}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn slots_that_a_set_clock_passed_over_are_missed_for_that() {
+    let text = hourly("catch_up = { mode = \"none\" }");
+    let working = Given::new(&text, HALF_PAST, MINUTE).start().await;
+    working.pass(MINUTE).await;
+    working.clock.step_forward(3 * HOUR);
+    working.pass(MINUTE).await;
+    working.settle().await;
+    let (_, passed) = slots(&working.events());
+    assert_eq!(passed, ["clock 2026-11-22T01:00:00.000Z to 2026-11-22T03:00:00.000Z"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -172,4 +222,30 @@ async fn what_the_followed_one_does_not_run_is_skipped_by_its_follower_at_once()
         passed,
         [format!("overlap {second} to {second}"), format!("dependency {second} to {second}")]
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_follower_that_was_removed_hears_of_nothing_more() {
+    let text = with_follower("schedule = \"shop/sales\"");
+    let readings = Readings::new([Text(text).load(), Text(hourly("")).load()]);
+    let given = Given::new("", HALF_PAST, 90 * MINUTE);
+    let working = Given { definitions: readings, ..given }.start().await;
+    working.handle.reload(Actor::Daybook).await.expect("read");
+    working.pass(2 * HOUR).await;
+    working.settle().await;
+    let (started, passed) = slots(&working.events());
+    assert_eq!((started.len(), passed.len()), (1, 1), "{started:?} {passed:?}");
+    assert_eq!(named(&working.events(), "slot-awaited").len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_follower_is_not_silent_after_the_clock_was_set_back_by_hours() {
+    let text = with_follower("schedule = \"shop/sales\"");
+    let working = after_hours(&text, MINUTE, 2).await;
+    working.clock.step_back(24 * HOUR);
+    working.pass(HOUR).await;
+    working.settle().await;
+    let lives = lives(&working);
+    assert_eq!(lives.len(), 6, "{lives:?}");
+    assert_eq!(lives[5], "bill after 03:01 ok");
 }
