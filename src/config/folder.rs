@@ -48,7 +48,7 @@ impl Loaded {
 /// One file's state while the folder is read.
 pub(super) struct Candidate {
     stem: String,
-    id: Option<InterfaceId>,
+    pub(super) id: Option<InterfaceId>,
     pub(super) interface: Option<Interface>,
     schedules: BTreeSet<ScheduleId>,
     pub(super) problems: Vec<Problem>,

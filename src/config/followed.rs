@@ -3,45 +3,59 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::folder::Candidate;
+use super::problem::Problem;
 use super::values::nearest;
-use crate::domain::definition::{Schedule, Timing};
+use crate::domain::definition::Timing;
 use crate::ids::{ScheduleId, ScheduleRef};
+
+/// One schedule follows another.
+struct Followed {
+    follower: ScheduleRef,
+    target: ScheduleRef,
+    /// Where the file says so.
+    place: Problem,
+}
 
 /// Adds an error to each file that follows a schedule which no file has, or that leads back to itself.
 pub(super) fn check(files: &mut [Candidate]) {
     let known: BTreeSet<String> = files.iter().flat_map(Candidate::names).collect();
-    let follows: BTreeMap<ScheduleRef, ScheduleRef> = files.iter().flat_map(followed).collect();
+    let follows: BTreeMap<ScheduleRef, ScheduleRef> =
+        files.iter().flat_map(followed).map(|found| (found.follower, found.target)).collect();
     for file in files {
-        for (follower, target) in followed(file) {
+        for Followed { follower, target, place } in followed(file) {
             let (message, hint) = if !known.contains(&target.to_string()) {
                 let near = nearest(&target.to_string(), known.iter().map(String::as_str));
                 let near = near.map(|near| format!("did you mean `{near}`?"));
                 (format!("`schedule`: no file has a schedule `{target}`"), near)
             } else if leads_back(&follower, &follows) {
                 let hint = "let one of them run by `cron` or `every`".to_owned();
-                (
-                    format!("`schedule`: `{follower}` would wait for itself, by `{target}`"),
-                    Some(hint),
-                )
+                let why = format!("`schedule`: `{follower}` would wait for itself, by `{target}`");
+                (why, Some(hint))
             } else {
                 continue;
             };
-            let key = format!("schedules.{}.after.schedule", follower.schedule);
-            let place = file.places.iter().find(|place| place.key.as_ref() == Some(&key));
-            file.problems.extend(place.map(|place| place.clone().saying(message, hint)));
+            file.problems.push(place.saying(message, hint));
         }
     }
 }
 
-/// The followers of a file, each with the schedule that it follows.
-fn followed(file: &Candidate) -> Vec<(ScheduleRef, ScheduleRef)> {
-    let Some(interface) = &file.interface else { return Vec::new() };
-    let follower = |(name, schedule): (&ScheduleId, &Schedule)| {
-        let Timing::After(after) = &schedule.timing else { return None };
-        let follower = ScheduleRef { interface: interface.id.clone(), schedule: name.clone() };
-        Some((follower, after.schedule.clone()))
+/// What a file follows, also when something else is wrong with it.
+fn followed(file: &Candidate) -> Vec<Followed> {
+    let Some(interface) = &file.id else { return Vec::new() };
+    let found = |place: &Problem| {
+        let key = place.key.as_ref()?;
+        let name = key.strip_prefix("schedules.")?.strip_suffix(".after.schedule")?;
+        let schedule = ScheduleId::new(name).ok()?;
+        // The environment may have given it another timing.
+        let accepted = file.interface.as_ref().and_then(|read| read.schedules.get(&schedule));
+        if accepted.is_some_and(|accepted| !matches!(accepted.timing, Timing::After(_))) {
+            return None;
+        }
+        let follower = ScheduleRef { interface: interface.clone(), schedule };
+        let target = place.message.parse().ok()?;
+        Some(Followed { follower, target, place: place.clone() })
     };
-    interface.schedules.iter().filter_map(follower).collect()
+    file.places.iter().filter_map(found).collect()
 }
 
 fn leads_back(from: &ScheduleRef, follows: &BTreeMap<ScheduleRef, ScheduleRef>) -> bool {
@@ -84,6 +98,13 @@ mod tests {
         assert!(found.contains("no file has a schedule `shop/sale`"), "{found}");
         assert!(found.contains("did you mean `shop/sales`?"), "{found}");
         assert!(found.contains("bank.toml:2:22"), "{found}");
+    }
+
+    #[test]
+    fn it_is_told_beside_whatever_else_is_wrong_with_the_file() {
+        let text = after("shop/sale") + "overlap = \"never\"\n";
+        let found = problems(&[("shop.toml", SHOP), ("bank.toml", &text)]);
+        assert_eq!(found.len(), 2, "{found:?}");
     }
 
     #[test]

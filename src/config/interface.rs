@@ -28,7 +28,7 @@ pub(super) struct Read {
     pub(super) schedules: BTreeSet<ScheduleId>,
     /// Errors and warnings, in the order of the text.
     pub(super) problems: Vec<Problem>,
-    /// Where it names schedules that may be of other files: errors without words, by their key.
+    /// Where it names schedules that may be of other files: the name as message, by their key.
     pub(super) places: Vec<Problem>,
 }
 

@@ -256,7 +256,8 @@ impl<'a> Item<'a> {
 
     /// Lets what only other files can tell of the value be said at its place.
     pub(super) fn ask_later(&self) {
-        self.report.ask_later(self.span(), &self.path);
+        let text = self.value().as_str().unwrap_or_default();
+        self.report.ask_later(self.span(), &self.path, text);
     }
 
     /// Refuses the value in the words of the part that it belongs to, pointing at the part of it that is wrong.

@@ -79,9 +79,9 @@ impl Report {
         self.found.borrow_mut().push(found);
     }
 
-    /// Remembers the place of `key`, of which only other files can tell whether it is right.
-    pub(super) fn ask_later(&self, span: Range<usize>, key: &str) {
-        self.places.borrow_mut().push(error(span, key, ""));
+    /// Remembers where `key` names `text`, of which only other files can tell whether it is right.
+    pub(super) fn ask_later(&self, span: Range<usize>, key: &str, text: &str) {
+        self.places.borrow_mut().push(error(span, key, text));
     }
 
     /// Remembers that the text at `span` must not be shown.
@@ -98,7 +98,7 @@ impl Report {
         self.finish_with_places(file).0
     }
 
-    /// As [`Self::finish`]; also gives an error without words for each place that was to be asked about later.
+    /// As [`Self::finish`]; also gives the places that are to be asked about later, with what is named there as message.
     pub(super) fn finish_with_places(self, file: &str) -> (Vec<Problem>, Vec<Problem>) {
         let (mut found, places) = (self.found.into_inner(), self.places.into_inner());
         if found.is_empty() && places.is_empty() {
