@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::event::{Actor, Closed, Event, Opened, Outcome, SlotAwaited, Trigger};
+use super::event::{Actor, Closed, Event, Opened, Outcome, SlotAwaited};
 use crate::ids::ExecutionId;
 use crate::instant::Instant;
 
@@ -23,8 +23,6 @@ pub struct Schedule {
     pub removed: bool,
     /// Its executions that are not over.
     pub open: BTreeSet<ExecutionId>,
-    /// Those of them that belong to a series: caught up or backfilled.
-    pub series: BTreeSet<ExecutionId>,
     /// Slots that wait for another schedule's execution, by nominal instant.
     pub awaiting: BTreeMap<Instant, Awaiting>,
     /// The newest slot whose execution or re-run ended ok.
@@ -129,11 +127,8 @@ impl Schedule {
     }
 
     /// Folds the opening of one of its executions.
-    pub fn opened(&mut self, execution: ExecutionId, at: Instant, trigger: Trigger) {
+    pub fn opened(&mut self, execution: ExecutionId, at: Instant) {
         self.open.insert(execution);
-        if trigger.is_series() {
-            self.series.insert(execution);
-        }
         self.newest = Some(Newest { execution, at, ended: None });
     }
 
@@ -147,7 +142,6 @@ impl Schedule {
     ) {
         let (opened, ordinal) = opened;
         self.open.remove(&execution);
-        self.series.remove(&execution);
         if let Some(newest) = self.newest.as_mut().filter(|newest| newest.execution == execution) {
             newest.ended = Some((closed.outcome, at));
         }

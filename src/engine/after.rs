@@ -126,8 +126,8 @@ impl Engine {
 
     /// Sets the deadlines anew after a restart; those that have passed are due at once.
     pub(super) fn plan_deadlines(&mut self) {
-        for id in self.state.schedules.names_where(|schedule| !schedule.awaiting.is_empty()) {
-            let Some(known) = self.state.schedules.get(&id) else { continue };
+        for id in self.followers.values().flatten() {
+            let Some(known) = self.state.schedules.get(id) else { continue };
             for (slot, awaiting) in &known.awaiting {
                 self.timers.push(awaiting.deadline, Timer::Deadline(id.clone(), *slot));
             }

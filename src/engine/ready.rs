@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::definition::Rate;
@@ -25,11 +26,18 @@ pub(super) enum Seat {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Asks {
     /// All of them must be free.
-    pub(super) seats: Vec<Seat>,
+    pub(super) seats: Vec<Arc<Seat>>,
     /// It does not start earlier.
     pub(super) not_before: Option<Instant>,
-    /// It belongs to a series of its schedule that keeps this pace.
+    /// It belongs to a series that keeps this pace: the series of its first seat, which is the schedule's.
     pub(super) pace: Option<Rate>,
+}
+
+impl Asks {
+    /// What names the series whose pace it keeps.
+    fn series(&self) -> Option<&Arc<Seat>> {
+        self.pace.and_then(|_| self.seats.first())
+    }
 }
 
 /// Waiting executions and running counts, all derived from the open executions and never stored.
@@ -45,13 +53,13 @@ pub(super) struct Ready {
     waiting: BTreeMap<InterfaceId, BTreeSet<Turn>>,
     /// The first turn of each interface that has one waiting and room for it.
     heads: BTreeSet<(Turn, InterfaceId)>,
-    blocked: HashMap<Seat, BTreeMap<Turn, InterfaceId>>,
+    blocked: HashMap<Arc<Seat>, BTreeMap<Turn, InterfaceId>>,
     sleeping: BTreeMap<(Instant, ExecutionId), (Turn, InterfaceId)>,
     /// How many hold each seat: more than one only when forced.
-    held: HashMap<Seat, u32>,
-    asks: HashMap<ExecutionId, (Asks, ScheduleRef)>,
-    /// When the next one of a schedule's series may start.
-    paced: HashMap<ScheduleRef, Instant>,
+    held: HashMap<Arc<Seat>, u32>,
+    asks: HashMap<ExecutionId, Asks>,
+    /// When the next one of a series may start.
+    paced: HashMap<Arc<Seat>, Instant>,
 }
 
 impl Ready {
@@ -84,13 +92,13 @@ impl Ready {
 
     /// Lets `execution` wait for its turn.
     pub(super) fn wait(&mut self, id: ExecutionId, execution: &Execution, asks: Asks) {
-        let schedule = &execution.opened.schedule;
+        let interface = &execution.opened.schedule.interface;
         let turn = turn(id, execution);
         match asks.not_before {
-            Some(at) => drop(self.sleeping.insert((at, id), (turn, schedule.interface.clone()))),
-            None => self.queue(turn, &schedule.interface),
+            Some(at) => drop(self.sleeping.insert((at, id), (turn, interface.clone()))),
+            None => self.queue(turn, interface),
         }
-        self.asks.insert(id, (asks, schedule.clone()));
+        self.asks.insert(id, asks);
     }
 
     /// Takes `execution` out of the queue. False when it was not in it.
@@ -101,7 +109,7 @@ impl Ready {
         let sleeping = self.sleeping.len();
         self.sleeping.retain(|(_, sleeper), _| *sleeper != id);
         let woken = self.sleeping.len() < sleeping;
-        let Some((asks, _)) = self.asks.get(&id).cloned() else { return false };
+        let Some(asks) = self.asks.get(&id).cloned() else { return false };
         let mut found = queued || woken;
         for seat in &asks.seats {
             if let Some(turns) = self.blocked.get_mut(seat) {
@@ -146,12 +154,12 @@ impl Ready {
     pub(super) fn start_at_once(
         &mut self,
         id: ExecutionId,
-        schedule: &ScheduleRef,
+        interface: &InterfaceId,
         asks: Asks,
         now: Instant,
     ) {
-        self.asks.insert(id, (asks, schedule.clone()));
-        self.start(id, now, &schedule.interface);
+        self.asks.insert(id, asks);
+        self.start(id, now, interface);
     }
 
     /// An execution of `interface` no longer runs.
@@ -162,7 +170,7 @@ impl Ready {
                 *count = count.saturating_sub(1);
             }
         });
-        let Some((asks, schedule)) = self.asks.remove(&id) else { return };
+        let Some(asks) = self.asks.remove(&id) else { return };
         for seat in &asks.seats {
             if let Some(count) = self.held.get_mut(seat) {
                 *count -= 1;
@@ -172,16 +180,18 @@ impl Ready {
             }
             self.unblock(seat);
         }
-        let others = self.asks.values().any(|(asks, of)| asks.pace.is_some() && *of == schedule);
-        if asks.pace.is_some() && !others {
-            self.paced.remove(&schedule);
+        if let Some(series) = asks.series() {
+            let goes_on = self.asks.values().any(|other| other.series() == Some(series));
+            if !goes_on {
+                self.paced.remove(series);
+            }
         }
     }
 }
 
 /// What keeps an execution from starting although its turn has come.
 enum Obstacle {
-    Taken(Seat),
+    Taken(Arc<Seat>),
     Until(Instant),
 }
 
@@ -201,11 +211,12 @@ impl Ready {
     }
 
     fn obstacle(&self, id: ExecutionId, now: Instant) -> Option<Obstacle> {
-        let (asks, schedule) = self.asks.get(&id)?;
-        let taken = asks.seats.iter().find(|seat| self.held.contains_key(seat));
-        let paced = asks.pace.and_then(|_| self.paced.get(schedule)).filter(|at| **at > now);
+        let asks = self.asks.get(&id)?;
+        let taken = asks.seats.iter().find(|seat| self.held.contains_key(*seat));
+        let paced = asks.series().and_then(|series| self.paced.get(series));
+        let paced = paced.filter(|at| **at > now);
         taken
-            .map(|seat| Obstacle::Taken(seat.clone()))
+            .map(|seat| Obstacle::Taken(Arc::clone(seat)))
             .or_else(|| paced.map(|at| Obstacle::Until(*at)))
     }
 
@@ -214,18 +225,18 @@ impl Ready {
             ready.running += 1;
             *ready.running_of.entry(interface.clone()).or_default() += 1;
         });
-        let Some((asks, schedule)) = self.asks.get(&id) else { return };
+        let Some(asks) = self.asks.get(&id) else { return };
         for seat in &asks.seats {
-            *self.held.entry(seat.clone()).or_default() += 1;
+            *self.held.entry(Arc::clone(seat)).or_default() += 1;
         }
-        if let Some(rate) = asks.pace {
+        if let (Some(rate), Some(series)) = (asks.pace, asks.series()) {
             let step = Duration::from_millis(rate.per_ms / u64::from(rate.count.max(1)));
-            self.paced.insert(schedule.clone(), now + step);
+            self.paced.insert(Arc::clone(series), now + step);
         }
     }
 
     /// The first one that a free seat held up waits for its turn again.
-    fn unblock(&mut self, seat: &Seat) {
+    fn unblock(&mut self, seat: &Arc<Seat>) {
         if self.held.contains_key(seat) {
             return;
         }

@@ -443,15 +443,18 @@ impl Engine {
             }
         };
         let interface = execution.opened.schedule.interface.clone();
-        let closed = outcome.map(|outcome| (execution.opened.clone(), outcome));
+        let followed = self.followers.contains_key(&execution.opened.schedule);
+        let followed = followed.then(|| execution.opened.clone());
         self.record(draft, &StreamId::Execution(id), event);
-        if let Some((opened, outcome)) = closed {
+        if let Some(outcome) = outcome {
             self.cancels.remove(&id);
             self.timers.remove(&Timer::Anomaly(id));
             if performed {
                 self.ready.finish(id, &interface);
             }
-            self.deliver_to_followers(draft, &opened, outcome);
+            if let Some(opened) = followed {
+                self.deliver_to_followers(draft, &opened, outcome);
+            }
         }
     }
 }

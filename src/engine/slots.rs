@@ -9,13 +9,14 @@ use super::commit::After;
 use super::core::{Draft, Engine, Timer};
 use super::ports::Work;
 use super::ready::{Asks, Seat};
-use crate::domain::definition::{self, Overlap};
+use crate::domain::definition::{self, Overlap, Timing};
 use crate::domain::event::{
     Anchor, InterfaceResumed, Opened, ScheduleAnchored, ScheduleResumed, SlotStarted, SlotsPassed,
     Trigger,
 };
 use crate::domain::execution::{Command, Execution, Phase};
 use crate::domain::policy::{self, Decision, Run, Situation};
+use crate::domain::schedule::Schedule;
 use crate::ids::{ExecutionId, InterfaceId, ScheduleRef, StreamId};
 use crate::instant::Instant;
 
@@ -93,10 +94,22 @@ impl Engine {
             paused: schedule.paused.is_some() || interface.paused.is_some(),
             stepped: &self.state.daemon.stepped,
             open: schedule.open.first().copied(),
-            open_live: schedule.open.difference(&schedule.series).next().copied(),
+            open_live: self.open_live(schedule).next(),
             overlap: definition.overlap,
             catch_up: &definition.catch_up,
         }))
+    }
+
+    /// The open executions of a schedule that belong to no series.
+    fn open_live<'a>(
+        &'a self,
+        schedule: &'a Schedule,
+    ) -> impl Iterator<Item = ExecutionId> + use<'a> {
+        let live = |id: &&ExecutionId| {
+            let execution = self.state.executions.get(id);
+            execution.is_some_and(|execution| !execution.opened.trigger.is_series())
+        };
+        schedule.open.iter().filter(live).copied()
     }
 
     /// Decides a slot that waited for another schedule.
@@ -146,8 +159,8 @@ impl Engine {
             };
             !only_waiting || self.state.executions.get(open).is_some_and(waiting_slot)
         };
-        let live = schedule.open.difference(&schedule.series).copied().filter(gives_way);
-        for open in live.collect::<Vec<_>>() {
+        let giving_way: Vec<_> = self.open_live(schedule).filter(gives_way).collect();
+        for open in giving_way {
             self.cancel_one(draft, open, Some("a newer slot takes its place".to_owned()));
         }
     }
@@ -206,7 +219,13 @@ impl Engine {
             rerun_of: None,
             root: execution,
             idempotency_key: execution.to_string(),
-            previous_slot: slot.and_then(|slot| self.previous_slot(id, slot)),
+            previous_slot: slot.and_then(|slot| match definition {
+                // The newest one that it knows: its slots follow no plan.
+                Some((_, _, definition)) if matches!(definition.timing, Timing::After(_)) => {
+                    schedule?.decided_up_to.filter(|before| *before < slot)
+                }
+                _ => self.plans.get(id)?.previous_before(slot),
+            }),
             last_ok_slot: schedule.and_then(|schedule| schedule.last_ok_before(slot)),
             priority: definition.as_ref().map_or(0, |(_, _, schedule)| schedule.priority),
             forced: false,
@@ -217,17 +236,6 @@ impl Engine {
         opened
     }
 
-    /// The nominal instant before `slot`; for a schedule that follows another, the newest one that it knows.
-    fn previous_slot(&self, id: &ScheduleRef, slot: Instant) -> Option<Instant> {
-        let follows = self.definition(id).is_some_and(|(_, _, definition)| {
-            matches!(definition.timing, definition::Timing::After(_))
-        });
-        if follows {
-            return self.state.schedules.get(id)?.decided_up_to.filter(|before| *before < slot);
-        }
-        self.plans.get(id)?.previous_before(slot)
-    }
-
     /// Records the opening; the execution waits for its turn unless it is forced.
     pub(super) fn open(&mut self, draft: &mut Draft, id: ExecutionId, opened: Opened) {
         let forced = opened.forced;
@@ -236,7 +244,7 @@ impl Engine {
         let Some(execution) = self.state.executions.get(&id) else { return };
         let asks = self.asks(execution, draft.at);
         if forced {
-            self.ready.start_at_once(id, &execution.opened.schedule, asks, draft.at);
+            self.ready.start_at_once(id, &execution.opened.schedule.interface, asks, draft.at);
             self.start_execution(draft, id);
         } else {
             self.ready.wait(id, execution, asks);
@@ -260,16 +268,12 @@ impl Engine {
     pub(super) fn asks(&self, execution: &Execution, now: Instant) -> Asks {
         let opened = &execution.opened;
         let id = &opened.schedule;
-        let interface = self.state.interfaces.get(&id.interface);
-        let definition = interface
-            .and_then(|interface| interface.definitions.get(&opened.definition_version))
-            .and_then(|definition| definition.0.schedules.get(&id.schedule));
-        let Some(definition) = definition else { return Asks::default() };
+        let Some(definition) = self.definition_of(execution) else { return Asks::default() };
         let series = opened.trigger.is_series();
         let one_by_one = series || definition.overlap != Overlap::Allow;
         let mut seats: Vec<_> =
-            one_by_one.then(|| Seat::Schedule(id.clone())).into_iter().collect();
-        seats.extend(definition.lock.clone().map(Seat::Lock));
+            one_by_one.then(|| Arc::new(Seat::Schedule(id.clone()))).into_iter().collect();
+        seats.extend(definition.lock.clone().map(|name| Arc::new(Seat::Lock(name))));
         let delayed = definition.splay_ms > 0 && opened.trigger == definition.timing.trigger();
         let not_before = opened
             .slot
@@ -283,7 +287,7 @@ impl Engine {
         let Some(execution) = self.state.executions.get(&id) else { return };
         let Some(work) = self.work(id) else { return };
         let Ok(started) = execution.decide(draft.at, Command::StartAttempt) else { return };
-        if let Some(after_ms) = self.anomaly_after_ms(execution) {
+        if let Some(after_ms) = self.definition_of(execution).map(|it| it.anomaly_after_ms) {
             let at = draft.at + Duration::from_millis(after_ms);
             self.timers.push(at, Timer::Anomaly(id));
         }
@@ -292,12 +296,12 @@ impl Engine {
         draft.then(After::Perform(work, self.reporter(id)));
     }
 
-    /// The limit in the definition that an execution runs with.
-    fn anomaly_after_ms(&self, execution: &Execution) -> Option<u64> {
+    /// The definition that an execution runs with.
+    fn definition_of(&self, execution: &Execution) -> Option<&definition::Schedule> {
         let opened = &execution.opened;
         let interface = self.state.interfaces.get(&opened.schedule.interface)?;
         let definition = interface.definitions.get(&opened.definition_version)?;
-        Some(definition.0.schedules.get(&opened.schedule.schedule)?.anomaly_after_ms)
+        definition.0.schedules.get(&opened.schedule.schedule)
     }
 
     /// What a performer needs for an open execution.
@@ -332,7 +336,8 @@ impl Engine {
 
     pub(super) fn anomaly_due(&mut self, draft: &mut Draft, id: ExecutionId) {
         let Some(execution) = self.state.executions.get(&id) else { return };
-        let Some(after_ms) = self.anomaly_after_ms(execution) else { return };
+        let Some(definition) = self.definition_of(execution) else { return };
+        let after_ms = definition.anomaly_after_ms;
         // Rejected when it has not started, or was seen before.
         if let Ok(seen) = execution.decide(draft.at, Command::SeeAnomaly(after_ms)) {
             self.record(draft, &StreamId::Execution(id), seen);

@@ -150,7 +150,7 @@ impl Engine {
             self.timers.push(started + limit, Timer::Anomaly(id));
         }
         let asks = self.asks(execution, draft.at);
-        self.ready.start_at_once(id, schedule, asks, draft.at);
+        self.ready.start_at_once(id, &schedule.interface, asks, draft.at);
         self.cancels.insert(id, work.cancel.clone());
         let reporter = self.reporter(id);
         draft.then(After::Resume(work, at, reporter));

@@ -17,7 +17,7 @@ use crate::instant::Instant;
 
 /// The version of [`State`]'s form in checkpoints. Raise it with every change of a type that `State` holds; an older
 /// checkpoint is then dropped and the log folded again.
-pub const STATE_VERSION: u32 = 4;
+pub const STATE_VERSION: u32 = 5;
 
 /// How long an answer to a request with an idempotency key is kept, in milliseconds (contract, section 6).
 pub const ANSWER_KEPT_MS: i64 = 24 * 3_600_000;
@@ -216,8 +216,7 @@ impl State {
         match event {
             Event::Opened(opened) => {
                 self.opened += 1;
-                let schedule = self.schedules.get_or_default(&opened.schedule);
-                schedule.opened(id, at, opened.trigger);
+                self.schedules.get_or_default(&opened.schedule).opened(id, at);
                 self.executions.insert(id, Execution::open(opened.clone(), at, self.opened));
                 return;
             }

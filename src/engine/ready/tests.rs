@@ -30,11 +30,14 @@ fn interface(id: &str) -> InterfaceId {
 }
 
 fn lock() -> Asks {
-    Asks { seats: vec![Seat::Lock("sales".to_owned())], ..Asks::default() }
+    Asks { seats: vec![Arc::new(Seat::Lock("sales".to_owned()))], ..Asks::default() }
 }
 
 fn alone(schedule: &str) -> Asks {
-    Asks { seats: vec![Seat::Schedule(schedule.parse().expect("valid"))], ..Asks::default() }
+    Asks {
+        seats: vec![Arc::new(Seat::Schedule(schedule.parse().expect("valid")))],
+        ..Asks::default()
+    }
 }
 
 fn all_of(ready: &mut Ready, now: Instant) -> Vec<ExecutionId> {
@@ -125,7 +128,7 @@ fn a_forced_one_starts_beside_the_holder_and_keeps_others_out_until_both_have_en
     let all = [waiting("a/s", 1, 0), waiting("a/t", 2, 0), waiting("a/u", 3, 0)];
     ready.wait(all[0].0, &all[0].1, lock());
     assert_eq!(ready.next(NOW), Some(all[0].0));
-    ready.start_at_once(all[1].0, &all[1].1.opened.schedule, lock(), NOW);
+    ready.start_at_once(all[1].0, &interface("a"), lock(), NOW);
     ready.wait(all[2].0, &all[2].1, lock());
     ready.finish(all[0].0, &interface("a"));
     assert_eq!(ready.next(NOW), None);
