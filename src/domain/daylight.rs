@@ -20,7 +20,7 @@ const LONGEST_GAP: i64 = 3 * 3600;
 #[derive(Clone, Debug)]
 pub(super) enum Readings {
     /// Those that a pattern matches.
-    Cron(std::sync::Arc<Pattern>),
+    Cron(Pattern),
     /// A single one.
     Once(Local),
 }
@@ -189,13 +189,12 @@ impl Behind<'_> {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
-    use std::sync::Arc;
 
     use super::*;
     use crate::instant::Instant;
 
     fn readings(pattern: &str) -> Readings {
-        Readings::Cron(Arc::new(Pattern::parse(pattern).unwrap()))
+        Readings::Cron(Pattern::parse(pattern).unwrap())
     }
 
     fn secs(text: &str) -> i64 {

@@ -224,7 +224,8 @@ impl Execution {
             | Event::SchedulePaused(_)
             | Event::ScheduleResumed(_)
             | Event::ScheduleRemoved(_)
-            | Event::SlotAwaited(_) => {
+            | Event::SlotAwaited(_)
+            | Event::BackfillAsked(_) => {
                 debug_assert!(false, "{} in an execution's stream", event.name())
             }
         }

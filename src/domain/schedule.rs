@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::definition::Rate;
 use super::event::{Actor, Closed, Event, Opened, Outcome, SlotAwaited};
 use crate::ids::ExecutionId;
 use crate::instant::Instant;
@@ -25,6 +26,8 @@ pub struct Schedule {
     pub open: BTreeSet<ExecutionId>,
     /// Slots that wait for another schedule's execution, by nominal instant.
     pub awaiting: BTreeMap<Instant, Awaiting>,
+    /// The pace of its backfills: that of the newest one.
+    pub backfill_rate: Option<Rate>,
     /// The newest slot whose execution or re-run ended ok.
     pub last_ok_slot: Option<Instant>,
     /// When an execution last ended ok.
@@ -110,6 +113,7 @@ impl Schedule {
                 let SlotAwaited { slot, execution, deadline, .. } = *awaited;
                 self.awaiting.insert(slot, Awaiting { execution, deadline });
             }
+            Event::BackfillAsked(asked) => self.backfill_rate = asked.rate,
             Event::SchedulePaused(paused) => {
                 let (note, until) = (paused.note.clone(), paused.until);
                 self.paused = Some(Pause { at, actor: None, note, until });

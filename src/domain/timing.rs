@@ -1,10 +1,10 @@
 //! When a schedule's slots are: a definition's timing, compiled for its zone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::cron::{Pattern, PatternError, is_reboot};
+use super::cron::{self, DatePool, Pattern, PatternError, is_reboot};
 use super::daylight::{self, Readings, Rule};
 use super::definition::{After, Awaited, Dst, Fold, Gap, Timing};
 use crate::civil::{Local, LocalError, Resolved, Shift, Zone};
@@ -63,7 +63,8 @@ struct Civil {
     readings: Readings,
     zone: Zone,
     rule: Rule,
-    expression: String,
+    /// As written.
+    expression: Arc<str>,
 }
 
 /// A shift of the clocks that touches a schedule.
@@ -132,7 +133,7 @@ impl Plan {
     pub fn describe(&self) -> String {
         match &self.0 {
             Kind::Civil(civil) => match &civil.readings {
-                Readings::Cron(pattern) => pattern.description().to_owned(),
+                Readings::Cron(_) => cron::describe(&civil.expression).unwrap_or_default(),
                 Readings::Once(reading) => {
                     format!("Once, at {}", reading.naive().format("%H:%M:%S on %Y-%m-%d"))
                 }
@@ -165,7 +166,7 @@ impl Plan {
     /// The timing as written: the cron pattern, the period, the time. None for manual.
     pub fn expression(&self) -> Option<String> {
         match &self.0 {
-            Kind::Civil(civil) => Some(civil.expression.clone()),
+            Kind::Civil(civil) => Some(civil.expression.trim().to_owned()),
             Kind::Every { period_ms, .. } => Some(short(*period_ms)),
             Kind::Manual => None,
             Kind::Reboot => Some("@reboot".to_owned()),
@@ -177,7 +178,7 @@ impl Plan {
     pub fn warnings(&self) -> Vec<String> {
         match &self.0 {
             Kind::Civil(civil) => match &civil.readings {
-                Readings::Cron(pattern) => pattern.warnings().to_vec(),
+                Readings::Cron(_) => cron::warnings(&civil.expression).unwrap_or_default(),
                 Readings::Once(_) => Vec::new(),
             },
             Kind::Every { period_ms, .. } => {
@@ -245,18 +246,13 @@ impl Civil {
 /// Compiles timings and shares what is equal, so that a hundred thousand schedules on a few patterns cost little.
 #[derive(Debug, Default)]
 pub struct PlanCache {
-    patterns: BTreeMap<String, Arc<Pattern>>,
-    civil: BTreeMap<Key, Arc<Civil>>,
+    dates: DatePool,
+    /// By zone, then by kind and rule.
+    civil: HashMap<String, BTreeMap<u8, Shared>>,
 }
 
-/// Timing as written, zone, and the rule asked for.
-type Key = (Kept, String, u8);
-
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Kept {
-    Cron(String),
-    At(String),
-}
+/// What was compiled, by the timing as written.
+type Shared = HashMap<Arc<str>, Arc<Civil>>;
 
 impl PlanCache {
     /// Compiles a timing, or hands out what was compiled for an equal one.
@@ -267,24 +263,21 @@ impl PlanCache {
         let kind = match timing {
             Timing::Cron(pattern) if is_reboot(pattern) => Kind::Reboot,
             Timing::Cron(pattern) => {
-                let key = (Kept::Cron(pattern.clone()), zone.name().to_owned(), choice(dst));
-                match self.civil.get(&key) {
-                    Some(civil) => Kind::Civil(Arc::clone(civil)),
+                let shelf = choice(dst);
+                Kind::Civil(match self.known(pattern, zone, shelf) {
+                    Some(civil) => civil,
                     None => {
-                        let readings = Readings::Cron(self.pattern(pattern)?);
-                        Kind::Civil(self.keep(key, readings, zone, dst))
+                        let read = Pattern::parse_among(pattern, &mut self.dates)?;
+                        self.keep(pattern, Readings::Cron(read), zone, (dst, shelf))
                     }
-                }
+                })
             }
             Timing::At(text) => {
-                let key = (Kept::At(text.clone()), zone.name().to_owned(), choice(dst));
-                match self.civil.get(&key) {
-                    Some(civil) => Kind::Civil(Arc::clone(civil)),
-                    None => {
-                        let readings = once(text, zone, dst)?;
-                        Kind::Civil(self.keep(key, readings, zone, dst))
-                    }
-                }
+                let shelf = choice(dst) + AT;
+                Kind::Civil(match self.known(text, zone, shelf) {
+                    Some(civil) => civil,
+                    None => self.keep(text, once(text, zone, dst)?, zone, (dst, shelf)),
+                })
             }
             Timing::Every { period_ms, anchor } => {
                 let period_ms = i64::try_from(*period_ms).unwrap_or(i64::MAX);
@@ -302,29 +295,34 @@ impl PlanCache {
 
     /// Drops what no plan uses any more; for after a reload.
     pub fn forget_unused(&mut self) {
-        self.civil.retain(|_, civil| Arc::strong_count(civil) > 1);
-        self.patterns.retain(|_, pattern| Arc::strong_count(pattern) > 1);
-    }
-
-    fn pattern(&mut self, text: &str) -> Result<Arc<Pattern>, PatternError> {
-        if let Some(pattern) = self.patterns.get(text) {
-            return Ok(Arc::clone(pattern));
+        for shared in self.civil.values_mut().flat_map(BTreeMap::values_mut) {
+            shared.retain(|_, civil| Arc::strong_count(civil) > 1);
         }
-        let pattern = Arc::new(Pattern::parse(text)?);
-        self.patterns.insert(text.to_owned(), Arc::clone(&pattern));
-        Ok(pattern)
+        self.dates.forget_unused();
     }
 
-    fn keep(&mut self, key: Key, readings: Readings, zone: &Zone, dst: Dst) -> Arc<Civil> {
+    fn known(&self, text: &str, zone: &Zone, shelf: u8) -> Option<Arc<Civil>> {
+        self.civil.get(zone.name())?.get(&shelf)?.get(text).map(Arc::clone)
+    }
+
+    fn keep(
+        &mut self,
+        text: &str,
+        readings: Readings,
+        zone: &Zone,
+        (dst, shelf): (Dst, u8),
+    ) -> Arc<Civil> {
         let rule = Rule::new(&readings, dst);
-        let expression = match &key.0 {
-            Kept::Cron(text) | Kept::At(text) => text.trim().to_owned(),
-        };
-        let civil = Arc::new(Civil { readings, zone: zone.clone(), rule, expression });
-        self.civil.insert(key, Arc::clone(&civil));
-        civil
+        let expression: Arc<str> = Arc::from(text);
+        let shelves = self.civil.entry(zone.name().to_owned()).or_default();
+        let shared = shelves.entry(shelf).or_default();
+        let civil = Civil { readings, zone: zone.clone(), rule, expression: expression.clone() };
+        Arc::clone(shared.entry(expression).or_insert_with(|| Arc::new(civil)))
     }
 }
+
+/// Added to a [`choice`] for the times of `at`.
+const AT: u8 = 16;
 
 /// A number for each choice of rule, the open one included.
 fn choice(dst: Dst) -> u8 {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::backfill::{Backfill, Backfilled};
 use super::board::{self, Board, Files, Health, TokenRow};
 use super::ports::FileProblem;
 use crate::domain::definition;
@@ -136,6 +137,13 @@ pub enum Request {
         /// One answer for each, what was opened first first.
         reply: Reply<Vec<Rerun>>,
     },
+    /// Runs slots of the past.
+    Backfill {
+        /// Which.
+        backfill: Backfill,
+        /// One answer for each, in their order.
+        reply: Reply<Vec<Backfilled>>,
+    },
     /// Ends an execution. Answered when the wish is on disk, not when the execution has ended.
     Cancel {
         /// The execution.
@@ -243,7 +251,7 @@ impl Handle {
         (Self { requests, board }, inbox)
     }
 
-    async fn ask<T>(
+    pub(super) async fn ask<T>(
         &self,
         actor: Actor,
         request: impl FnOnce(Reply<T>) -> Request,

@@ -1,6 +1,7 @@
 //! The engine: one task that owns the state and decides; what it decides takes effect when it is on disk.
 
 mod after;
+pub mod backfill;
 pub mod board;
 pub mod commit;
 pub mod core;

@@ -44,6 +44,7 @@ impl Engine {
             Request::Rerun { executions, force, reply } => {
                 self.look_up_originals(actor, executions, force, reply)
             }
+            Request::Backfill { backfill, reply } => self.look_up_backfill(actor, backfill, reply),
             Request::Cancel { execution, note, reply } => {
                 self.decide(actor, reply, |engine, draft| engine.cancel(draft, execution, note));
             }
@@ -92,7 +93,7 @@ impl Engine {
     }
 
     /// Reads something away from the engine's task, and goes on in it.
-    fn away<T: Send + 'static>(
+    pub(super) fn away<T: Send + 'static>(
         &self,
         read: impl FnOnce() -> T + Send + 'static,
         go_on: impl FnOnce(&mut Self, T) + Send + 'static,
@@ -212,14 +213,19 @@ impl Engine {
     fn rerun(&mut self, draft: &mut Draft, original: Original) -> Result<ExecutionId, Refusal> {
         self.refuse_draining()?;
         self.refuse_rerun(&original)?;
-        Ok(self.open_again(draft, original))
+        Ok(self.open_again(draft, original, Trigger::Rerun))
     }
 
     /// Opens a re-run: with the current definition, and the original's slot, parameters and idempotency key.
-    pub(super) fn open_again(&mut self, draft: &mut Draft, original: Original) -> ExecutionId {
+    pub(super) fn open_again(
+        &mut self,
+        draft: &mut Draft,
+        original: Original,
+        trigger: Trigger,
+    ) -> ExecutionId {
         let before = original.opened;
         let execution = ExecutionId::random(draft.at, (self.parts.entropy)());
-        let (trigger, slot) = (Trigger::Rerun, before.slot);
+        let slot = before.slot;
         let opening = Opening { execution, trigger, slot, at: draft.at };
         let fresh = self.opening(&before.schedule, opening);
         let mut params = fresh.params;
@@ -237,7 +243,7 @@ impl Engine {
         execution
     }
 
-    fn refuse_draining(&self) -> Result<(), Refusal> {
+    pub(super) fn refuse_draining(&self) -> Result<(), Refusal> {
         if self.draining {
             let why = "the daemon is draining and starts nothing new".to_owned();
             return Err(Refusal::Unavailable { why });
@@ -459,12 +465,12 @@ impl Engine {
     }
 }
 
-fn no_schedule(id: &ScheduleRef) -> Refusal {
+pub(super) fn no_schedule(id: &ScheduleRef) -> Refusal {
     Refusal::NotFound { what: format!("schedule `{id}`") }
 }
 
 /// Where and as what an execution was opened, from the log.
-fn opening_of(
+pub(super) fn opening_of(
     log: &dyn crate::store::EventLog,
     id: ExecutionId,
 ) -> Result<(Position, Opened), Refusal> {

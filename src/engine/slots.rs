@@ -280,7 +280,12 @@ impl Engine {
             .filter(|_| delayed)
             .map(|slot| slot + Duration::from_millis(id.splay_ms(definition.splay_ms)));
         let not_before = not_before.filter(|at| *at > now);
-        Asks { seats, not_before, pace: definition.catch_up.rate.filter(|_| series) }
+        let pace = match opened.trigger {
+            Trigger::CatchUp => definition.catch_up.rate,
+            Trigger::Backfill => self.state.schedules.get(id).and_then(|known| known.backfill_rate),
+            _ => None,
+        };
+        Asks { seats, not_before, pace }
     }
 
     fn start_execution(&mut self, draft: &mut Draft, id: ExecutionId) {

@@ -191,14 +191,14 @@ impl Engine {
     fn rerun_interrupted(&mut self, draft: &mut Draft, work: &Work) {
         let id = &work.opened.schedule;
         let Some((_, _, schedule)) = self.definition(id) else { return };
-        let is_rerun = work.opened.trigger == Trigger::Rerun;
+        let is_rerun = work.opened.rerun_of.is_some();
         let open = self.state.schedules.get(id).is_some_and(|schedule| !schedule.open.is_empty());
         let replaced = open && matches!(schedule.overlap, Overlap::Skip | Overlap::CancelRunning);
         if schedule.on_interrupt != OnInterrupt::Rerun || is_rerun || replaced {
             return;
         }
         let opened = (*work.opened).clone();
-        self.open_again(draft, Original { id: work.execution, opened, force: false });
+        self.open_again(draft, Original { id: work.execution, opened, force: false }, Trigger::Rerun);
     }
 
     /// A clock that was set back by hours while nobody looked left cursors in the future: without this their schedules

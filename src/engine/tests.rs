@@ -12,11 +12,12 @@ use crate::domain::event::{
     Actor, Delivery, DeliveryEnded, Envelope, Event, Noted, RequestAnswered,
 };
 use crate::domain::slot::Reason;
-use crate::ids::{EventId, StreamId};
+use crate::ids::{EventId, ExecutionId, StreamId};
 use crate::instant::Instant;
 use crate::projection::view;
 use crate::store::{ColdHead, ColdHeads, EventLog};
 
+mod backfills;
 mod turns;
 
 const MINUTE: Duration = Duration::from_secs(60);

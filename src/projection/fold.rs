@@ -114,6 +114,7 @@ const fn changes_nothing_more(event: &Event) {
         | Event::ScheduleResumed(_)
         | Event::ScheduleRemoved(_)
         | Event::SlotAwaited(_)
+        | Event::BackfillAsked(_)
         | Event::Opened(_)
         | Event::AttemptStarted(_)
         | Event::AttemptEnded(_)

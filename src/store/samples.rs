@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::domain::cause::Cause;
 use crate::domain::class::Class;
+use crate::domain::definition::Rate;
 use crate::domain::event::*;
 use crate::domain::slot::{Reason, Verdict};
 use crate::ids::{EventId, ExecutionId, ScheduleRef, StreamId};
@@ -115,6 +116,13 @@ fn slots() -> Vec<Event> {
             execution: execution(),
             deadline: later(),
             definition_version: 2,
+        }
+        .into(),
+        BackfillAsked {
+            from: at(),
+            to: later(),
+            count: 12,
+            rate: Some(Rate { count: 10, per_ms: 60_000 }),
         }
         .into(),
     ]

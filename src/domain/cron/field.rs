@@ -256,6 +256,11 @@ impl Field {
         chosen
     }
 
+    /// The values of a field below 64 as bits.
+    pub(super) fn bits(&self) -> u64 {
+        self.values().iter().fold(0, |bits, value| bits | 1 << (value % 64))
+    }
+
     /// Where `*/n` starts: croner counts years from 1, so `*/2` means the odd ones.
     fn first_of_all(&self) -> u16 {
         match self.kind {

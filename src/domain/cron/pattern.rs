@@ -1,13 +1,10 @@
 //! A whole pattern, and the wall-clock readings it matches.
 
-use chrono::NaiveDateTime;
-use croner::errors::CronError;
-use croner::parser::{CronParser, Seconds, Year};
-use croner::{Cron, Direction, Weekday};
+use std::sync::Arc;
 
-use super::describe;
+use super::dates::{DatePool, Dates};
 use super::field::{Field, FieldKind, PatternError};
-use super::lint;
+use super::{describe as words, lint};
 use crate::civil::Local;
 
 const NICKNAMES: [(&str, &str); 7] = [
@@ -45,13 +42,16 @@ pub(super) struct Fields {
 ///
 /// Five fields, six with seconds first, seven with the year last, or a nickname. Day of the month and weekday: either when both
 /// are restricted, both after `+`.
+///
+/// The time of day is three sets of bits, and the dates are shared: a whole pattern of croner's has 5 kB, most of it a
+/// byte for each year to 5000, and a hundred thousand schedules have few different dates.
 #[derive(Clone, Debug)]
 pub struct Pattern {
-    cron: Cron,
+    dates: Arc<Dates>,
+    seconds: u64,
+    minutes: u64,
+    hours: u64,
     wild: bool,
-    every_hour: bool,
-    description: String,
-    warnings: Vec<String>,
 }
 
 impl Pattern {
@@ -60,20 +60,23 @@ impl Pattern {
     /// # Errors
     /// [`PatternError`], with the field and the value; also for a well-formed pattern that no date can match.
     pub fn parse(pattern: &str) -> Result<Self, PatternError> {
+        Self::parse_among(pattern, &mut DatePool::default())
+    }
+
+    /// Reads a pattern; its dates are those of `pool` when equal ones are there.
+    ///
+    /// # Errors
+    /// As [`Pattern::parse`].
+    pub fn parse_among(pattern: &str, pool: &mut DatePool) -> Result<Self, PatternError> {
         let fields = Fields::read(pattern)?;
-        let cron = fields.compile(pattern)?;
-        if let Some(why) = never_matches(&cron, &fields) {
-            return Err(PatternError::NeverMatches { pattern: pattern.trim().to_owned(), why });
-        }
-        Ok(Self {
-            cron,
-            wild: [&fields.second, &fields.minute, &fields.hour]
-                .iter()
-                .any(|field| field.is_wild()),
-            every_hour: fields.hour.values().len() == usize::from(FieldKind::Hour.turn()),
-            description: describe::describe(&fields),
-            warnings: lint::warnings(&fields),
-        })
+        let dates = pool.dates(&fields).map_err(|why| PatternError::NeverMatches {
+            pattern: pattern.trim().to_owned(),
+            why,
+        })?;
+        let clock = [&fields.second, &fields.minute, &fields.hour];
+        let [seconds, minutes, hours] = clock.map(Field::bits);
+        let wild = clock.iter().any(|field| field.is_wild());
+        Ok(Self { dates, seconds, minutes, hours, wild })
     }
 
     /// Whether it is a wildcard pattern, which follows elapsed time across daylight saving.
@@ -85,64 +88,119 @@ impl Pattern {
 
     /// Whether it matches in each hour of a day that it matches at all.
     pub const fn runs_every_hour(&self) -> bool {
-        self.every_hour
-    }
-
-    /// The pattern in words, without a final stop.
-    pub fn description(&self) -> &str {
-        &self.description
-    }
-
-    /// What about the pattern may mislead.
-    pub fn warnings(&self) -> &[String] {
-        &self.warnings
+        self.hours.count_ones() == 24
     }
 
     /// The first matching reading at or after `from`.
     pub fn at_or_after(&self, from: Local) -> Option<Local> {
-        self.search(from, Direction::Forward)
+        let (day, second) = (from.secs().div_euclid(DAY), from.secs().rem_euclid(DAY));
+        let mut date = self.dates.at_or_after(day)?;
+        let mut time = self.time_from(if date == day { second } else { 0 });
+        if time.is_none() {
+            date = self.dates.at_or_after(date + 1)?;
+            time = self.time_from(0);
+        }
+        Some(Local::from_secs(date * DAY + time?))
     }
 
     /// The last matching reading at or before `until`.
     pub fn at_or_before(&self, until: Local) -> Option<Local> {
-        self.search(until, Direction::Backward)
+        let (day, second) = (until.secs().div_euclid(DAY), until.secs().rem_euclid(DAY));
+        let mut date = self.dates.at_or_before(day)?;
+        let mut time = self.time_until(if date == day { second } else { DAY - 1 });
+        if time.is_none() {
+            date = self.dates.at_or_before(date - 1)?;
+            time = self.time_until(DAY - 1);
+        }
+        Some(Local::from_secs(date * DAY + time?))
     }
 
-    /// croner may fail for two reasons. Having run out of years is an answer: there is no such reading. Anything else must not
-    /// drop a schedule, so the search goes on from the next day.
-    fn search(&self, start: Local, direction: Direction) -> Option<Local> {
-        const DAY: i64 = 86_400;
-        const DAYS_TRIED: i64 = 366 * 8;
-        let mut from = start;
-        for _ in 0..DAYS_TRIED {
-            let naive = from.naive();
-            let found = match direction {
-                Direction::Forward => self.cron.find_next_occurrence(&naive, true),
-                Direction::Backward => self.cron.find_previous_occurrence(&naive, true),
-            };
-            match found {
-                Ok(found) => return Some(Local::from(found)),
-                Err(CronError::TimeSearchLimitExceeded) => return None,
-                Err(_) => {
-                    let midnight = from.secs().div_euclid(DAY) * DAY;
-                    from = Local::from_secs(match direction {
-                        Direction::Forward => midnight + DAY,
-                        Direction::Backward => midnight - 1,
-                    });
-                }
+    /// The first second of a day at or after `second` that matches.
+    fn time_from(&self, second: i64) -> Option<i64> {
+        let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+        let (first_minute, first_second) = (lowest(self.minutes, 0)?, lowest(self.seconds, 0)?);
+        if has(self.hours, hour) {
+            if has(self.minutes, minute)
+                && let Some(second) = lowest(self.seconds, second)
+            {
+                return Some(hour * 3600 + minute * 60 + second);
+            }
+            if let Some(minute) = lowest(self.minutes, minute + 1) {
+                return Some(hour * 3600 + minute * 60 + first_second);
             }
         }
-        None
+        let hour = lowest(self.hours, hour + 1)?;
+        Some(hour * 3600 + first_minute * 60 + first_second)
+    }
+
+    /// The last second of a day at or before `second` that matches.
+    fn time_until(&self, second: i64) -> Option<i64> {
+        let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+        let (last_minute, last_second) = (highest(self.minutes, 63)?, highest(self.seconds, 63)?);
+        if has(self.hours, hour) {
+            if has(self.minutes, minute)
+                && let Some(second) = highest(self.seconds, second)
+            {
+                return Some(hour * 3600 + minute * 60 + second);
+            }
+            if let Some(minute) = highest(self.minutes, minute - 1) {
+                return Some(hour * 3600 + minute * 60 + last_second);
+            }
+        }
+        let hour = highest(self.hours, hour - 1)?;
+        Some(hour * 3600 + last_minute * 60 + last_second)
     }
 
     /// Whether a reading matches.
     pub fn matches(&self, reading: Local) -> bool {
-        let naive: NaiveDateTime = reading.naive();
-        self.cron.is_time_matching(&naive).unwrap_or(false)
+        self.at_or_after(reading) == Some(reading)
     }
 }
 
+/// A valid pattern in words, without a final stop.
+///
+/// # Errors
+/// As [`Pattern::parse`].
+pub fn describe(pattern: &str) -> Result<String, PatternError> {
+    Fields::read(pattern).map(|fields| words::describe(&fields))
+}
+
+/// What about a valid pattern may mislead.
+///
+/// # Errors
+/// As [`Pattern::parse`].
+pub fn warnings(pattern: &str) -> Result<Vec<String>, PatternError> {
+    Fields::read(pattern).map(|fields| lint::warnings(&fields))
+}
+
+const DAY: i64 = 86_400;
+
+fn has(bits: u64, bit: i64) -> bool {
+    lowest(bits, bit) == Some(bit)
+}
+
+/// The lowest set bit that is not below `from`.
+fn lowest(bits: u64, from: i64) -> Option<i64> {
+    let shift = u32::try_from(from).ok().filter(|shift| *shift < 64)?;
+    let left = bits >> shift << shift;
+    (left != 0).then(|| i64::from(left.trailing_zeros()))
+}
+
+/// The highest set bit that is not above `until`.
+fn highest(bits: u64, until: i64) -> Option<i64> {
+    let shift = u32::try_from(63 - until).ok().filter(|shift| *shift < 64)?;
+    let left = bits << shift >> shift;
+    (left != 0).then(|| i64::from(63 - left.leading_zeros()))
+}
+
 impl Fields {
+    /// The fields that select dates, as croner is to read them.
+    pub(super) fn canonical_dates(&self) -> String {
+        let both = if self.both_days { "+" } else { "" };
+        let (day, month) = (self.day.canonical(), self.month.canonical());
+        format!("{day} {month} {both}{} {}", self.weekday.canonical(), self.year.canonical())
+    }
+
     fn read(pattern: &str) -> Result<Self, PatternError> {
         let trimmed = pattern.trim();
         if trimmed.is_empty() {
@@ -177,26 +235,6 @@ impl Fields {
         let year = next(FieldKind::Year, count > 6, "*")?.0;
         Ok(Self { second, minute, hour, day, month, weekday, year, both_days, count })
     }
-
-    fn compile(&self, pattern: &str) -> Result<Cron, PatternError> {
-        let both = if self.both_days { "+" } else { "" };
-        let canonical = format!(
-            "{} {} {} {} {} {both}{} {}",
-            self.second.canonical(),
-            self.minute.canonical(),
-            self.hour.canonical(),
-            self.day.canonical(),
-            self.month.canonical(),
-            self.weekday.canonical(),
-            self.year.canonical(),
-        );
-        let parser = CronParser::builder().seconds(Seconds::Required).year(Year::Required).build();
-        // Our own reading is stricter than croner's, so this does not happen; if it did, refusing is right.
-        parser.parse(&canonical).map_err(|err| PatternError::NeverMatches {
-            pattern: pattern.trim().to_owned(),
-            why: err.to_string(),
-        })
-    }
 }
 
 fn nickname(given: &str) -> Result<&'static str, PatternError> {
@@ -212,38 +250,6 @@ fn nickname(given: &str) -> Result<&'static str, PatternError> {
             PatternError::Nickname { given: given.to_owned(), nearest }
         },
     )
-}
-
-/// Says why no date can match, if so.
-///
-/// The years 2000 to 2027 hold every combination of leap year and first weekday, so a pattern without years that matches none
-/// of their days matches none at all. croner's own search would walk to the year 5000.
-fn never_matches(cron: &Cron, fields: &Fields) -> Option<String> {
-    let years = if fields.year.is_star() { (2000..=2027).collect() } else { fields.year.values() };
-    let months = fields.month.values();
-    let possible = years.iter().any(|&year| {
-        months.iter().any(|&month| month_matches(cron, i32::from(year), u32::from(month)))
-    });
-    if possible {
-        return None;
-    }
-    Some(if years.is_empty() {
-        format!("`{}` selects no year from 1970 to 2199", fields.year.text)
-    } else if fields.both_days {
-        "no date is that day of the month and that weekday at once, in those months".to_owned()
-    } else {
-        format!("no month selected by `{}` has day `{}`", fields.month.text, fields.day.text)
-            + if fields.year.is_star() { "" } else { " in those years" }
-    })
-}
-
-fn month_matches(cron: &Cron, year: i32, month: u32) -> bool {
-    let Some(first) = chrono::NaiveDate::from_ymd_opt(year, month, 1) else { return false };
-    first.iter_days().take_while(|date| chrono::Datelike::month(date) == month).any(|date| {
-        let (day, weekday) = (chrono::Datelike::day(&date), chrono::Datelike::weekday(&date));
-        let weekday = Weekday::from_days_from_sunday(weekday.num_days_from_sunday());
-        cron.pattern.day_match(year, month, day, weekday).unwrap_or(false)
-    })
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::cause::Cause;
 use super::super::class::Class;
+use super::super::definition::Rate;
 use super::super::slot::{Reason, Verdict};
 use super::{Change, ErrorCounts, FirstError, Outcome, Trigger, Usage};
 use crate::ids::{EventId, ExecutionId, ScheduleRef};
@@ -206,6 +207,19 @@ pub struct SlotAwaited {
     pub deadline: Instant,
     /// The definition version in force.
     pub definition_version: u32,
+}
+
+/// A person wants slots of the past run. The openings follow, each an event of its execution.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackfillAsked {
+    /// The earliest nominal instant asked for.
+    pub from: Instant,
+    /// Where they end.
+    pub to: Instant,
+    /// Executions that are opened.
+    pub count: u64,
+    /// How many of them start in a period; none means one after another without a pause.
+    pub rate: Option<Rate>,
 }
 
 /// An execution exists. It waits until an attempt starts.

@@ -151,6 +151,9 @@ fn patterns_that_daylight_saving_does_not_touch_have_no_notes() {
 
 #[test]
 fn equal_timings_share_one_plan_until_nobody_uses_it() {
+    let kept = |cache: &PlanCache| -> usize {
+        cache.civil.values().flat_map(BTreeMap::values).map(HashMap::len).sum()
+    };
     let mut cache = PlanCache::default();
     let timing = Timing::Cron("0 2 * * *".to_owned());
     let own = Dst::default();
@@ -161,11 +164,11 @@ fn equal_timings_share_one_plan_until_nobody_uses_it() {
         cache.plan(&timing, &paris(), skip).unwrap(),
         cache.plan(&timing, &Zone::utc(), own).unwrap(),
     ];
-    assert_eq!((cache.patterns.len(), cache.civil.len()), (1, 3));
+    assert_eq!(kept(&cache), 3);
     let slot = |plan: &Plan| plan.next_after(at("2026-03-28T12:00:00Z"));
     assert_eq!(slot(&plans[0]), Some(at("2026-03-29T01:00:00Z")));
     assert_eq!(slot(&plans[2]), Some(at("2026-03-30T00:00:00Z")));
     drop(plans);
     cache.forget_unused();
-    assert_eq!((cache.patterns.len(), cache.civil.len()), (0, 0));
+    assert_eq!(kept(&cache), 0);
 }

@@ -187,6 +187,7 @@ impl Engine {
             }
             Request::Run { .. }
             | Request::Rerun { .. }
+            | Request::Backfill { .. }
             | Request::Reload { .. }
             | Request::CreateToken { .. } => return,
         };
