@@ -29,6 +29,10 @@ const VERBS: &[(&str, Option<&str>)] = &[
     ("schedule slots fnac/sales", Some("GET /api/schedules/{interface}/{schedule}/slots")),
     ("schedule explain @daily", None),
     ("schedule run fnac/sales", Some("POST /api/schedules/{interface}/{schedule}/run")),
+    (
+        "schedule backfill fnac/sales --from 2h --to 1h",
+        Some("POST /api/schedules/{interface}/{schedule}/backfill"),
+    ),
     ("schedule pause fnac/sales", Some("POST /api/schedules/{interface}/{schedule}/pause")),
     ("schedule resume fnac/sales", Some("POST /api/schedules/{interface}/{schedule}/resume")),
     ("execution list", Some("GET /api/executions")),

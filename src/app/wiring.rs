@@ -93,7 +93,7 @@ pub(super) fn files(loaded: Loaded) -> Files {
         .collect();
     let refused = loaded.refused.iter().filter_map(|stem| InterfaceId::new(stem).ok()).collect();
     let accepted = loaded.accepted.into_iter().map(|(id, file)| (id, file.interface)).collect();
-    Files { accepted, refused, problems, unreadable: loaded.unreadable }
+    Files { accepted, refused, problems, unreadable: loaded.unreadable, ..Files::default() }
 }
 
 impl Definitions for Folder {

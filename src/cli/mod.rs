@@ -5,6 +5,7 @@
 
 pub mod again;
 pub mod args;
+pub mod backfill;
 pub mod check;
 pub mod classify;
 pub mod client;

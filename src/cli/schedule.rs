@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use super::backfill::Backfill;
 use super::client::{Address, shaped};
 use super::context::Context;
 use super::exit::Exit;
@@ -35,6 +36,8 @@ pub enum Verb {
     Explain(Explain),
     /// Start an execution now; the next slot does not move
     Run(Run),
+    /// Run slots of the past that were missed or skipped, or ended KO
+    Backfill(Backfill),
     /// Pause it: its slots are skipped until it is resumed
     Pause(Pause),
     /// End its pause; slots go on from that instant
@@ -157,6 +160,7 @@ pub async fn run(verb: Verb, context: &mut Context<'_>) -> Outcome {
         Verb::Slots(slots) => ledger(&slots, context).await,
         Verb::Explain(explain) => explained(&explain, context),
         Verb::Run(order) => start(order, context).await,
+        Verb::Backfill(asked) => super::backfill::run(&asked, context).await,
         Verb::Pause(Pause { name, terms }) => {
             let body = terms.body(context)?;
             let value = context.post(&address(&name, Some("pause")), &body).await?;

@@ -83,6 +83,8 @@ fn interface(id: &InterfaceId, fields: &Fields<'_>, checker: &Checker) -> Interf
         schedules.insert(schedule_id, schedule::schedule(&table, &timezone, checker));
     }
     check_env_templates(&variables, &schedules, checker);
+    // Made at once, the nodes of the map are full.
+    let schedules = schedules.into_iter().collect();
     let rules = rules(fields);
     Interface {
         id: id.clone(),

@@ -145,5 +145,6 @@ fn http(fields: &Fields<'_>, params: &BTreeSet<&str>, checker: &Checker) -> Opti
     expect.sort_unstable();
     expect.dedup();
     let max_body_bytes = fields.size("max_body").unwrap_or(MAX_BODY_BYTES);
-    Some(Job::Http(Http { method, url: url?, headers, body, expect, max_body_bytes }))
+    let call = Http { method, url: url?, headers, body, expect, max_body_bytes };
+    Some(Job::Http(Box::new(call)))
 }

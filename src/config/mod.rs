@@ -38,5 +38,7 @@ pub use schema::json_schema;
 pub use settings::{
     DEFAULT_TOML, Flags, LogFormat, MetricsAccess, Origin, Setting, SettingRow, Settings,
 };
-pub use values::{ValueError, parse_duration, parse_size, show_duration, show_size};
+pub use values::{
+    ValueError, parse_duration, parse_rate, parse_size, show_duration, show_rate, show_size,
+};
 pub use watch::{Watch, WatchError, watch};

@@ -94,7 +94,7 @@ const PERIODS: [(&str, u64); 4] =
 ///
 /// # Errors
 /// Another form, none at all, more than 100,000, or a period of zero.
-pub(super) fn parse_rate(text: &str) -> Result<Rate, ValueError> {
+pub fn parse_rate(text: &str) -> Result<Rate, ValueError> {
     let form = |why: &str| {
         ValueError::new(format!("`{text}` {why}")).hint(
             "write how many, a slash, and a period (s, min, h, d or a duration): \"60/min\", \"100/15m\"",
@@ -117,7 +117,7 @@ pub(super) fn parse_rate(text: &str) -> Result<Rate, ValueError> {
 }
 
 /// Shows a rate the way [`parse_rate`] reads it.
-pub(super) fn show_rate(rate: Rate) -> String {
+pub fn show_rate(rate: Rate) -> String {
     let unit = PERIODS.iter().find(|(_, ms)| *ms == rate.per_ms);
     let period = unit.map_or_else(|| show_duration(rate.per_ms), |(word, _)| (*word).to_owned());
     format!("{}/{period}", rate.count)

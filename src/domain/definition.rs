@@ -271,8 +271,8 @@ pub enum Job {
     Command(Vec<String>),
     /// A text for `/bin/sh -c`; no templates, use the variables.
     Shell(String),
-    /// One HTTP call.
-    Http(Http),
+    /// One HTTP call; boxed, for most schedules have none.
+    Http(Box<Http>),
 }
 
 /// One HTTP call.

@@ -1,6 +1,7 @@
 //! One interface's life: its definitions and pauses.
 
 use std::collections::BTreeMap;
+use std::mem;
 use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
@@ -20,7 +21,7 @@ pub struct Interface {
     /// The definition in force, and those that open executions still run with.
     pub definitions: BTreeMap<u32, Definition>,
     /// A person paused it.
-    pub paused: Option<Pause>,
+    pub paused: Option<Box<Pause>>,
     /// Its file is gone.
     pub removed: bool,
 }
@@ -38,9 +39,16 @@ impl Serialize for Definition {
 impl<'de> Deserialize<'de> for Definition {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let text = String::deserialize(from)?;
-        serde_json::from_str(&text)
-            .map(|interface| Self(Arc::new(interface)))
-            .map_err(de::Error::custom)
+        Self::read(&text).map_err(de::Error::custom)
+    }
+}
+
+impl Definition {
+    fn read(text: &str) -> serde_json::Result<Self> {
+        let mut interface: definition::Interface = serde_json::from_str(text)?;
+        // Entry by entry in ascending order leaves the nodes of the map half empty; made at once they are full.
+        interface.schedules = mem::take(&mut interface.schedules).into_iter().collect();
+        Ok(Self(Arc::new(interface)))
     }
 }
 
@@ -60,15 +68,14 @@ impl Interface {
             Event::InterfaceDefined(defined) => {
                 self.definition_version = defined.definition_version;
                 self.removed = false;
-                if let Ok(interface) = serde_json::from_str(&defined.definition) {
-                    self.definitions
-                        .insert(defined.definition_version, Definition(Arc::new(interface)));
+                if let Ok(definition) = Definition::read(&defined.definition) {
+                    self.definitions.insert(defined.definition_version, definition);
                 }
             }
             Event::InterfaceRemoved(_) => self.removed = true,
             Event::InterfacePaused(paused) => {
                 let (note, until) = (paused.note.clone(), paused.until);
-                self.paused = Some(Pause { at, actor: None, note, until });
+                self.paused = Some(Box::new(Pause { at, actor: None, note, until }));
             }
             Event::InterfaceResumed(_) => self.paused = None,
             other => debug_assert!(false, "{} in an interface's stream", other.name()),

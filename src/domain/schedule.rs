@@ -19,7 +19,7 @@ pub struct Schedule {
     /// The newest nominal instant ever decided. A slot beyond it is surely new; the cursor alone may have been moved back.
     pub decided_up_to: Option<Instant>,
     /// A person paused it.
-    pub paused: Option<Pause>,
+    pub paused: Option<Box<Pause>>,
     /// It is no longer in its file.
     pub removed: bool,
     /// Its executions that are not over.
@@ -116,7 +116,7 @@ impl Schedule {
             Event::BackfillAsked(asked) => self.backfill_rate = asked.rate,
             Event::SchedulePaused(paused) => {
                 let (note, until) = (paused.note.clone(), paused.until);
-                self.paused = Some(Pause { at, actor: None, note, until });
+                self.paused = Some(Box::new(Pause { at, actor: None, note, until }));
             }
             Event::ScheduleResumed(_) => self.paused = None,
             Event::ScheduleRemoved(_) => self.removed = true,

@@ -144,10 +144,10 @@ impl Engine {
     /// The same, but those are left whose slot has an open execution or is still to come.
     fn unless_open(&self, id: &ScheduleRef, mut found: Vec<Found>) -> Vec<Found> {
         let Some(schedule) = self.state.schedules.get(id) else { return found };
-        let slot_of = |open: &ExecutionId| {
-            Some((self.state.executions.get(open)?.opened.slot?, *open))
-        };
-        let open: HashMap<Instant, ExecutionId> = schedule.open.iter().filter_map(slot_of).collect();
+        let slot_of =
+            |open: &ExecutionId| Some((self.state.executions.get(open)?.opened.slot?, *open));
+        let open: HashMap<Instant, ExecutionId> =
+            schedule.open.iter().filter_map(slot_of).collect();
         for Found { candidate, left, .. } in &mut found {
             if let Some(open) = open.get(&candidate.slot) {
                 *left = Some(format!("execution {open} of it is not over yet"));

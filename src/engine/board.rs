@@ -80,7 +80,7 @@ pub struct ScheduleRow {
     /// Whether its slots run.
     pub state: view::State,
     /// Its pause, or its interface's when that one lasts longer.
-    pub paused: Option<view::Paused>,
+    pub paused: Option<Box<view::Paused>>,
     /// The next nominal instant.
     pub next: Option<Instant>,
     /// The newest execution.
@@ -197,7 +197,7 @@ pub fn schedule_view(name: &ScheduleRef, row: &ScheduleRow) -> view::Schedule {
         description: plan.as_ref().map_or_else(String::new, Plan::describe),
         timezone: definition.map_or(&row.definition.timezone, |d| &d.timezone).clone(),
         state: row.state,
-        paused: row.paused.clone(),
+        paused: row.paused.as_deref().cloned(),
         next: row.next.into_iter().collect(),
         last: row.last.clone(),
     }

@@ -1,5 +1,6 @@
 //! Takes over what the files say: new definitions, new and changed schedules, removed ones.
 
+use std::mem;
 use std::sync::Arc;
 
 use super::board;
@@ -34,16 +35,10 @@ fn refused(id: &InterfaceId, message: String, hint: Option<String>) -> Box<FileP
 
 impl Engine {
     /// Makes the accepted definitions the ones in force. Interfaces whose file was refused keep theirs.
-    pub(super) fn apply(&mut self, draft: &mut Draft, files: Files) -> ReloadReport {
+    pub(super) fn apply(&mut self, draft: &mut Draft, mut files: Files) -> ReloadReport {
+        self.let_go_of_unchanged(&mut files);
         let mut applied = ReloadReport { problems: files.problems, ..ReloadReport::default() };
         for (id, definition) in &files.accepted {
-            let current = self.state.interfaces.get(id).filter(|interface| !interface.removed);
-            if current
-                .and_then(|interface| interface.definition())
-                .is_some_and(|old| **old == *definition)
-            {
-                continue;
-            }
             match self.define(draft, id, definition) {
                 Ok(()) => applied.accepted.push(id.clone()),
                 Err(problem) => applied.problems.push(*problem),
@@ -51,7 +46,10 @@ impl Engine {
             self.submit_if_large(draft);
         }
         let gone = |id: &&InterfaceId| {
-            !files.unreadable && !files.accepted.contains_key(id) && !files.refused.contains(id)
+            let has_file = files.accepted.contains_key(*id)
+                || files.unchanged.contains(*id)
+                || files.refused.contains(*id);
+            !files.unreadable && !has_file
         };
         let known = self.state.interfaces.iter().filter(|(_, interface)| !interface.removed);
         applied.removed = known.map(|(id, _)| id).filter(gone).cloned().collect();
@@ -71,6 +69,22 @@ impl Engine {
         self.cache.forget_unused();
         self.tell_observers();
         applied
+    }
+
+    /// Drops the definitions that are in force already.
+    pub(super) fn let_go_of_unchanged(&self, files: &mut Files) {
+        let in_force = |id: &InterfaceId, definition: &definition::Interface| {
+            let current = self.state.interfaces.get(id).filter(|interface| !interface.removed);
+            let current = current.and_then(|interface| interface.definition());
+            current.is_some_and(|current| **current == *definition)
+        };
+        for (id, definition) in mem::take(&mut files.accepted) {
+            if in_force(&id, &definition) {
+                files.unchanged.insert(id);
+            } else {
+                files.accepted.insert(id, definition);
+            }
+        }
     }
 
     fn tell_observers(&self) {

@@ -108,6 +108,9 @@ pub struct FileProblem {
 pub struct Files {
     /// Definitions that were accepted.
     pub accepted: BTreeMap<InterfaceId, definition::Interface>,
+    /// Interfaces whose file was accepted and says what is in force already. The engine moves them here, so that a hundred
+    /// thousand schedules are in memory twice for a moment only.
+    pub unchanged: BTreeSet<InterfaceId>,
     /// Interfaces whose file was not: they keep their last accepted version.
     pub refused: BTreeSet<InterfaceId>,
     /// What is wrong.

@@ -29,7 +29,8 @@ struct LeftBehind {
 
 impl Engine {
     /// Goes on where the log ends. `files` are those that were just read.
-    pub async fn start(&mut self, files: Files) {
+    pub async fn start(&mut self, mut files: Files) {
+        self.let_go_of_unchanged(&mut files);
         let known = self.state.schedules.names();
         known.iter().for_each(|id| self.tally(id));
         let before = self.state.daemon.boot_id.clone();
@@ -198,7 +199,11 @@ impl Engine {
             return;
         }
         let opened = (*work.opened).clone();
-        self.open_again(draft, Original { id: work.execution, opened, force: false }, Trigger::Rerun);
+        self.open_again(
+            draft,
+            Original { id: work.execution, opened, force: false },
+            Trigger::Rerun,
+        );
     }
 
     /// A clock that was set back by hours while nobody looked left cursors in the future: without this their schedules

@@ -146,7 +146,7 @@ impl Engine {
             definition: Arc::clone(definition),
             definition_version: interface.definition_version,
             state,
-            paused: interface.paused.as_ref().map(shown).filter(|_| state == State::Paused),
+            paused: interface.paused.as_deref().map(shown).filter(|_| state == State::Paused),
             red: tally.is_some_and(|tally| !tally.red.is_empty()),
             last_ok_at: tally.and_then(|tally| tally.last_ok_at),
         })
@@ -162,7 +162,9 @@ impl Engine {
         Some(ScheduleRow {
             definition: Arc::clone(interface.definition()?),
             state,
-            paused: pauses.max_by_key(|pause| (pause.until.is_none(), pause.until)).map(shown),
+            paused: pauses
+                .max_by_key(|pause| (pause.until.is_none(), pause.until))
+                .map(|pause| Box::new(shown(pause))),
             next: next.filter(|_| in_file),
             last: self.last(folded),
             red: folded

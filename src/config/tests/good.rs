@@ -193,7 +193,7 @@ fn each_key_of_a_schedule_reaches_the_definition() {
     assert_eq!(probe.timing, Timing::Every { period_ms: 90_000, anchor: Some(anchor) });
     assert_eq!(
         probe.job,
-        Job::Http(Http {
+        Job::Http(Box::new(Http {
             method: text("POST"),
             url: text("https://api.fnac.example/health?day={{ slot.date }}"),
             headers: BTreeMap::from([
@@ -203,7 +203,7 @@ fn each_key_of_a_schedule_reaches_the_definition() {
             body: Some(text("{{ execution.id }}")),
             expect: vec![200, 404],
             max_body_bytes: 8 << 20,
-        })
+        }))
     );
 }
 

@@ -14,6 +14,7 @@ use super::{health, router};
 use crate::engine::handle::Done;
 use crate::projection::view::Page;
 
+pub mod backfill;
 pub mod check;
 pub mod doctor;
 pub mod events;
@@ -53,6 +54,7 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(schedules::slots))
         .routes(routes!(schedules::next))
         .routes(routes!(schedules::run))
+        .routes(routes!(backfill::backfill))
         .routes(routes!(schedules::pause))
         .routes(routes!(schedules::resume))
         .routes(routes!(executions::list))

@@ -264,7 +264,7 @@ fn overlapped(app: &App, name: &ScheduleRef, before: Option<&ExecutionId>) -> Op
         let open = state.open.iter().find(|(_, open)| open.schedule == *name).map(|(id, _)| *id);
         Some((definition.overlap, open))
     })?;
-    if overlap != Overlap::Skip {
+    if overlap == Overlap::Allow {
         return None;
     }
     let why = match (open, before) {

@@ -37,7 +37,8 @@ pub const SHIFT_MAX: Duration = Duration::from_secs(3 * 3600);
 /// Slots of one local date are no farther apart than this.
 const DATE_MAX: Duration = Duration::from_secs(27 * 3600);
 
-type Name = Path<(String, String)>;
+/// A schedule's name in a path.
+pub type Name = (String, String);
 
 /// What to run, as the document shows it.
 #[derive(Debug, ToSchema)]
@@ -59,7 +60,7 @@ pub struct Ahead {
     pub note: Option<String>,
 }
 
-fn named(name: &(String, String)) -> Result<ScheduleRef, Problem> {
+fn named(name: &Name) -> Result<ScheduleRef, Problem> {
     let parsed = name
         .0
         .parse()
@@ -73,7 +74,10 @@ fn missing(name: &str) -> Problem {
 }
 
 /// The schedule with this name, which must exist.
-fn existing(app: &App, name: &(String, String)) -> Result<(ScheduleRef, Schedule), Problem> {
+///
+/// # Errors
+/// It does not.
+pub fn existing(app: &App, name: &Name) -> Result<(ScheduleRef, Schedule), Problem> {
     let name = named(name)?;
     let schedule = app.engine.schedule(&name).ok_or_else(|| missing(&name.to_string()))?;
     Ok((name, schedule))
@@ -110,7 +114,7 @@ pub async fn list(
     responses((status = 200, body = Schedule), (status = "default", body = ProblemBody)))]
 pub async fn show(
     State(app): State<App>,
-    Path(name): Name,
+    Path(name): Path<Name>,
     Params(input): Params,
 ) -> Result<Json<Schedule>, Problem> {
     input.finish()?;
@@ -129,7 +133,7 @@ pub async fn show(
     responses((status = 200, body = Page<Slot>), (status = "default", body = ProblemBody)))]
 pub async fn slots(
     State(app): State<App>,
-    Path(name): Name,
+    Path(name): Path<Name>,
     uri: Uri,
     Params(mut input): Params,
     reads: Reads,
@@ -152,7 +156,7 @@ pub async fn slots(
     responses((status = 200, body = Page<Ahead>), (status = "default", body = ProblemBody)))]
 pub async fn next(
     State(app): State<App>,
-    Path(name): Name,
+    Path(name): Path<Name>,
     Params(mut input): Params,
 ) -> Result<Json<Page<Ahead>>, Problem> {
     let count = input.count("n", NEXT);
@@ -218,7 +222,7 @@ fn notes(plan: &Plan, zone: &str, after: Instant, slots: &[Instant]) -> Vec<Opti
 pub async fn run(
     State(app): State<App>,
     caller: Caller,
-    Path(name): Name,
+    Path(name): Path<Name>,
     Fields(mut input): Fields,
 ) -> Result<Response, Problem> {
     let params = params(&mut input);
@@ -269,7 +273,7 @@ fn params(input: &mut Input) -> BTreeMap<String, String> {
 pub async fn pause(
     State(app): State<App>,
     caller: Caller,
-    Path(name): Name,
+    Path(name): Path<Name>,
     Fields(input): Fields,
 ) -> Result<Response, Problem> {
     let name = named(&name)?;
@@ -288,7 +292,7 @@ pub async fn pause(
 pub async fn resume(
     State(app): State<App>,
     caller: Caller,
-    Path(name): Name,
+    Path(name): Path<Name>,
     Fields(input): Fields,
 ) -> Result<Response, Problem> {
     input.finish()?;

@@ -97,9 +97,10 @@ impl Engine {
                 Target::Interface(id) => {
                     state.interfaces.get_mut(id).map(|row| (row.state, row.paused) = (to, paused))
                 }
-                Target::Schedule(name) => {
-                    state.schedules.get_mut(name).map(|row| (row.state, row.paused) = (to, paused))
-                }
+                Target::Schedule(name) => state
+                    .schedules
+                    .get_mut(name)
+                    .map(|row| (row.state, row.paused) = (to, paused.map(Box::new))),
             })
             .is_some()
     }

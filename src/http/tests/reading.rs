@@ -259,7 +259,7 @@ async fn slots_that_a_pause_or_the_file_skips_say_so_and_are_not_next() {
         daemon.app.engine.board().write(|board| {
             for row in board.schedules.values_mut() {
                 row.state = state;
-                row.paused = (state == State::Paused).then(|| paused.clone());
+                row.paused = (state == State::Paused).then(|| Box::new(paused.clone()));
             }
         });
     };

@@ -102,7 +102,7 @@ async fn interface_test_tells_a_trusted_certificate_from_another() {
     let (definition, _) = daemon.app.engine.definition(&fnac).expect("defined");
     let mut definition = (*definition).clone();
     for schedule in definition.schedules.values_mut() {
-        schedule.job = Job::Http(Http {
+        schedule.job = Job::Http(Box::new(Http {
             method: "GET".to_owned(),
             url: format!("https://localhost:{}/v1/{{{{ slot.date }}}}", daemon.address.port()),
             headers: [("authorization".to_owned(), EnvValue::Credential("absent".to_owned()))]
@@ -110,7 +110,7 @@ async fn interface_test_tells_a_trusted_certificate_from_another() {
             body: None,
             expect: vec![],
             max_body_bytes: 1024,
-        });
+        }));
     }
     let mut probe = daemon.app.probe.clone();
     probe.roots = Arc::new(roots);

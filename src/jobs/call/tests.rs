@@ -104,7 +104,7 @@ const OK: &str =
     "HTTP/1.1 200 OK\r\ncontent-length: 2\r\nset-cookie: s=1\r\nconnection: close\r\n\r\nhi";
 
 fn get(url: &str) -> Bench {
-    Bench::new(Job::Http(http("GET", url)))
+    Bench::new(Job::Http(http("GET", url).into()))
 }
 
 fn exchanges(done: &Finished) -> Vec<&Line> {
@@ -126,7 +126,7 @@ async fn every_request_with_its_answer_is_one_line_without_secrets() {
     let mut call = http("POST", &server.url("/a?day={{ slot.date }}&access_token=abc"));
     call.body = Some(r#"{"day":"{{ param.day }}"}"#.to_owned());
     call.headers.insert("Authorization".to_owned(), EnvValue::Credential("fnac".to_owned()));
-    let mut bench = Bench::new(Job::Http(call));
+    let mut bench = Bench::new(Job::Http(call.into()));
     bench.credential("fnac", "Bearer hunter2\n");
     let day = Param { default: Some("a\"b".to_owned()) };
     bench.schedule.params.insert("day".to_owned(), day);
@@ -164,7 +164,7 @@ async fn credentials_do_not_follow_a_redirect_to_another_host() {
     .await;
     let mut call = http("GET", &server.url("/"));
     call.headers.insert("X-Api-Key".to_owned(), EnvValue::Text("abc".to_owned()));
-    let done = Bench::new(Job::Http(call)).run().await;
+    let done = Bench::new(Job::Http(call.into())).run().await;
     assert_eq!(done.report.cause, Some(Cause::CfgEndpoint));
     assert!(
         done.lines[0].text.contains("credentials are not sent there"),
@@ -197,7 +197,7 @@ async fn a_refused_connection_is_external_and_safe_to_repeat_even_for_a_post() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("http://{}/", listener.local_addr().expect("bound"));
     drop(listener);
-    let done = Bench::new(Job::Http(http("POST", &url))).run().await;
+    let done = Bench::new(Job::Http(http("POST", &url).into())).run().await;
     assert_eq!(done.report.cause, Some(Cause::ExtNetRefused), "{}", done.lines[0].text);
     assert!(done.report.retryable);
 }
@@ -212,7 +212,7 @@ async fn a_post_without_an_answer_is_not_repeated_unless_it_carries_an_idempoten
             let key = EnvValue::Text("{{ execution.idempotency_key }}".to_owned());
             call.headers.insert("Idempotency-Key".to_owned(), key);
         }
-        let done = Bench::new(Job::Http(call)).run().await;
+        let done = Bench::new(Job::Http(call.into())).run().await;
         assert_eq!(done.report.retryable, keyed);
     }
 }
@@ -283,7 +283,7 @@ async fn where_an_excerpt_is_cut_no_beginning_of_a_secret_is_left() {
     let server = Server::start(vec![Then::Reply(reply.leak())]).await;
     let mut call = http("GET", &server.url("/"));
     call.headers.insert("X-Key".to_owned(), EnvValue::Credential("fnac".to_owned()));
-    let bench = Bench::new(Job::Http(call));
+    let bench = Bench::new(Job::Http(call.into()));
     bench.credential("fnac", "hunter2-secret\n");
     let done = bench.run().await;
     assert_eq!(field(&done.lines[0], "response_excerpt"), "x".repeat(2040).as_str());
@@ -298,7 +298,7 @@ async fn where_a_body_stops_in_its_middle_no_beginning_of_a_secret_is_left() {
         let server = Server::start(vec![step]).await;
         let mut call = http("GET", &server.url("/"));
         call.headers.insert("X-Key".to_owned(), EnvValue::Credential("fnac".to_owned()));
-        let mut bench = Bench::new(Job::Http(call));
+        let mut bench = Bench::new(Job::Http(call.into()));
         bench.schedule.timeout_ms = Some(500);
         bench.credential("fnac", "hunter2-secret\n");
         let done = bench.run().await;
@@ -313,7 +313,7 @@ async fn the_end_of_a_whole_body_is_shown_though_it_could_begin_a_secret() {
     let server = Server::start(vec![Then::Reply(reply)]).await;
     let mut call = http("GET", &server.url("/"));
     call.headers.insert("X-Key".to_owned(), EnvValue::Credential("fnac".to_owned()));
-    let bench = Bench::new(Job::Http(call));
+    let bench = Bench::new(Job::Http(call.into()));
     bench.credential("fnac", "hunter2-secret\n");
     let done = bench.run().await;
     assert_eq!(field(&done.lines[0], "response_excerpt"), "a hunter2");
@@ -355,7 +355,7 @@ async fn no_more_of_an_answer_is_read_than_the_file_allows() {
     let server = Server::start(vec![Then::Reply(OK)]).await;
     let mut call = http("GET", &server.url("/"));
     call.max_body_bytes = 1;
-    let done = Bench::new(Job::Http(call)).run().await;
+    let done = Bench::new(Job::Http(call.into())).run().await;
     assert_eq!(done.report.outcome, Outcome::Ok);
     assert_eq!(field(&done.lines[0], "response_bytes"), 1);
     assert_eq!(field(&done.lines[0], "response_cut"), true);
@@ -367,7 +367,7 @@ async fn an_answer_of_exactly_the_allowed_size_is_not_cut() {
     let server = Server::start(vec![Then::Reply(OK)]).await;
     let mut call = http("GET", &server.url("/"));
     call.max_body_bytes = 2;
-    let done = Bench::new(Job::Http(call)).run().await;
+    let done = Bench::new(Job::Http(call.into())).run().await;
     assert_eq!(field(&done.lines[0], "response_bytes"), 2);
     assert_eq!(field(&done.lines[0], "response_cut"), &Value::Null);
     assert!(done.warnings().is_empty(), "{:?}", done.warnings());
@@ -379,7 +379,7 @@ async fn the_file_says_which_statuses_are_expected() {
         Server::start(vec![Then::Reply("HTTP/1.1 404 No\r\ncontent-length: 0\r\n\r\n")]).await;
     let mut call = http("GET", &server.url("/gone"));
     call.expect = vec![404];
-    let done = Bench::new(Job::Http(call)).run().await;
+    let done = Bench::new(Job::Http(call.into())).run().await;
     assert_eq!((done.report.outcome, done.report.exit_code), (Outcome::Ok, Some(404)));
 }
 

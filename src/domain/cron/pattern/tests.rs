@@ -287,7 +287,11 @@ fn the_search_agrees_with_croners_in_both_directions() {
             let after = whole.find_next_occurrence(&reading.naive(), true).ok().map(Local::from);
             let before = whole.find_previous_occurrence(&reading.naive(), true).ok();
             assert_eq!(ours.at_or_after(reading), after, "`{text}` from {reading}");
-            assert_eq!(ours.at_or_before(reading), before.map(Local::from), "`{text}` to {reading}");
+            assert_eq!(
+                ours.at_or_before(reading),
+                before.map(Local::from),
+                "`{text}` to {reading}"
+            );
             // Steps of many lengths, some of them right behind a match.
             let next = after.filter(|_| round % 2 == 0).map_or(from, Local::secs);
             from = next + 1 + round * round * 97 % 90_001;
