@@ -224,7 +224,7 @@ events! {
     ScheduleResumed = 44, "schedule-resumed";
     ScheduleRemoved = 45, "schedule-removed";
     SlotAwaited = 46, "slot-awaited";
-    BackfillAsked = 48, "backfill-asked";
+    BackfillAsked = 49, "backfill-asked";
     Opened = 60, "opened";
     AttemptStarted = 61, "attempt-started";
     AttemptEnded = 62, "attempt-ended";

@@ -123,6 +123,25 @@ impl Reads {
         .map_err(query_problem)
     }
 
+    /// The newest decisions on a schedule's slots from `range`, with the positions of their events.
+    ///
+    /// # Errors
+    /// The lists cannot be read.
+    pub async fn decided(
+        &self,
+        schedule: ScheduleRef,
+        range: SlotRange,
+        limit: usize,
+    ) -> Result<Vec<(Position, Slot)>, Problem> {
+        let app = Arc::clone(&self.0);
+        blocking(move || {
+            let expand = |request: &ExpandRequest<'_>| expand(&app, request);
+            app.projections.decided(&schedule, range, limit, &expand)
+        })
+        .await?
+        .map_err(query_problem)
+    }
+
     /// Events that fit `filter`.
     ///
     /// # Errors

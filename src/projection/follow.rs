@@ -399,6 +399,20 @@ impl Projections {
         self.ask(|rows| ledger::list(rows, schedule, range, (limit, page.1), expand))
     }
 
+    /// A schedule's slots with the positions of the events that decided them, newest decision first, at most `limit`.
+    ///
+    /// # Errors
+    /// [`QueryError::Rebuilding`].
+    pub fn decided(
+        &self,
+        schedule: &ScheduleRef,
+        range: SlotRange,
+        limit: usize,
+        expand: Expand<'_>,
+    ) -> Result<Vec<(Position, view::Slot)>, QueryError> {
+        self.ask(|rows| ledger::decided(rows, schedule, range, limit, expand))
+    }
+
     /// Events that `filter` lets through; `page` is limit (up to 1,000) and cursor.
     ///
     /// # Errors

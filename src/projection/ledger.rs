@@ -277,6 +277,37 @@ pub(super) fn list<R: Rows>(
     expand: Expand<'_>,
 ) -> Result<Page<Slot>, QueryError> {
     let mark = cursor.map(Mark::parse).transpose()?;
+    let mut found = find(rows, schedule, range, (limit, mark), expand)?;
+    let more = found.len() > limit;
+    found.truncate(limit);
+    let next = found
+        .last()
+        .filter(|_| more)
+        .map(|(mark, _)| format!("{}.{}", mark.position, mark.at.millis()));
+    Ok(Page { items: found.into_iter().map(|(_, slot)| slot).collect(), next })
+}
+
+/// A schedule's slots with the positions of the events that decided them, newest decision first.
+pub(super) fn decided<R: Rows>(
+    rows: &R,
+    schedule: &ScheduleRef,
+    range: SlotRange,
+    limit: usize,
+    expand: Expand<'_>,
+) -> Result<Vec<(Position, Slot)>, QueryError> {
+    let mut found = find(rows, schedule, range, (limit, None), expand)?;
+    found.truncate(limit);
+    Ok(found.into_iter().map(|(mark, slot)| (mark.position, slot)).collect())
+}
+
+/// One more than `limit` tells that there are more.
+fn find<R: Rows>(
+    rows: &R,
+    schedule: &ScheduleRef,
+    range: SlotRange,
+    (limit, mark): (usize, Option<Mark>),
+    expand: Expand<'_>,
+) -> Result<Vec<(Mark, Slot)>, QueryError> {
     let has_backfills = schedule_row::load(rows, schedule)?.backfills > 0;
     let mut listing =
         Listing { rows, schedule, range, mark, expand, has_backfills, limit, found: Vec::new() };
@@ -293,17 +324,10 @@ pub(super) fn list<R: Rows>(
             ControlFlow::Break(())
         }
     })?;
-    if let Some(err) = failed {
-        return Err(err.into());
+    match failed {
+        Some(err) => Err(err.into()),
+        None => Ok(listing.found),
     }
-    let more = listing.found.len() > limit;
-    listing.found.truncate(limit);
-    let next = listing
-        .found
-        .last()
-        .filter(|_| more)
-        .map(|(mark, _)| format!("{}.{}", mark.position, mark.at.millis()));
-    Ok(Page { items: listing.found.into_iter().map(|(_, slot)| slot).collect(), next })
 }
 
 impl<R: Rows> Listing<'_, R> {

@@ -94,7 +94,7 @@ stored_events! {
     44 ScheduleResumed = 1;
     45 ScheduleRemoved = 1;
     46 SlotAwaited = 1;
-    48 BackfillAsked = 1;
+    49 BackfillAsked = 1;
     60 Opened = 1;
     61 AttemptStarted = 1;
     62 AttemptEnded = 1;
