@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use toml::de::DeTable;
 
 use super::checks::Checker;
+use super::days;
 use super::keys::INTERFACE;
 use super::problem::Problem;
 use super::reader::{Fields, Item};
@@ -34,6 +35,7 @@ pub(super) struct Read {
 
 /// Reads the text of `<id>.toml`; `file` is its path as shown.
 pub(super) fn read(id: &InterfaceId, file: &str, text: &str, checker: &Checker) -> Read {
+    checker.begin_file();
     let report = Report::new(text);
     let (document, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
@@ -84,7 +86,7 @@ fn interface(id: &InterfaceId, fields: &Fields<'_>, checker: &Checker) -> Interf
     }
     check_env_templates(&variables, &schedules, checker);
     let rules = rules(fields);
-    Interface {
+    let mut interface = Interface {
         id: id.clone(),
         name: fields.text("name").unwrap_or_else(|| id.to_string()),
         kind: fields.get("type").and_then(|item| slug(&item)),
@@ -101,8 +103,12 @@ fn interface(id: &InterfaceId, fields: &Fields<'_>, checker: &Checker) -> Interf
         env: variables.into_iter().filter_map(|(name, item)| secretable(&name, &item)).collect(),
         limits: fields.table("limits").map(|table| limits(&table)).unwrap_or_default(),
         rules,
+        blackout: days::blackouts(fields, checker),
+        calendars: BTreeMap::new(),
         schedules,
-    }
+    };
+    interface.calendars = checker.named_by(&interface);
+    interface
 }
 
 /// The checked zone under `timezone`.

@@ -16,6 +16,7 @@ use super::interfaces::{PauseBody, pause_of};
 use super::{done, located, page_answer, page_of};
 use crate::civil::Zone;
 use crate::domain::event::Trigger;
+use crate::domain::policy::Unwanted;
 use crate::domain::timing::Plan;
 use crate::engine::board;
 use crate::engine::handle::{Order, Target};
@@ -55,7 +56,8 @@ pub struct Ahead {
     /// The slot, pending.
     #[serde(flatten)]
     pub slot: Slot,
-    /// What daylight saving does to it, or to a reading of the clock beside it; null when nothing.
+    /// Which calendar or blackout closes it, and what daylight saving does to it or to a reading of the clock beside it;
+    /// null when there is nothing to say.
     pub note: Option<String>,
 }
 
@@ -171,13 +173,18 @@ pub async fn next(
     };
     let slots: Vec<Instant> = plan.slots_after(after).take(count).collect();
     let notes = notes(&plan, &definition.timezone, after, &slots);
-    let pending = |(at, note)| {
+    let wishes = row.wishes(&name.schedule);
+    let pending = |(at, note): (Instant, Option<String>)| {
+        let against = wishes.against(at);
+        let closed = against.filter(|why| matches!(why, Unwanted::Closed(_)));
+        let said = closed.map(|why| why.to_string()).into_iter().chain(note);
+        let note = said.reduce(|first, second| format!("{first}; {second}"));
         let slot = Slot {
             interface: name.interface.clone(),
             schedule: name.schedule.clone(),
             at,
             outcome: SlotOutcome::Pending,
-            reason: row.skips(at),
+            reason: against.map(|why| why.reason()),
             execution: None,
         };
         Ahead { slot, note }
