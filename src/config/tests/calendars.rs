@@ -119,7 +119,7 @@ fn a_calendar_without_a_day_is_a_warning() {
 #[test]
 fn a_calendar_that_cannot_be_read_is_told_like_any_other_file() {
     assert!(
-        said_of("dates = [\n").starts_with("fr.toml:2:1: not TOML: "),
+        said_of("dates = [\n").starts_with("fr.toml:1:10: not TOML: "),
         "{}",
         said_of("dates = [\n")
     );
@@ -150,8 +150,10 @@ fn a_calendar_that_no_file_is_is_refused_with_the_nearest_one() {
 
 #[test]
 fn an_interface_whose_calendar_is_not_accepted_is_refused_and_told_so_once() {
-    let text =
-        format!("{SHOP}exclude = [\"fr\"]\n{}exclude = [\"fr\"]\n", SHOP.replace("sales", "more"));
+    let text = format!(
+        "{SHOP}exclude = [\"fr\"]\n{}exclude = [\"fr\"]\n",
+        SHOP.replace("sales", "totals")
+    );
     let loaded = folder(&[
         ("shop.toml", &text),
         ("bank.toml", SHOP),

@@ -1,3 +1,5 @@
+mod closed;
+
 use super::*;
 
 const NOW: Instant = Instant::from_secs(10_000_000);
