@@ -157,7 +157,7 @@ mod tests {
         assert_eq!(verbs("interface"), ["list", "show", "test", "pause", "resume"]);
         assert_eq!(
             verbs("schedule"),
-            ["list", "show", "next", "slots", "explain", "run", "pause", "resume"]
+            ["list", "show", "next", "slots", "explain", "run", "pause", "resume", "skip-next"]
         );
         assert_eq!(verbs("execution"), ["list", "show", "log", "rerun", "cancel", "note"]);
         assert_eq!(verbs("event"), ["list", "tail", "show"]);

@@ -224,7 +224,9 @@ impl Execution {
             | Event::SchedulePaused(_)
             | Event::ScheduleResumed(_)
             | Event::ScheduleRemoved(_)
-            | Event::SlotAwaited(_) => {
+            | Event::SlotAwaited(_)
+            | Event::SkipNextAsked(_)
+            | Event::SkipNextUndone(_) => {
                 debug_assert!(false, "{} in an execution's stream", event.name())
             }
         }

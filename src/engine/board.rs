@@ -84,6 +84,8 @@ pub struct ScheduleRow {
     pub paused: Option<view::Paused>,
     /// The next nominal instant.
     pub next: Option<Instant>,
+    /// The slot that somebody asked to skip.
+    pub skip_next: Option<Box<Instant>>,
     /// The newest execution.
     pub last: Option<view::Last>,
     /// The newest finished execution when it is an open KO.
@@ -112,7 +114,7 @@ impl ScheduleRow {
             disabled: self.state == view::State::Disabled,
             paused: (self.state == view::State::Paused).then_some(Paused { until }),
             closings: definition.and_then(|one| Closings::of(&self.definition, one, zone_of)),
-            skip_next: None,
+            skip_next: self.skip_next.as_deref().copied(),
         }
     }
 }

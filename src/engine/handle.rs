@@ -168,6 +168,20 @@ pub enum Request {
         /// That it is recorded.
         reply: Reply<()>,
     },
+    /// Skips the next slot that would run.
+    SkipNext {
+        /// The schedule.
+        schedule: ScheduleRef,
+        /// The slot.
+        reply: Reply<Instant>,
+    },
+    /// Does not skip it after all.
+    UndoSkipNext {
+        /// The schedule.
+        schedule: ScheduleRef,
+        /// The slot.
+        reply: Reply<Instant>,
+    },
     /// Reads the files again.
     Reload {
         /// What that did.
@@ -243,7 +257,7 @@ impl Handle {
         (Self { requests, board }, inbox)
     }
 
-    async fn ask<T>(
+    pub(super) async fn ask<T>(
         &self,
         actor: Actor,
         request: impl FnOnce(Reply<T>) -> Request,

@@ -117,7 +117,7 @@ impl Engine {
             disabled: !definition.enabled,
             paused: longest.map(|until| Paused { until }),
             closings: Closings::of(interface, definition, zone_of),
-            skip_next: None,
+            skip_next: schedule.skip_next.as_deref().copied(),
         })
     }
 

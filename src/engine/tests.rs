@@ -16,6 +16,7 @@ use crate::instant::Instant;
 use crate::projection::view;
 use crate::store::{ColdHead, ColdHeads, EventLog};
 
+mod closed;
 mod turns;
 
 const MINUTE: Duration = Duration::from_secs(60);

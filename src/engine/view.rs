@@ -164,6 +164,7 @@ impl Engine {
             state,
             paused: pauses.max_by_key(|pause| (pause.until.is_none(), pause.until)).map(shown),
             next: next.filter(|_| in_file),
+            skip_next: folded.skip_next.clone(),
             last: self.last(folded),
             red: folded
                 .finished

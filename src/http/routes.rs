@@ -94,6 +94,7 @@ pub const ROUTES: &[Route] = &[
     route(POST, "/api/schedules/{interface}/{schedule}/run", OPERATOR),
     route(POST, "/api/schedules/{interface}/{schedule}/pause", OPERATOR),
     route(POST, "/api/schedules/{interface}/{schedule}/resume", OPERATOR),
+    route(POST, "/api/schedules/{interface}/{schedule}/skip-next", OPERATOR),
     route(GET, "/api/executions", VIEWER),
     route(GET, "/api/executions/{execution}", VIEWER),
     route(GET, "/api/executions/{execution}/log", VIEWER),

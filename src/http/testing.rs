@@ -375,6 +375,7 @@ fn fill(board: &Board) -> BTreeMap<Role, String> {
                 state: view::State::Active,
                 paused: None,
                 next: (id == "sales").then(|| Instant::from_secs(BEGIN + 100)),
+                skip_next: None,
                 last: None,
                 red: None,
                 last_ok_at: None,

@@ -304,6 +304,49 @@ pub async fn resume(
     Ok(done(&app, StatusCode::OK, &resumed, app.engine.schedule(&name)))
 }
 
+/// What is done about the next slot, as the document shows it.
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "read field by field; this is the form in the OpenAPI document")]
+pub struct SkipBody {
+    /// Takes the wish back.
+    undo: Option<bool>,
+}
+
+/// Skips the next slot that would run, and answers with it; asked again, with the same one. Undone, it may run again.
+///
+/// # Errors
+/// It does not exist, or no slot lies ahead that would run; to undo, none is to be skipped.
+#[utoipa::path(post, path = "/api/schedules/{interface}/{schedule}/skip-next", tag = "schedules",
+    params(("interface" = String, Path), ("schedule" = String, Path)), request_body = SkipBody,
+    responses((status = 200, body = Slot), (status = "default", body = ProblemBody)))]
+pub async fn skip_next(
+    State(app): State<App>,
+    caller: Caller,
+    Path(name): Name,
+    Fields(mut input): Fields,
+) -> Result<Response, Problem> {
+    let undo = input.flag("undo");
+    input.finish()?;
+    let name = named(&name)?;
+    let skipped = if undo {
+        app.engine.undo_skip_next(caller.actor, name.clone()).await?
+    } else {
+        app.engine.skip_next(caller.actor, name.clone()).await?
+    };
+    let slot = pending(&app, name, skipped.value);
+    Ok(done(&app, StatusCode::OK, &skipped, slot))
+}
+
+/// A slot that lies ahead, with the reason for which it will be skipped as things stand.
+fn pending(app: &App, name: ScheduleRef, at: Instant) -> Slot {
+    let reason = app.engine.board().read(|state| {
+        let wishes = state.schedules.get(&name)?.wishes(&name.schedule);
+        wishes.against(at).map(|why| why.reason())
+    });
+    let ScheduleRef { interface, schedule } = name;
+    Slot { interface, schedule, at, outcome: SlotOutcome::Pending, reason, execution: None }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
