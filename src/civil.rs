@@ -3,6 +3,7 @@
 //! The only module that names jiff. A zone's rules are read once in a process, from the operating system's zone data where it
 //! has the zone, else from the copy compiled in; new zone data acts at the next start. Rules are followed up to the year 2200.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs::File;
@@ -14,6 +15,7 @@ use std::time::Duration;
 use chrono::{DateTime, FixedOffset, NaiveDate, NaiveDateTime, SecondsFormat};
 use jiff::Timestamp;
 use jiff::tz::{TimeZone, TimeZoneDatabase};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::instant::Instant;
 
@@ -67,6 +69,18 @@ impl Local {
 impl From<NaiveDateTime> for Local {
     fn from(naive: NaiveDateTime) -> Self {
         Self(naive.and_utc().timestamp())
+    }
+}
+
+impl Serialize for Local {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Local {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        Self::parse(&Cow::<str>::deserialize(from)?).map_err(de::Error::custom)
     }
 }
 

@@ -102,6 +102,10 @@ slug! {
     /// The bare id of a schedule: its key in the interface's file. Unique only within its interface.
     ScheduleId
 }
+slug! {
+    /// The name of a calendar: the stem of its file.
+    CalendarId
+}
 
 /// A schedule's full name, `interface/schedule`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

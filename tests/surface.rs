@@ -35,6 +35,7 @@ const VERBS: &[(&str, Option<&str>)] = &[
     ),
     ("schedule pause fnac/sales", Some("POST /api/schedules/{interface}/{schedule}/pause")),
     ("schedule resume fnac/sales", Some("POST /api/schedules/{interface}/{schedule}/resume")),
+    ("schedule skip-next fnac/sales", Some("POST /api/schedules/{interface}/{schedule}/skip-next")),
     ("execution list", Some("GET /api/executions")),
     ("execution show latest", Some("GET /api/executions/{execution}")),
     ("execution log latest", Some("GET /api/executions/{execution}/log")),

@@ -8,7 +8,9 @@ use clap::{CommandFactory, FromArgMatches};
 
 use super::exit;
 use super::serve::ServeOptions;
-use super::{check, event, execution, explain, import, interface, manual, schedule, store, token};
+use super::{
+    check, event, execution, explain, import, interface, manual, schedule, schema, store, token,
+};
 use crate::config::parse_duration;
 
 /// Run the exchanges with external systems on schedule, and keep them on the record
@@ -76,8 +78,8 @@ pub enum Command {
     Classify,
     /// Show the runbook page of a cause; without one, list them all
     Explain(explain::Explain),
-    /// Print the JSON Schema of an interface's file, for editors
-    Schema,
+    /// Print the JSON Schema of an interface's or a calendar's file, for editors
+    Schema(schema::Schema),
     /// Print a login link for the console: it works once, for ten minutes
     Console,
     /// Look for what could go wrong before it does; exit code 1 when a check fails
@@ -155,7 +157,18 @@ mod tests {
         assert_eq!(verbs("interface"), ["list", "show", "test", "pause", "resume"]);
         assert_eq!(
             verbs("schedule"),
-            ["list", "show", "next", "slots", "explain", "run", "backfill", "pause", "resume"]
+            [
+                "list",
+                "show",
+                "next",
+                "slots",
+                "explain",
+                "run",
+                "backfill",
+                "pause",
+                "resume",
+                "skip-next"
+            ]
         );
         assert_eq!(verbs("execution"), ["list", "show", "log", "rerun", "cancel", "note"]);
         assert_eq!(verbs("event"), ["list", "tail", "show"]);

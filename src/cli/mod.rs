@@ -35,6 +35,7 @@ pub mod render;
 pub mod rerun;
 pub mod run;
 pub mod schedule;
+pub mod schema;
 pub mod serve;
 pub mod status;
 pub mod store;

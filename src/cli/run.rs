@@ -18,7 +18,7 @@ use super::{
     store, token,
 };
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Checks, Environment, json_schema};
+use crate::config::{Checks, Environment};
 use crate::domain::classify::Classifier;
 
 /// Columns of a terminal that does not tell how many it has.
@@ -168,7 +168,7 @@ async fn dispatch(command: Command, input: &mut dyn BufRead, context: &mut Conte
         Command::Import(verb) => verb.run(context),
         Command::Classify => judge(input, context),
         Command::Explain(explain) => explain.run(context),
-        Command::Schema => context.out.document(&json_schema()).map_err(Failure::from),
+        Command::Schema(schema) => schema.run(context),
         Command::Console => console::run(context).await,
         Command::Doctor => doctor::run(context).await,
         Command::Reload => reload::run(context).await,

@@ -42,6 +42,8 @@ pub enum Verb {
     Pause(Pause),
     /// End its pause; slots go on from that instant
     Resume(Name),
+    /// Skip the next slot that would run; asked twice, one slot is skipped
+    SkipNext(SkipNext),
 }
 
 /// Which schedules.
@@ -138,6 +140,17 @@ pub struct Pause {
     pub terms: Terms,
 }
 
+/// The next slot.
+#[derive(Debug, clap::Args)]
+pub struct SkipNext {
+    /// The schedule's full name
+    #[arg(value_name = "INTERFACE/SCHEDULE")]
+    pub name: ScheduleRef,
+    /// Let it run after all
+    #[arg(long)]
+    pub undo: bool,
+}
+
 fn param(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
@@ -179,7 +192,28 @@ pub async fn run(verb: Verb, context: &mut Context<'_>) -> Outcome {
             }
             Ok(context.out.message("resumed; slots go on from now")?)
         }
+        Verb::SkipNext(skip) => skip_next(&skip, context).await,
     }
+}
+
+async fn skip_next(skip: &SkipNext, context: &mut Context<'_>) -> Outcome {
+    let SkipNext { name, undo } = skip;
+    let value = context.post(&address(name, Some("skip-next")), &json!({"undo": undo})).await?;
+    if context.out.json {
+        return Ok(context.out.document(&value)?);
+    }
+    let slot: Slot = shaped(&value)?;
+    let schedule: Schedule = shaped(&context.get(&address(name, None)).await?)?;
+    let at = local(&schedule.timezone, slot.at);
+    match slot.reason {
+        None => context.out.line(format!("{at}  will run"))?,
+        Some(reason) => context.out.line(format!("{at}  will be skipped: {}", reason.as_str()))?,
+    }
+    if !undo {
+        let back = format!("`daybook schedule skip-next {name} --undo` takes it back");
+        context.out.message(back)?;
+    }
+    Ok(())
 }
 
 fn address(name: &ScheduleRef, verb: Option<&str>) -> Address {

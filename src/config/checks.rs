@@ -1,11 +1,15 @@
 //! What the files' reader asks of other parts, so that it depends on none of them.
 
 use std::cell::RefCell;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
 use std::rc::Rc;
 
-use crate::domain::definition::{Dst, Timing};
+use super::calendar::Calendars;
+use super::values::nearest;
+use crate::domain::calendar::Calendar;
+use crate::domain::definition::{self, Dst, Timing};
+use crate::ids::CalendarId;
 use crate::instant::Instant;
 
 /// Why a value was refused, in the words of the part that it belongs to.
@@ -52,6 +56,19 @@ pub fn busiest_minute(slots: impl IntoIterator<Item = Instant>) -> f64 {
 
 type TimingAnswer = Rc<Result<Vec<String>, Fault>>;
 
+/// What is known of a calendar's name.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Known {
+    /// Its file was accepted, or there is no folder to ask.
+    Accepted,
+    /// Its file was not accepted.
+    Refused,
+    /// The same, and this interface's file has been told so.
+    Told,
+    /// There is no such file; the nearest name.
+    Unknown(Option<String>),
+}
+
 /// Asks each question once: a folder of 100,000 schedules has few zones and patterns.
 #[derive(Debug)]
 pub(super) struct Checker {
@@ -59,6 +76,10 @@ pub(super) struct Checker {
     zones: RefCell<HashMap<String, Result<(), String>>>,
     timings: RefCell<HashMap<String, TimingAnswer>>,
     rates: RefCell<HashMap<String, f64>>,
+    /// None where files are read without their folder.
+    calendars: Option<BTreeMap<String, Option<Calendar>>>,
+    /// Calendars whose refusal the file that is read has been told.
+    told: RefCell<BTreeSet<String>>,
 }
 
 impl Checker {
@@ -68,7 +89,43 @@ impl Checker {
             zones: RefCell::default(),
             timings: RefCell::default(),
             rates: RefCell::default(),
+            calendars: None,
+            told: RefCell::default(),
         }
+    }
+
+    /// With the calendars that the files may name.
+    pub(super) fn with(mut self, calendars: Calendars) -> Self {
+        self.calendars = Some(calendars.known);
+        self
+    }
+
+    /// Another file is read from now on.
+    pub(super) fn begin_file(&self) {
+        self.told.borrow_mut().clear();
+    }
+
+    pub(super) fn calendar(&self, name: &str) -> Known {
+        let Some(calendars) = &self.calendars else { return Known::Accepted };
+        match calendars.get(name) {
+            Some(Some(_)) => Known::Accepted,
+            Some(None) if self.told.borrow_mut().insert(name.to_owned()) => Known::Refused,
+            Some(None) => Known::Told,
+            None => {
+                let near = nearest(name, calendars.keys().map(String::as_str));
+                Known::Unknown(near.map(str::to_owned))
+            }
+        }
+    }
+
+    /// The calendars that an interface and its schedules name.
+    pub(super) fn named_by(
+        &self,
+        interface: &definition::Interface,
+    ) -> BTreeMap<CalendarId, Calendar> {
+        let Some(calendars) = &self.calendars else { return BTreeMap::new() };
+        let named = interface.named_calendars().into_iter();
+        named.filter_map(|id| Some((id.clone(), calendars.get(id.as_str())?.clone()?))).collect()
     }
 
     pub(super) fn zone(&self, name: &str) -> Result<(), String> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::document::document;
 use crate::domain::definition::Interface;
@@ -10,7 +10,7 @@ use crate::domain::event::Change;
 use crate::domain::masking::{is_reference, masked};
 
 /// Tables whose entries are compared one by one, also when the table is new or gone.
-const OPENED: [&str; 3] = ["env", "labels", "schedules"];
+const OPENED: [&str; 4] = ["calendars", "env", "labels", "schedules"];
 
 /// Compares two definitions in the words of their file; none stands for "there is no such interface".
 ///
@@ -18,10 +18,21 @@ const OPENED: [&str; 3] = ["env", "labels", "schedules"];
 /// all of it. Credentials are references; text that looks like a secret, and the addresses of monitors and hooks, are
 /// masked, yet a change of them is a change.
 pub fn diff(old: Option<&Interface>, new: Option<&Interface>) -> Vec<Change> {
-    let side = |side: Option<&Interface>| side.map_or_else(|| Value::Object(Map::new()), document);
+    let side = |side: Option<&Interface>| side.map_or_else(|| Value::Object(Map::new()), whole);
     let mut changes = Vec::new();
     compare("", &side(old), &side(new), &mut changes);
     changes
+}
+
+/// The definition with the calendars that it names.
+fn whole(interface: &Interface) -> Value {
+    let mut doc = document(interface);
+    if let Value::Object(doc) = &mut doc
+        && !interface.calendars.is_empty()
+    {
+        doc.insert("calendars".to_owned(), json!(interface.calendars));
+    }
+    doc
 }
 
 fn compare(path: &str, old: &Value, new: &Value, changes: &mut Vec<Change>) {

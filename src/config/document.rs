@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::values::{show_duration, show_rate, show_size};
+use crate::domain::blackout::Blackout;
 use crate::domain::definition::{
     CatchUp, CatchUpMode, EnvValue, Fold, Gap, Http, Interface, Job, Match, OnInterrupt, Overlap,
     Retry, Role, Rule, Schedule, Timing,
@@ -10,7 +11,7 @@ use crate::domain::definition::{
 
 /// The definition as its file would say it, defaults included; what is not given is left out.
 ///
-/// Written as TOML and read again it gives the same definition.
+/// Written as TOML and read again it gives the same definition, the calendars apart, which have files of their own.
 pub fn document(interface: &Interface) -> Value {
     let mut doc = Map::new();
     doc.insert("name".to_owned(), json!(interface.name));
@@ -27,6 +28,7 @@ pub fn document(interface: &Interface) -> Value {
     put(&mut limits, "rate", interface.limits.rate.map(show_rate));
     doc.insert("limits".to_owned(), Value::Object(limits));
     doc.insert("rules".to_owned(), interface.rules.iter().map(rule).collect());
+    doc.insert("blackout".to_owned(), interface.blackout.iter().map(blackout).collect());
     let schedules = interface.schedules.iter().map(|(id, one)| (id.to_string(), schedule(one)));
     doc.insert("schedules".to_owned(), Value::Object(schedules.collect()));
     doc.retain(|_, value| !is_empty(value));
@@ -75,6 +77,20 @@ fn rule(rule: &Rule) -> Value {
         Match::Matches(text) => ("matches", text),
     };
     json!({ how: text, "class": rule.class.as_str(), "cause": rule.cause.code() })
+}
+
+fn blackout(blackout: &Blackout) -> Value {
+    match blackout {
+        Blackout::Calendar(name) => json!(name),
+        Blackout::Weekly { days, from, to } => {
+            let mut doc = Map::new();
+            put(&mut doc, "days", Some(days).filter(|days| !days.is_empty()));
+            put(&mut doc, "from", Some(from));
+            put(&mut doc, "to", Some(to));
+            Value::Object(doc)
+        }
+        Blackout::Once { from, to } => json!({ "from": from, "to": to }),
+    }
 }
 
 fn schedule(schedule: &Schedule) -> Value {
@@ -147,6 +163,10 @@ fn treatment(schedule: &Schedule, doc: &mut Map<String, Value>) {
     put(doc, "lock", schedule.lock.as_ref());
     let splay = Some(schedule.splay_ms).filter(|ms| *ms > 0);
     put(doc, "splay", splay.map(show_duration));
+    if let Some(calendars) = &schedule.calendars {
+        doc.insert("exclude".to_owned(), json!(calendars.exclude));
+        doc.insert("only".to_owned(), json!(calendars.only));
+    }
     let mut dst = Map::new();
     put(
         &mut dst,

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
+use super::calendar;
 use super::checks::{Checker, Checks};
 use super::environment::Environment;
 use super::followed;
@@ -63,7 +64,8 @@ impl Candidate {
     }
 }
 
-/// Reads all `*.toml` files of a folder, hidden ones apart, and the environment's overrides; reports all problems at once.
+/// Reads all `*.toml` files of a folder, hidden ones apart, its calendars, and the environment's overrides; reports all
+/// problems at once.
 pub fn load_folder(dir: &Path, env: &Environment, checks: Checks) -> Loaded {
     let stems = match stems(dir) {
         Ok(stems) => stems,
@@ -77,12 +79,14 @@ pub fn load_folder(dir: &Path, env: &Environment, checks: Checks) -> Loaded {
             return Loaded { problems: vec![problem], unreadable: true, ..Loaded::default() };
         }
     };
-    let checker = Checker::new(checks);
+    let mut calendars = calendar::load(dir);
+    let problems = std::mem::take(&mut calendars.problems);
+    let checker = Checker::new(checks).with(calendars);
     let mut files: Vec<Candidate> =
         stems.into_iter().map(|stem| candidate(dir, stem, &checker)).collect();
     let extra = override_timings(&mut files, env, &checker);
     followed::check(&mut files);
-    let mut loaded = Loaded::default();
+    let mut loaded = Loaded { problems, ..Loaded::default() };
     for file in files {
         let refused = file.problems.iter().any(Problem::is_error);
         for problem in &file.problems {
@@ -105,7 +109,7 @@ pub fn load_folder(dir: &Path, env: &Environment, checks: Checks) -> Loaded {
     loaded
 }
 
-/// Reads one interface from a text, without a folder and without overrides.
+/// Reads one interface from a text, without a folder and without overrides; the calendars that it names are not looked for.
 pub fn load_text(
     id: &InterfaceId,
     file: &str,
@@ -116,8 +120,8 @@ pub fn load_text(
     (read.interface, read.problems)
 }
 
-/// The stems of the folder's TOML files, in order.
-fn stems(dir: &Path) -> std::io::Result<BTreeSet<String>> {
+/// The stems of a folder's TOML files, in order.
+pub(super) fn stems(dir: &Path) -> std::io::Result<BTreeSet<String>> {
     let mut stems = BTreeSet::new();
     for entry in fs::read_dir(dir)? {
         let name = entry?.file_name();
@@ -153,14 +157,7 @@ fn candidate(dir: &Path, stem: String, checker: &Checker) -> Candidate {
             return refuse(stem, plain(err.to_string(), hint));
         }
     };
-    let bytes = match fs::read(&path) {
-        Ok(bytes) => bytes,
-        Err(err) => {
-            let hint = "the daemon's user must be able to read it";
-            return refuse(stem, plain(format!("cannot be read: {err}"), hint));
-        }
-    };
-    match String::from_utf8(bytes) {
+    match text_of(&path, &file) {
         Ok(text) => {
             let read = interface::read(&id, &file, &text, checker);
             Candidate {
@@ -172,14 +169,24 @@ fn candidate(dir: &Path, stem: String, checker: &Checker) -> Candidate {
                 places: read.places,
             }
         }
-        Err(err) => {
-            let at = err.utf8_error().valid_up_to();
-            let text = String::from_utf8_lossy(err.as_bytes()).into_owned();
-            let report = Report::new(&text);
-            report.add(error(at..at, "", "not UTF-8").hint("save the file as UTF-8"));
-            refuse(stem, report.finish(&file))
-        }
+        Err(problems) => refuse(stem, problems),
     }
+}
+
+/// The text of a file that is shown as `file`; or why there is none.
+pub(super) fn text_of(path: &Path, file: &str) -> Result<String, Vec<Problem>> {
+    let bytes = fs::read(path).map_err(|err| {
+        let problem =
+            Problem::without_place(Severity::Error, file, format!("cannot be read: {err}"));
+        vec![problem.with_hint("the daemon's user must be able to read it")]
+    })?;
+    String::from_utf8(bytes).map_err(|err| {
+        let at = err.utf8_error().valid_up_to();
+        let text = String::from_utf8_lossy(err.as_bytes()).into_owned();
+        let report = Report::new(&text);
+        report.add(error(at..at, "", "not UTF-8").hint("save the file as UTF-8"));
+        report.finish(file)
+    })
 }
 
 /// Applies the environment's overrides to the files; gives the problems that belong to none of them.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use toml::de::DeTable;
 
 use super::checks::Checker;
+use super::days;
 use super::keys::INTERFACE;
 use super::problem::Problem;
 use super::reader::{Fields, Item};
@@ -34,6 +35,7 @@ pub(super) struct Read {
 
 /// Reads the text of `<id>.toml`; `file` is its path as shown.
 pub(super) fn read(id: &InterfaceId, file: &str, text: &str, checker: &Checker) -> Read {
+    checker.begin_file();
     let report = Report::new(text);
     let (document, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
@@ -86,7 +88,7 @@ fn interface(id: &InterfaceId, fields: &Fields<'_>, checker: &Checker) -> Interf
     // Made at once, the nodes of the map are full.
     let schedules = schedules.into_iter().collect();
     let rules = rules(fields);
-    Interface {
+    let mut interface = Interface {
         id: id.clone(),
         name: fields.text("name").unwrap_or_else(|| id.to_string()),
         kind: fields.get("type").and_then(|item| slug(&item)),
@@ -103,8 +105,12 @@ fn interface(id: &InterfaceId, fields: &Fields<'_>, checker: &Checker) -> Interf
         env: variables.into_iter().filter_map(|(name, item)| secretable(&name, &item)).collect(),
         limits: fields.table("limits").map(|table| limits(&table)).unwrap_or_default(),
         rules,
+        blackout: days::blackouts(fields, checker),
+        calendars: BTreeMap::new(),
         schedules,
-    }
+    };
+    interface.calendars = checker.named_by(&interface);
+    interface
 }
 
 /// The checked zone under `timezone`.

@@ -3,13 +3,16 @@
 //! [`load_folder`] reads the interfaces' files by the tables in [`keys`]; the JSON Schema and the reference page come from
 //! the same tables. [`Settings`] knows where each value came from. Nothing here runs, opens or connects anything.
 
+mod calendar;
 mod checks;
 pub mod crontab;
+mod days;
 mod diff;
 mod document;
 mod environment;
 mod folder;
 mod followed;
+mod ical;
 mod interface;
 mod job;
 pub mod keys;
@@ -34,7 +37,7 @@ pub use environment::Environment;
 pub use folder::{Loaded, LoadedFile, load_folder, load_text};
 pub use overrides::variable as override_variable;
 pub use problem::{Paint, Problem, Severity, render_all};
-pub use schema::json_schema;
+pub use schema::{calendar_schema, json_schema};
 pub use settings::{
     DEFAULT_TOML, Flags, LogFormat, MetricsAccess, Origin, Setting, SettingRow, Settings,
 };

@@ -242,6 +242,11 @@ impl<'a> Item<'a> {
         self.value.get_ref()
     }
 
+    /// The dotted path of the value.
+    pub(super) fn path(&self) -> &str {
+        &self.path
+    }
+
     /// The last part of the path, as messages name it.
     fn name(&self) -> &str {
         self.path.rsplit_once('.').map_or(self.path.as_str(), |(_, name)| name)
@@ -393,6 +398,7 @@ impl<'a> Item<'a> {
     pub(super) fn table(&self) -> Option<Fields<'a>> {
         let keys = match self.kind {
             Kind::Table(keys) => keys,
+            Kind::Blackout(keys) => keys,
             Kind::Secretable => &super::keys::SECRET,
             _ => return self.mismatch(),
         };

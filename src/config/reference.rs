@@ -1,7 +1,12 @@
 //! The tables of keys in `docs/schedules.md`, kept true by a test.
 
-use super::keys::{FILE_TABLES, SETTINGS, Table};
+use super::keys::{CALENDAR_TABLES, FILE_TABLES, SETTINGS, Table};
 use super::words::expects;
+
+/// All tables that the page describes.
+fn tables() -> impl Iterator<Item = &'static Table> {
+    FILE_TABLES.into_iter().chain(CALENDAR_TABLES).chain([&SETTINGS])
+}
 
 /// One Markdown table of a TOML table's keys; keys of a later version stand below it.
 pub fn keys_in_markdown(table: &Table) -> String {
@@ -41,7 +46,7 @@ pub fn keys_in_markdown(table: &Table) -> String {
 /// Puts the current tables between the markers `<!-- keys: … -->` and `<!-- end -->` of a page.
 pub fn fill(page: &str) -> String {
     let mut filled = page.to_owned();
-    for table in FILE_TABLES.into_iter().chain([&SETTINGS]) {
+    for table in tables() {
         let begin = format!("<!-- keys: {} -->\n", table.name);
         let Some((head, rest)) = filled.split_once(&begin) else { continue };
         let Some((_, tail)) = rest.split_once("<!-- end -->") else { continue };
@@ -71,7 +76,7 @@ mod tests {
     #[test]
     fn the_reference_page_describes_exactly_the_keys_that_are_read() {
         let page = std::fs::read_to_string(PAGE).expect("the page exists");
-        for table in FILE_TABLES.into_iter().chain([&SETTINGS]) {
+        for table in tables() {
             assert!(
                 page.contains(&format!("<!-- keys: {} -->", table.name)),
                 "{} is not on the page",

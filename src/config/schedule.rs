@@ -4,6 +4,7 @@ use chrono::NaiveDateTime;
 use toml::de::DeValue;
 
 use super::checks::Checker;
+use super::days;
 use super::interface::zone;
 use super::job;
 use super::reader::{Fields, Item};
@@ -30,6 +31,7 @@ pub(super) fn schedule(fields: &Fields<'_>, interface_zone: &str, checker: &Chec
     let schedule = Schedule {
         enabled: fields.flag("enabled").unwrap_or(true),
         job: job::job(fields, &params, checker),
+        calendars: days::calendars(fields, timing.as_ref(), checker),
         timing: timing.unwrap_or(Timing::Manual),
         timezone,
         cwd: fields.text("cwd").unwrap_or_else(|| ".".to_owned()),

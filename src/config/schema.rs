@@ -1,22 +1,36 @@
-//! The JSON Schema of an interface's file, for editors.
+//! The JSON Schemas of an interface's and of a calendar's file, for editors.
 
 use serde_json::{Map, Value, json};
 
-use super::keys::{INTERFACE, Key, Kind, SECRET, Table};
+use super::keys::{CALENDAR, INTERFACE, Key, Kind, SECRET, Table};
 
 /// Durations as [`super::parse_duration`] reads them; the order of units is the parser's to check.
 const DURATION: &str = "^([0-9]+(w|d|h|ms|m|s))+$";
 const SIZE: &str = "^[0-9]+ *(B|KiB|MiB|GiB|TiB|kB|MB|GB|TB)$";
 
+/// Days of the week and of the year; letters' case does not count for the parser.
+const WEEKDAY: &str =
+    "^(mon|tue|wed|thu|fri|sat|sun|monday|tuesday|wednesday|thursday|friday|saturday|sunday)$";
+const YEARLY: &str = "^([0-9]{2}-[0-9]{2}|[a-z0-9]+ [a-z]+ of [a-z]+|easter( ?[+-] ?[0-9]{1,3})?)$";
+
+const EDGE: &str = "^([0-9]{4}-[0-9]{2}-[0-9]{2}[T ])?[0-9]{2}:[0-9]{2}(:[0-9]{2})?$";
+
 const RATE: &str = "^[0-9]+ */ *(s|min|h|d|([0-9]+(w|d|h|ms|m|s))+)$";
 
 /// The schema (draft 7, which the TOML editors read) of `schedules/<interface>.toml`: exactly the keys that are accepted.
 pub fn json_schema() -> Value {
-    let mut schema = table(&INTERFACE);
+    titled(table(&INTERFACE), "Daybook: one external interface and its schedules")
+}
+
+/// The schema of `schedules/calendars/<name>.toml`.
+pub fn calendar_schema() -> Value {
+    titled(table(&CALENDAR), "Daybook: a calendar that schedules and interfaces name")
+}
+
+fn titled(mut schema: Value, title: &str) -> Value {
     if let Value::Object(schema) = &mut schema {
         schema.insert("$schema".to_owned(), json!("http://json-schema.org/draft-07/schema#"));
-        schema
-            .insert("title".to_owned(), json!("Daybook: one external interface and its schedules"));
+        schema.insert("title".to_owned(), json!(title));
     }
     schema
 }
@@ -76,6 +90,13 @@ fn kind(kind_: &Kind) -> Value {
         Kind::Moment | Kind::LocalTime => {
             json!({ "type": "string", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ]" })
         }
+        // A date may be a TOML date too.
+        Kind::Date => json!({ "type": "string", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$" }),
+        Kind::Weekday => json!({ "type": "string", "pattern": WEEKDAY }),
+        Kind::Yearly => json!({ "type": "string", "pattern": YEARLY }),
+        Kind::Edge => json!({ "type": "string", "pattern": EDGE }),
+        Kind::FileName => json!({ "type": "string", "pattern": "^[^./][^/]*\\.ics$" }),
+        Kind::Blackout(keys) => json!({ "oneOf": [kind(&Kind::Slug), table(keys)] }),
         Kind::Choice(words, _) => json!({ "enum": words }),
         Kind::Secretable => json!({ "oneOf": [{ "type": "string" }, table(&SECRET)] }),
         Kind::List(one) => json!({ "type": "array", "items": kind(one) }),

@@ -10,6 +10,8 @@ use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::calendar;
+
 /// A folder that is written to without a pause is reported after this long all the same.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -24,17 +26,23 @@ pub struct WatchError {
     pub source: notify::Error,
 }
 
-/// A watched folder; ends with its last drop.
+/// A watched folder with its calendars; ends with its last drop.
 pub struct Watch {
     watcher: RecommendedWatcher,
-    folder: PathBuf,
-    /// The folder's device and inode: another one has its place when they change.
-    identity: Option<(u64, u64)>,
+    /// The schedules folder, and the one of the calendars in it.
+    folders: [Watched; 2],
     debounce: Debounce,
 }
 
-/// Watches the TOML files of `folder`, also when it is replaced, removed and made again, or a link that is turned.
-/// Changes closer together than `quiet` are one.
+/// One folder that is there now or may come.
+struct Watched {
+    path: PathBuf,
+    /// Its device and inode: another one has its place when they change.
+    identity: Option<(u64, u64)>,
+}
+
+/// Watches the files of `folder` and of its calendars, also when one of the two is replaced, removed and made again, or a
+/// link that is turned. Changes closer together than `quiet` are one.
 ///
 /// # Errors
 /// [`WatchError`] when neither the folder nor its parent can be watched, for example at the limit of inotify watches.
@@ -70,12 +78,32 @@ pub fn watch(folder: &Path, quiet: Duration) -> Result<Watch, WatchError> {
         Err(_) if identity.is_none() && above.is_ok() => (),
         Err(err) => return Err(fail(err)),
     }
-    Ok(Watch {
-        watcher,
-        folder: folder.to_owned(),
-        identity,
-        debounce: Debounce::new(receiver, quiet),
-    })
+    let mut calendars = Watched { path: folder.join(calendar::FOLDER), identity: None };
+    calendars.follow(&mut watcher);
+    let folders = [Watched { path: folder.to_owned(), identity }, calendars];
+    Ok(Watch { watcher, folders, debounce: Debounce::new(receiver, quiet) })
+}
+
+impl Watched {
+    /// Watches it anew when another one has its place, or the first one has come.
+    fn follow(&mut self, watcher: &mut RecommendedWatcher) {
+        let identity = identity(&self.path);
+        if identity == self.identity {
+            return;
+        }
+        let before = std::mem::replace(&mut self.identity, identity);
+        // The old watch went with the old folder or still follows it elsewhere; both are of no use.
+        if before.is_some()
+            && let Err(err) = watcher.unwatch(&self.path)
+        {
+            tracing::debug!(folder = %self.path.display(), error = %err, "a former folder is no longer watched");
+        }
+        if identity.is_some()
+            && let Err(err) = watcher.watch(&self.path, RecursiveMode::NonRecursive)
+        {
+            tracing::warn!(folder = %self.path.display(), error = %err, "a folder is not watched; use `daybook reload`");
+        }
+    }
 }
 
 impl Watch {
@@ -84,18 +112,8 @@ impl Watch {
     /// Pends for ever once the system stopped telling.
     pub async fn changed(&mut self) {
         self.debounce.settled().await;
-        let identity = identity(&self.folder);
-        if identity != self.identity {
-            self.identity = identity;
-            // The old watch went with the old folder or still follows it elsewhere; both are of no use.
-            if let Err(err) = self.watcher.unwatch(&self.folder) {
-                tracing::debug!(error = %err, "the former schedules folder is no longer watched");
-            }
-            if identity.is_some()
-                && let Err(err) = self.watcher.watch(&self.folder, RecursiveMode::NonRecursive)
-            {
-                tracing::warn!(folder = %self.folder.display(), error = %err, "the schedules folder is not watched; use `daybook reload`");
-            }
+        for folder in &mut self.folders {
+            folder.follow(&mut self.watcher);
         }
     }
 }
@@ -111,11 +129,14 @@ fn identity(folder: &Path) -> Option<(u64, u64)> {
     fs::metadata(folder).ok().map(|data| (data.dev(), data.ino()))
 }
 
-/// Whether a changed name may change what the folder says: its TOML files, the folder itself, and `..data`, the link by
-/// which Kubernetes turns a mounted configuration. Editors' temporary files are not.
+/// Whether a changed name may change what the folder says: its TOML files, its calendars, the folder itself, and `..data`,
+/// the link by which Kubernetes turns a mounted configuration. Editors' temporary files are not.
 fn concerns(name: Option<&OsStr>, folder: Option<&OsStr>) -> bool {
     let Some(text) = name.and_then(OsStr::to_str) else { return false };
-    name == folder || text == "..data" || (text.ends_with(".toml") && !text.starts_with(['.', '#']))
+    let read = text.ends_with(".toml") || text.ends_with(calendar::ICAL);
+    name == folder
+        || [calendar::FOLDER, "..data"].contains(&text)
+        || (read && !text.starts_with(['.', '#']))
 }
 
 /// Turns a burst of signals into one.
@@ -207,7 +228,7 @@ mod tests {
     #[test]
     fn editors_temporary_files_change_nothing() {
         let folder = Some(OsStr::new("schedules"));
-        for name in ["fnac.toml", "schedules", "..data"] {
+        for name in ["fnac.toml", "schedules", "..data", "calendars", "school.ics"] {
             assert!(concerns(Some(OsStr::new(name)), folder), "{name}");
         }
         for name in
@@ -233,5 +254,21 @@ mod tests {
         tokio::time::timeout(long, watch.changed())
             .await
             .expect("a file in the new folder is seen");
+    }
+    #[tokio::test]
+    async fn calendars_are_watched_also_when_their_folder_comes_later() {
+        let root = tempfile::tempdir().expect("tempdir");
+        let folder = root.path().join("schedules");
+        let calendars = folder.join("calendars");
+        fs::create_dir(&folder).expect("mkdir");
+        let mut watch = watch(&folder, Duration::from_millis(20)).expect("watched");
+        let long = Duration::from_secs(20);
+        fs::create_dir(&calendars).expect("mkdir");
+        tokio::time::timeout(long, watch.changed()).await.expect("the folder is seen");
+        for name in ["fr.toml", "school.ics"] {
+            fs::write(calendars.join(name), "x").expect("write");
+            let seen = tokio::time::timeout(long, watch.changed()).await;
+            seen.unwrap_or_else(|_late| panic!("{name} is not seen"));
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use super::keys::{FILE_TABLES, Kind, Names, Table};
+use super::keys::{CALENDAR_TABLES, FILE_TABLES, Kind, Names, Table};
 use super::report::{Found, error};
 use super::values::{self, nearest, one_of};
 use crate::ids::ScheduleId;
@@ -49,7 +49,8 @@ pub(super) fn unknown(keys: &'static Table, text: &str, span: Range<usize>, path
     if let Some(name) = near {
         return found.hint(format!("did you mean `{name}`?"));
     }
-    let elsewhere = FILE_TABLES.iter().find(|table| table.key(text).is_some());
+    let others = FILE_TABLES.iter().chain(&CALENDAR_TABLES);
+    let elsewhere = others.into_iter().find(|table| table.key(text).is_some());
     match elsewhere {
         Some(table) if keys.place != super::keys::SETTINGS.place => {
             found.hint(format!("`{text}` belongs to {}: {}", table.name, table.place))
@@ -85,6 +86,18 @@ pub(super) fn expects(kind: &Kind) -> String {
         Kind::Cron => "a cron pattern such as \"0 */2 * * *\"".to_owned(),
         Kind::Moment => "an instant such as \"2026-01-01T00:00:00Z\"".to_owned(),
         Kind::LocalTime => "a local time such as \"2026-12-24T18:00\"".to_owned(),
+        Kind::Date => "a date such as 2026-12-25".to_owned(),
+        Kind::Weekday => "a day of the week such as \"sat\"".to_owned(),
+        Kind::Yearly => {
+            "a day of the year such as \"12-25\", \"third monday of january\" or \"easter+1\""
+                .to_owned()
+        }
+        Kind::Edge => {
+            "a time of day such as \"22:00\" or a local time such as \"2026-12-24T18:00\""
+                .to_owned()
+        }
+        Kind::FileName => "the name of a file that ends in .ics".to_owned(),
+        Kind::Blackout(table) => format!("a calendar's name or a table: {}", table.place),
         Kind::Regex => "a regular expression".to_owned(),
         Kind::Choice(words, _) => one_of(words),
         Kind::Secretable => {

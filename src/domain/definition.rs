@@ -2,14 +2,16 @@
 //!
 //! It is stored as JSON inside `InterfaceDefined`, so a new key needs a serde default and nothing else.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::blackout::Blackout;
+use super::calendar::Calendar;
 use super::cause::Cause;
 use super::class::Class;
 use super::event::{Outcome, Trigger};
-use crate::ids::{InterfaceId, ScheduleId, ScheduleRef};
+use crate::ids::{CalendarId, InterfaceId, ScheduleId, ScheduleRef};
 use crate::instant::Instant;
 
 /// One external interface: `schedules/<id>.toml`.
@@ -40,6 +42,12 @@ pub struct Interface {
     pub limits: Limits,
     /// Classification rules, tried in order before the built-in ones.
     pub rules: Vec<Rule>,
+    /// When nothing of it runs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blackout: Vec<Blackout>,
+    /// The calendars that it and its schedules name, as their files said when it was accepted.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub calendars: BTreeMap<CalendarId, Calendar>,
     /// The schedules by bare id.
     pub schedules: BTreeMap<ScheduleId, Schedule>,
 }
@@ -159,6 +167,21 @@ pub struct Schedule {
     /// Live slots start up to so many milliseconds later, always by the same delay.
     #[serde(default)]
     pub splay_ms: u64,
+    /// On which dates it runs. Boxed, since most of many schedules have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calendars: Option<Box<ScheduleCalendars>>,
+}
+
+/// The calendars of a schedule; they count in its zone.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ScheduleCalendars {
+    /// It does not run on their dates.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub exclude: Vec<CalendarId>,
+    /// It runs on their dates alone, unless empty.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub only: Vec<CalendarId>,
 }
 
 /// When a schedule's slots are.
@@ -260,6 +283,18 @@ impl Interface {
             interface.schedules.get(schedule).map(|s| (s.timing.clone(), s.timezone.clone(), s.dst))
         };
         timing(self) != timing(newer)
+    }
+
+    /// The calendars that it and its schedules name.
+    pub fn named_calendars(&self) -> BTreeSet<&CalendarId> {
+        let blackouts = self.blackout.iter().filter_map(|blackout| match blackout {
+            Blackout::Calendar(name) => Some(name),
+            Blackout::Weekly { .. } | Blackout::Once { .. } => None,
+        });
+        let schedules = self.schedules.values().filter_map(|one| one.calendars.as_deref());
+        blackouts
+            .chain(schedules.flat_map(|named| named.exclude.iter().chain(&named.only)))
+            .collect()
     }
 }
 

@@ -224,6 +224,8 @@ events! {
     ScheduleResumed = 44, "schedule-resumed";
     ScheduleRemoved = 45, "schedule-removed";
     SlotAwaited = 46, "slot-awaited";
+    SkipNextAsked = 47, "skip-next-asked";
+    SkipNextUndone = 48, "skip-next-undone";
     BackfillAsked = 49, "backfill-asked";
     Opened = 60, "opened";
     AttemptStarted = 61, "attempt-started";

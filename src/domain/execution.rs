@@ -225,7 +225,9 @@ impl Execution {
             | Event::ScheduleResumed(_)
             | Event::ScheduleRemoved(_)
             | Event::SlotAwaited(_)
-            | Event::BackfillAsked(_) => {
+            | Event::BackfillAsked(_)
+            | Event::SkipNextAsked(_)
+            | Event::SkipNextUndone(_) => {
                 debug_assert!(false, "{} in an execution's stream", event.name())
             }
         }

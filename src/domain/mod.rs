@@ -1,9 +1,12 @@
 //! The rules of Daybook, as pure functions: no input or output, no clock, no threads.
 
 pub mod access;
+pub mod blackout;
+pub mod calendar;
 pub mod cause;
 pub mod class;
 pub mod classify;
+pub mod closing;
 pub mod cron;
 mod daylight;
 pub mod definition;

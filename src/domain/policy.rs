@@ -3,9 +3,12 @@
 //! Source: contract, section 4.
 
 use std::collections::VecDeque;
+use std::fmt;
 
+use super::closing::{ClosedBy, Closings};
 use super::definition::{CatchUp, CatchUpMode, Overlap};
 use super::slot::{Reason, Verdict};
+use super::timing::Plan;
 use crate::ids::ExecutionId;
 use crate::instant::Instant;
 
@@ -15,13 +18,108 @@ pub const GRACE_MS: i64 = 60_000;
 /// A run lists at most so many of its instants.
 pub const LISTED_MAX: usize = 1_000;
 
+/// Slots that are looked at to find one that would run.
+const LOOKS_MAX: usize = 10_000;
+
+/// What people and files want of a schedule's slots, whenever they are decided.
+#[derive(Clone, Debug, Default)]
+pub struct Wishes<'a> {
+    /// Its file switches it off.
+    pub disabled: bool,
+    /// It or its interface is paused, the longer of both.
+    pub paused: Option<Paused>,
+    /// Its interface's blackouts and its calendars.
+    pub closings: Option<Closings<'a>>,
+    /// The slot that somebody asked to skip.
+    pub skip_next: Option<Instant>,
+}
+
+/// A pause in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Paused {
+    /// It ends by itself with the slots of this instant; none means until somebody ends it.
+    pub until: Option<Instant>,
+}
+
+/// Why a slot would not run, however punctual.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unwanted<'a> {
+    /// The schedule's file switches it off.
+    Disabled,
+    /// The schedule or its interface is paused.
+    Paused(Paused),
+    /// A blackout or calendar closes its time.
+    Closed(ClosedBy<'a>),
+    /// Somebody asked to skip it.
+    SkipNext,
+}
+
+impl<'a> Wishes<'a> {
+    /// Why a slot at `at` would not run; none when it may. The order of the reasons is that of this function.
+    pub fn against(&self, at: Instant) -> Option<Unwanted<'a>> {
+        self.against_until(at).map(|(why, _)| why)
+    }
+
+    /// The same, with the instant from which on, or after which, the reason may no longer hold.
+    fn against_until(&self, at: Instant) -> Option<(Unwanted<'a>, Option<Instant>)> {
+        if self.disabled {
+            return Some((Unwanted::Disabled, None));
+        }
+        if let Some(paused) = self.paused
+            && paused.until.is_none_or(|until| at <= until)
+        {
+            return Some((Unwanted::Paused(paused), paused.until));
+        }
+        if let Some((by, until)) = self.closings.as_ref().and_then(|closings| closings.at(at)) {
+            return Some((Unwanted::Closed(by), Some(until)));
+        }
+        (self.skip_next == Some(at)).then_some((Unwanted::SkipNext, Some(at)))
+    }
+
+    /// The first slot after `after` that nothing speaks against; none when there is none, or none in sight.
+    pub fn next_wanted(&self, plan: &Plan, after: Instant) -> Option<Instant> {
+        let mut slot = plan.next_after(after)?;
+        for _ in 0..LOOKS_MAX {
+            let Some((_, until)) = self.against_until(slot) else { return Some(slot) };
+            // A slot at the very end of a window is outside of it.
+            let just_before = Instant::from_millis(until?.millis().saturating_sub(1));
+            slot = plan.next_after(slot.max(just_before))?;
+        }
+        None
+    }
+}
+
+impl Unwanted<'_> {
+    /// The reason in the ledger.
+    pub const fn reason(&self) -> Reason {
+        match self {
+            Self::Disabled => Reason::Disabled,
+            Self::Paused(_) => Reason::Paused,
+            Self::Closed(ClosedBy::Blackout(_)) => Reason::Blackout,
+            Self::Closed(ClosedBy::Excluded(_) | ClosedBy::NotIn(_)) => Reason::Calendar,
+            Self::SkipNext => Reason::SkipNext,
+        }
+    }
+}
+
+impl fmt::Display for Unwanted<'_> {
+    /// `paused until 2026-11-22T06:00:00.000Z`, `calendar fr-holidays`, `blackout 22:00 to 06:00 on sat`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Disabled => f.write_str("disabled"),
+            Self::Paused(Paused { until: None }) => f.write_str("paused"),
+            Self::Paused(Paused { until: Some(until) }) => write!(f, "paused until {until}"),
+            Self::Closed(by) => by.fmt(f),
+            Self::SkipNext => f.write_str("skip-next"),
+        }
+    }
+}
+
 /// What is true of a schedule when its slots are decided.
 #[derive(Clone, Copy)]
 pub struct Situation<'a> {
-    /// Its file switches it off.
-    pub disabled: bool,
-    /// It or its interface is paused.
-    pub paused: bool,
+    /// What people and files want of its slots.
+    pub wishes: &'a Wishes<'a>,
     /// Steps of the clock over which no slot could be decided, each from an instant to a later one.
     pub stepped: &'a [(Instant, Instant)],
     /// An execution of it that is open.
@@ -35,17 +133,6 @@ pub struct Situation<'a> {
 }
 
 impl Situation<'_> {
-    /// Why a slot would not run, however punctual.
-    pub const fn unwanted(&self) -> Option<Reason> {
-        if self.disabled {
-            Some(Reason::Disabled)
-        } else if self.paused {
-            Some(Reason::Paused)
-        } else {
-            None
-        }
-    }
-
     /// The execution in the way of a slot that may run.
     fn in_the_way(&self, of_series: bool) -> Option<ExecutionId> {
         let open = if of_series { self.open_live } else { self.open };
@@ -148,8 +235,8 @@ pub fn decide(
     let window_ms = i64::try_from(situation.catch_up.window_ms).unwrap_or(i64::MAX);
     let starts_max = situation.starts_max();
     for slot in due {
-        if let Some(reason) = situation.unwanted() {
-            made.pass(slot, Verdict::Skipped, reason);
+        if let Some(why) = situation.wishes.against(slot) {
+            made.pass(slot, Verdict::Skipped, why.reason());
             continue;
         }
         let late_ms = now.millis() - slot.millis();
@@ -179,13 +266,35 @@ pub fn decide(
 pub fn decide_delivered(slot: Instant, situation: &Situation<'_>) -> Decision {
     let skipped =
         |reason, execution| Decision::Pass(Run::of(slot, Verdict::Skipped, reason, execution));
-    if let Some(reason) = situation.unwanted() {
-        return skipped(reason, None);
+    if let Some(why) = situation.wishes.against(slot) {
+        return skipped(why.reason(), None);
     }
     match situation.in_the_way(false) {
         Some(open) => skipped(Reason::Overlap, Some(open)),
         None => Decision::Start { slot, caught_up: false },
     }
+}
+
+/// What becomes of a follower's slots when the followed ones started nothing: they are skipped for the follower's own
+/// reason where it has one, else for that.
+pub fn decide_followed(run: &Run, wishes: &Wishes<'_>) -> Vec<Run> {
+    let skipped = Verdict::Skipped;
+    if run.instants.len() as u64 != run.count {
+        // A calendar cannot be asked about slots that are not listed; the dependency holds for them all.
+        let whole = |why: &Unwanted<'_>| matches!(why, Unwanted::Disabled | Unwanted::Paused(_));
+        let why = wishes.against(run.last).filter(whole).map(|why| why.reason());
+        let reason = why.unwrap_or(Reason::Dependency);
+        return vec![Run { verdict: skipped, reason, execution: None, ..run.clone() }];
+    }
+    let mut runs: Vec<Run> = Vec::new();
+    for slot in &run.instants {
+        let reason = wishes.against(*slot).map_or(Reason::Dependency, |why| why.reason());
+        match runs.last_mut() {
+            Some(last) if last.reason == reason => last.push(*slot),
+            Some(_) | None => runs.push(Run::of(*slot, skipped, reason, None)),
+        }
+    }
+    runs
 }
 
 /// Decisions in the making.

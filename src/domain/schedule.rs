@@ -26,6 +26,8 @@ pub struct Schedule {
     pub open: BTreeSet<ExecutionId>,
     /// Slots that wait for another schedule's execution, by nominal instant.
     pub awaiting: BTreeMap<Instant, Awaiting>,
+    /// The slot that somebody asked to skip. Boxed, since hardly any of many schedules has one.
+    pub skip_next: Option<Box<Instant>>,
     /// The pace of its backfills: that of the newest one.
     pub backfill_rate: Option<Rate>,
     /// The newest slot whose execution or re-run ended ok.
@@ -119,7 +121,12 @@ impl Schedule {
                 self.paused = Some(Box::new(Pause { at, actor: None, note, until }));
             }
             Event::ScheduleResumed(_) => self.paused = None,
-            Event::ScheduleRemoved(_) => self.removed = true,
+            Event::SkipNextAsked(asked) => self.skip_next = Some(Box::new(asked.slot)),
+            Event::SkipNextUndone(_) => self.skip_next = None,
+            Event::ScheduleRemoved(_) => {
+                self.removed = true;
+                self.skip_next = None;
+            }
             other => debug_assert!(false, "{} in a schedule's stream", other.name()),
         }
     }
@@ -128,6 +135,10 @@ impl Schedule {
         self.cursor = self.cursor.max(Some(last));
         self.decided_up_to = self.decided_up_to.max(Some(last));
         self.awaiting.retain(|slot, _| *slot < first || last < *slot);
+        // Also when there was no such slot: the wish is for no later one.
+        if self.skip_next.as_deref().is_some_and(|slot| *slot <= last) {
+            self.skip_next = None;
+        }
     }
 
     /// Folds the opening of one of its executions.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::core::{Draft, Engine, Timer};
 use crate::domain::definition::{self, After, Timing};
 use crate::domain::event::{Opened, Outcome, SlotAwaited};
-use crate::domain::policy::Run;
+use crate::domain::policy::{self, Run};
 use crate::domain::slot::{Reason, Verdict};
 use crate::ids::{ExecutionId, InterfaceId, ScheduleRef, StreamId};
 use crate::instant::Instant;
@@ -106,10 +106,10 @@ impl Engine {
             if !self.is_new_to(&follower, run.last) {
                 continue;
             }
-            let unwanted = self.in_situation(&follower, |so| so.unwanted()).flatten();
-            let reason = unwanted.unwrap_or(Reason::Dependency);
-            let passed = Run { verdict: Verdict::Skipped, reason, execution: None, ..run.clone() };
-            self.pass_slots(draft, &follower, passed);
+            let wishes = self.wishes(&follower).unwrap_or_default();
+            for passed in policy::decide_followed(run, &wishes) {
+                self.pass_slots(draft, &follower, passed);
+            }
         }
     }
 

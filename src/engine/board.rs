@@ -5,12 +5,13 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use crate::civil::Zone;
+use super::slots::zone_of;
+use crate::domain::closing::Closings;
 use crate::domain::definition::{self, Timing};
 use crate::domain::event::RequestAnswered;
-use crate::domain::slot::Reason;
+use crate::domain::policy::{Paused, Wishes};
 use crate::domain::timing::Plan;
-use crate::ids::{ExecutionId, InterfaceId, Position, ScheduleRef};
+use crate::ids::{ExecutionId, InterfaceId, Position, ScheduleId, ScheduleRef};
 use crate::instant::Instant;
 use crate::projection::view;
 
@@ -83,6 +84,8 @@ pub struct ScheduleRow {
     pub paused: Option<Box<view::Paused>>,
     /// The next nominal instant.
     pub next: Option<Instant>,
+    /// The slot that somebody asked to skip.
+    pub skip_next: Option<Box<Instant>>,
     /// The newest execution.
     pub last: Option<view::Last>,
     /// The newest finished execution when it is an open KO.
@@ -103,13 +106,15 @@ pub struct OpenRow {
 }
 
 impl ScheduleRow {
-    /// Why a slot at `at` will be skipped, as things stand.
-    pub fn skips(&self, at: Instant) -> Option<Reason> {
+    /// What people and files want of its slots, as things stand; `id` is its own bare id.
+    pub fn wishes(&self, id: &ScheduleId) -> Wishes<'_> {
         let until = self.paused.as_ref().and_then(|paused| paused.until);
-        match self.state {
-            view::State::Disabled => Some(Reason::Disabled),
-            view::State::Paused if until.is_none_or(|until| at <= until) => Some(Reason::Paused),
-            view::State::Active | view::State::Paused | view::State::Removed => None,
+        let definition = self.definition.schedules.get(id);
+        Wishes {
+            disabled: self.state == view::State::Disabled,
+            paused: (self.state == view::State::Paused).then_some(Paused { until }),
+            closings: definition.and_then(|one| Closings::of(&self.definition, one, zone_of)),
+            skip_next: self.skip_next.as_deref().copied(),
         }
     }
 }
@@ -180,7 +185,7 @@ pub fn interface_view(state: &BoardState, id: &InterfaceId) -> Option<view::Inte
 /// The plan of a schedule that is defined. Definitions were checked when they were accepted; none is left only when the
 /// zone data lost the zone since.
 pub fn plan(definition: &definition::Schedule) -> Option<Plan> {
-    let zone = Zone::load(&definition.timezone).ok()?;
+    let zone = zone_of(&definition.timezone)?;
     Plan::new(&definition.timing, &zone, definition.dst).ok()
 }
 

@@ -8,6 +8,7 @@ use super::commit::After;
 use super::core::{Draft, Engine, Timer};
 use super::handle::ReloadReport;
 use super::ports::{FileProblem, Files};
+use super::slots::zone_of;
 use super::view::Patch;
 use crate::civil::Zone;
 use crate::domain::definition::{self, Timing};
@@ -184,11 +185,17 @@ impl Engine {
 
     /// Compiles a definition's plans and takes over its limits.
     pub(super) fn adopt(&mut self, id: &InterfaceId, definition: &definition::Interface) {
+        // Blackouts count in the interface's zone; without it nobody knows which slots are closed.
+        let known = definition.blackout.is_empty() || zone_of(&definition.timezone).is_some();
+        if !known {
+            let zone = &definition.timezone;
+            tracing::error!(interface = %id, %zone, "its blackouts cannot be told: nothing of it is planned");
+        }
         self.ready.limit_interface(id, definition.limits.concurrent);
         self.adopt_followers(id, definition);
         for (name, schedule) in &definition.schedules {
             let full = ScheduleRef { interface: id.clone(), schedule: name.clone() };
-            match self.compile(schedule) {
+            match self.compile(schedule).filter(|_| known) {
                 Some(plan) => self.plans.insert(full.clone(), plan),
                 None => self.plans.remove(&full),
             };

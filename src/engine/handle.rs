@@ -176,6 +176,20 @@ pub enum Request {
         /// That it is recorded.
         reply: Reply<()>,
     },
+    /// Skips the next slot that would run.
+    SkipNext {
+        /// The schedule.
+        schedule: ScheduleRef,
+        /// The slot.
+        reply: Reply<Instant>,
+    },
+    /// Does not skip it after all.
+    UndoSkipNext {
+        /// The schedule.
+        schedule: ScheduleRef,
+        /// The slot.
+        reply: Reply<Instant>,
+    },
     /// Reads the files again.
     Reload {
         /// What that did.

@@ -13,6 +13,7 @@ pub mod queue;
 mod ready;
 mod requests;
 mod schedules;
+mod skip;
 mod slots;
 mod startup;
 pub mod state;

@@ -58,6 +58,12 @@ impl Engine {
             Request::Resume { target, reply } => {
                 self.decide(actor, reply, |engine, draft| engine.resume(draft, &target));
             }
+            Request::SkipNext { schedule, reply } => {
+                self.decide(actor, reply, |engine, draft| engine.skip_next(draft, &schedule));
+            }
+            Request::UndoSkipNext { schedule, reply } => {
+                self.decide(actor, reply, |engine, draft| engine.undo_skip_next(draft, &schedule));
+            }
             Request::Reload { reply } => self.read_files(actor, reply),
             Request::CreateToken { token, reply } => {
                 self.decide(actor, reply, |engine, draft| engine.create_token(draft, token));

@@ -9,16 +9,23 @@ use super::commit::After;
 use super::core::{Draft, Engine, Timer};
 use super::ports::Work;
 use super::ready::{Asks, Seat};
+use crate::civil::Zone;
+use crate::domain::closing::Closings;
 use crate::domain::definition::{self, Overlap, Timing};
 use crate::domain::event::{
     Anchor, InterfaceResumed, Opened, ScheduleAnchored, ScheduleResumed, SlotStarted, SlotsPassed,
     Trigger,
 };
 use crate::domain::execution::{Command, Execution, Phase};
-use crate::domain::policy::{self, Decision, Run, Situation};
+use crate::domain::policy::{self, Decision, Paused, Run, Situation, Wishes};
 use crate::domain::schedule::Schedule;
 use crate::ids::{ExecutionId, InterfaceId, ScheduleRef, StreamId};
 use crate::instant::Instant;
+
+/// The zone of a name in an accepted definition. None when the zone data lost it since: such a schedule has no plan.
+pub(super) fn zone_of(name: &str) -> Option<Zone> {
+    Zone::load(name).ok()
+}
 
 /// What an execution is opened as.
 #[derive(Clone, Copy)]
@@ -88,16 +95,30 @@ impl Engine {
     ) -> Option<T> {
         let (_, _, definition) = self.definition(id)?;
         let schedule = self.state.schedules.get(id)?;
-        let interface = self.state.interfaces.get(&id.interface)?;
         Some(ask(&Situation {
-            disabled: !definition.enabled,
-            paused: schedule.paused.is_some() || interface.paused.is_some(),
+            wishes: &self.wishes(id)?,
             stepped: &self.state.daemon.stepped,
             open: schedule.open.first().copied(),
             open_live: self.open_live(schedule).next(),
             overlap: definition.overlap,
             catch_up: &definition.catch_up,
         }))
+    }
+
+    /// What people and files want of the slots of a schedule that is in its file.
+    pub(super) fn wishes(&self, id: &ScheduleRef) -> Option<Wishes<'_>> {
+        let state = self.state.interfaces.get(&id.interface)?;
+        let schedule = self.state.schedules.get(id)?;
+        let interface = state.definition().filter(|_| !state.removed && !schedule.removed)?;
+        let definition = interface.schedules.get(&id.schedule)?;
+        let pauses = schedule.paused.iter().chain(&state.paused).map(|pause| pause.until);
+        let longest = pauses.max_by_key(|until| (until.is_none(), *until));
+        Some(Wishes {
+            disabled: !definition.enabled,
+            paused: longest.map(|until| Paused { until }),
+            closings: Closings::of(interface, definition, zone_of),
+            skip_next: schedule.skip_next.as_deref().copied(),
+        })
     }
 
     /// The open executions of a schedule that belong to no series.

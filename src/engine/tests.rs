@@ -11,13 +11,13 @@ use crate::domain::effect::EffectKind;
 use crate::domain::event::{
     Actor, Delivery, DeliveryEnded, Envelope, Event, Noted, RequestAnswered,
 };
-use crate::domain::slot::Reason;
 use crate::ids::{EventId, ExecutionId, StreamId};
 use crate::instant::Instant;
 use crate::projection::view;
 use crate::store::{ColdHead, ColdHeads, EventLog};
 
 mod backfills;
+mod closed;
 mod turns;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -442,7 +442,10 @@ async fn a_pause_shows_who_why_and_until_when_and_a_second_one_keeps_what_it_doe
     assert_eq!((shown.note.as_deref(), shown.until), (Some("maintenance"), Some(until)));
     let skips = |hour: u32| {
         let at = Instant::parse(&format!("2026-11-22T0{hour}:00:00Z")).expect("an instant");
-        board.read(|state| state.schedules[&sales()].skips(at)).map(Reason::as_str)
+        board.read(|state| {
+            let wishes = state.schedules[&sales()].wishes(&sales().schedule);
+            wishes.against(at).map(|why| why.reason().as_str())
+        })
     };
     assert_eq!((skips(6), skips(8)), (Some("paused"), None), "it ends with the slot at its end");
 

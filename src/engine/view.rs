@@ -166,6 +166,7 @@ impl Engine {
                 .max_by_key(|pause| (pause.until.is_none(), pause.until))
                 .map(|pause| Box::new(shown(pause))),
             next: next.filter(|_| in_file),
+            skip_next: folded.skip_next.clone(),
             last: self.last(folded),
             red: folded
                 .finished

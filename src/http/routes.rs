@@ -95,6 +95,7 @@ pub const ROUTES: &[Route] = &[
     long(route(POST, "/api/schedules/{interface}/{schedule}/backfill", OPERATOR)),
     route(POST, "/api/schedules/{interface}/{schedule}/pause", OPERATOR),
     route(POST, "/api/schedules/{interface}/{schedule}/resume", OPERATOR),
+    route(POST, "/api/schedules/{interface}/{schedule}/skip-next", OPERATOR),
     route(GET, "/api/executions", VIEWER),
     route(GET, "/api/executions/{execution}", VIEWER),
     route(GET, "/api/executions/{execution}/log", VIEWER),

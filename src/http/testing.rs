@@ -338,6 +338,7 @@ fn schedule(timing: Timing) -> definition::Schedule {
         priority: 5,
         lock: None,
         splay_ms: 0,
+        calendars: None,
     }
 }
 
@@ -361,6 +362,8 @@ fn fill(board: &Board) -> BTreeMap<Role, String> {
         env: BTreeMap::new(),
         limits: definition::Limits::default(),
         rules: vec![],
+        blackout: Vec::new(),
+        calendars: BTreeMap::new(),
         schedules: timings.map(|(id, timing)| (name(id), schedule(timing))).into(),
     });
     board.write(|state| {
@@ -372,6 +375,7 @@ fn fill(board: &Board) -> BTreeMap<Role, String> {
                 state: view::State::Active,
                 paused: None,
                 next: (id == "sales").then(|| Instant::from_secs(BEGIN + 100)),
+                skip_next: None,
                 last: None,
                 red: None,
                 last_ok_at: None,

@@ -418,6 +418,8 @@ fn interface(name: &ScheduleRef) -> Interface {
         env: BTreeMap::new(),
         limits: Limits::default(),
         rules: Vec::new(),
+        blackout: Vec::new(),
+        calendars: BTreeMap::new(),
         schedules: BTreeMap::new(),
     }
 }
@@ -444,5 +446,6 @@ fn schedule(job: Job) -> Schedule {
         priority: 0,
         lock: None,
         splay_ms: 0,
+        calendars: None,
     }
 }

@@ -114,6 +114,8 @@ const fn changes_nothing_more(event: &Event) {
         | Event::ScheduleResumed(_)
         | Event::ScheduleRemoved(_)
         | Event::SlotAwaited(_)
+        | Event::SkipNextAsked(_)
+        | Event::SkipNextUndone(_)
         | Event::BackfillAsked(_)
         | Event::Opened(_)
         | Event::AttemptStarted(_)

@@ -118,6 +118,8 @@ fn slots() -> Vec<Event> {
             definition_version: 2,
         }
         .into(),
+        SkipNextAsked { slot: later(), definition_version: 2 }.into(),
+        SkipNextUndone { slot: later() }.into(),
         BackfillAsked {
             from: at(),
             to: later(),

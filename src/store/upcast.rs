@@ -94,6 +94,8 @@ stored_events! {
     44 ScheduleResumed = 1;
     45 ScheduleRemoved = 1;
     46 SlotAwaited = 1;
+    47 SkipNextAsked = 1;
+    48 SkipNextUndone = 1;
     49 BackfillAsked = 1;
     60 Opened = 1;
     61 AttemptStarted = 1;

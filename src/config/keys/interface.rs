@@ -1,6 +1,6 @@
 //! Keys of the file itself: the interface.
 
-use super::{Group, Key, Kind, Names, SCHEDULE, Table, choice};
+use super::{BLACKOUT, Group, Key, Kind, Names, SCHEDULE, Table, choice};
 
 /// The file's top level.
 pub static INTERFACE: Table = Table {
@@ -41,10 +41,13 @@ pub static INTERFACE: Table = Table {
             .default("none")
             .example("[{ contains = \"no product for code\", class = \"mapping\" }]")
             .also(&["rule"]),
+        Key::new("blackout", Kind::List(&Kind::Blackout(&BLACKOUT)), "Calendars and windows, in the interface's zone, in which no slot of it runs: these are `skipped(blackout)`.")
+            .default("none")
+            .example("[{ days = [\"sat\", \"sun\"], from = \"22:00\", to = \"06:00\" }]")
+            .also(&["maintenance", "freeze", "quiet"]),
         Key::new("schedules", Kind::Map(Names::Slug, &Kind::Table(&SCHEDULE)), "Its schedules, each a table `[schedules.<id>]`.")
             .example("{ integrate-sales = { cron = \"0 */2 * * *\", command = [\"./integrate-sales\"] } }")
             .also(&["schedule", "jobs", "job"]),
-        Key::later("blackout", "Windows in which nothing of this interface starts."),
     ],
     one_of: &[],
     required: &[],

@@ -1,18 +1,23 @@
 //! The one table of keys for each TOML table: the parser, the JSON Schema and the reference page all read it.
 
+mod calendar;
 mod interface;
 mod schedule;
 mod settings;
 
+pub use calendar::{BLACKOUT, CALENDAR, RANGE};
 pub use interface::{INTERFACE, LIMITS, RETENTION, RULE};
 pub use schedule::{AFTER, CATCH_UP, DST, HTTP, PARAM, RETRY, SCHEDULE, SECRET};
 pub use settings::SETTINGS;
 
 /// The tables of an interface's file, in the order of the reference page.
-pub static FILE_TABLES: [&Table; 12] = [
-    &INTERFACE, &SECRET, &LIMITS, &RETENTION, &RULE, &SCHEDULE, &AFTER, &HTTP, &PARAM, &RETRY,
-    &CATCH_UP, &DST,
+pub static FILE_TABLES: [&Table; 13] = [
+    &INTERFACE, &SECRET, &LIMITS, &BLACKOUT, &RETENTION, &RULE, &SCHEDULE, &AFTER, &HTTP, &PARAM,
+    &RETRY, &CATCH_UP, &DST,
 ];
+
+/// The tables of a calendar's file.
+pub static CALENDAR_TABLES: [&Table; 2] = [&CALENDAR, &RANGE];
 
 /// One TOML table with all of its keys.
 #[derive(Debug)]
@@ -131,6 +136,18 @@ pub enum Kind {
     Moment,
     /// A local date and time without an offset.
     LocalTime,
+    /// A date.
+    Date,
+    /// A day of the week.
+    Weekday,
+    /// A day that comes each year.
+    Yearly,
+    /// A time of day, or a local date and time.
+    Edge,
+    /// The name of a file beside the one that names it.
+    FileName,
+    /// The name of a calendar, or such a table.
+    Blackout(&'static Table),
     /// A regular expression.
     Regex,
     /// One of the first words; the second ones are of the contract, but not of this version.
@@ -184,7 +201,7 @@ mod tests {
 
     #[test]
     fn each_key_stands_once_and_is_documented_in_a_sentence() {
-        for table in FILE_TABLES.into_iter().chain([&SETTINGS]) {
+        for table in FILE_TABLES.into_iter().chain(CALENDAR_TABLES).chain([&SETTINGS]) {
             for (index, key) in table.keys.iter().enumerate() {
                 assert!(key.doc.ends_with('.'), "{}: {}", table.name, key.name);
                 assert!(

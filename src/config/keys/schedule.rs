@@ -81,6 +81,13 @@ pub static SCHEDULE: Table = Table {
             .default("none")
             .example("\"30s\"")
             .also(&["jitter", "random_delay"]),
+        Key::new("exclude", Kind::List(&Kind::Slug), "Calendars on whose dates, in its zone, it does not run: these slots are `skipped(calendar)`.")
+            .default("none")
+            .example("[\"fr-holidays\"]")
+            .also(&["holidays", "except"]),
+        Key::new("only", Kind::List(&Kind::Slug), "Calendars on whose dates, in its zone, alone it runs; its other slots are `skipped(calendar)`.")
+            .default("none")
+            .example("[\"trading-days\"]"),
         Key::new("role", choice(&["regular", "errors", "maintenance"]), "Its part in the interface.")
             .default("\"regular\"")
             .example("\"errors\""),
@@ -99,8 +106,6 @@ pub static SCHEDULE: Table = Table {
         Key::later("realtime", "One execution for each local day, filled by calls from outside."),
         Key::later("sync", "A job of a connector."),
         Key::later("action", "An action of a connector."),
-        Key::later("exclude", "Calendars on whose days it does not run."),
-        Key::later("only", "Calendars on whose days alone it runs."),
     ],
     one_of: &[
         Group { asks: "when it runs", keys: &["cron", "every", "at", "manual", "reboot", "after", "realtime"] },

@@ -1,7 +1,7 @@
 //! Files with something wrong in them, and what is said about it.
 
 use super::*;
-use crate::config::keys::{FILE_TABLES, INTERFACE};
+use crate::config::keys::{FILE_TABLES, SCHEDULE};
 
 #[test]
 fn all_problems_of_a_file_are_told_at_once_with_line_column_and_nearest_key() {
@@ -165,8 +165,13 @@ const BAD_KEYS: &[(&str, &str)] = &[
     ),
     ("lock = 1", "`lock`: expects text, not a whole number"),
     ("splay = \"3\"", "`splay`: `3` has no unit"),
-    ("exclude = [\"fr\"]", "`exclude` is not supported by this version yet"),
-    ("only = [\"fr\"]", "`only` is not supported by this version yet"),
+    ("exclude = \"fr\"", "`exclude`: expects a list, each item a name in small letters"),
+    ("exclude = [\"Fr\"]", "`exclude[0]`: `Fr` is not a name"),
+    (
+        "only = [1]",
+        "`only[0]`: expects a name in small letters, digits and dashes, not a whole number",
+    ),
+    ("only = []", "`only`: is empty: there would be no date to run on"),
     ("name = \"x\"", "`name` is not a key of a schedule"),
 ];
 
@@ -308,7 +313,6 @@ fn each_key_of_an_interface_refuses_what_it_cannot_mean() {
         ("limits = { concurrent = -1 }", "`concurrent`: `-1` is out of range"),
         ("limits = { rate = \"60/mn\" }", "`rate`: `60/mn` names no period"),
         ("limits = { rate = 60 }", "`rate`: expects a rate such as \"60/min\", not a whole number"),
-        ("blackout = []", "`blackout` is not supported by this version yet"),
         ("env = []", "`env`: expects a table of names with values, not a list"),
         ("env = { \"1A\" = \"x\" }", "`1A` is not a variable's name"),
         ("env = { DAYBOOK_X = \"x\" }", "names that begin with DAYBOOK_ are Daybook's own"),
@@ -382,7 +386,7 @@ fn every_key_that_belongs_to_a_later_version_is_refused_and_never_ignored() {
             assert!(said(&text).contains(&wanted), "{text}{}", said(&text));
         }
     }
-    assert!(INTERFACE.key("blackout").is_some_and(|key| key.later));
+    assert!(SCHEDULE.key("realtime").is_some_and(|key| key.later));
 }
 
 #[test]

@@ -5,11 +5,15 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use super::*;
+use crate::civil::Local;
 use crate::config::keys::{FILE_TABLES, INTERFACE};
 use crate::config::{document, json_schema};
+use crate::domain::blackout::{Blackout, TimeOfDay};
+use crate::domain::calendar::Weekday;
 use crate::domain::cause::Cause;
 use crate::domain::class::Class;
 use crate::domain::definition::*;
+use crate::ids::CalendarId;
 use crate::instant::Instant;
 
 /// The example of the contract, without the keys of later versions.
@@ -22,6 +26,12 @@ runbook = "https://wiki.example/fnac"
 labels = { customer = "fnac" }
 retention = { ok = "90d", ko = "400d", lines = "90d", count = 1000, bytes = "10GiB" }
 notify = "https://chat.example/hook"
+blackout = [
+    "inventory",
+    { days = ["Sunday", "sat"], from = "22:00", to = "06:00" },
+    { days = ["mon"] },
+    { from = 2026-12-24T18:00:00, to = "2026-12-27 06:00" },
+]
 
 [env]
 FNAC_URL = "https://api.fnac.example"
@@ -64,6 +74,8 @@ on_interrupt = "rerun"
 max_log = "64MiB"
 ping = "https://hc-ping.com/uuid"
 priority = 5
+exclude = ["fr-holidays", "inventory"]
+only = ["trading-days"]
 
 [schedules.probe]
 every = "90s"
@@ -79,6 +91,30 @@ body = "{{ execution.id }}"
 expect = [404, 200]
 max_body = "8MiB"
 "#;
+
+fn named(name: &str) -> CalendarId {
+    name.parse().expect("a name")
+}
+
+#[test]
+fn each_kind_of_blackout_reaches_the_definition() {
+    let time = |text: &str| text.parse().expect("a time");
+    let local = |text: &str| Local::parse(text).expect("a local time");
+    let (from, to) = (time("22:00"), time("06:00"));
+    assert_eq!(
+        accepted(FNAC).blackout,
+        [
+            Blackout::Calendar(named("inventory")),
+            Blackout::Weekly { days: [Weekday::Sat, Weekday::Sun].into(), from, to },
+            Blackout::Weekly {
+                days: [Weekday::Mon].into(),
+                from: TimeOfDay::START,
+                to: TimeOfDay::END
+            },
+            Blackout::Once { from: local("2026-12-24T18:00"), to: local("2026-12-27T06:00") },
+        ]
+    );
+}
 
 #[test]
 fn the_example_of_the_contract_becomes_this_definition() {
@@ -184,6 +220,10 @@ fn each_key_of_a_schedule_reaches_the_definition() {
             priority: 5,
             lock: None,
             splay_ms: 0,
+            calendars: Some(Box::new(ScheduleCalendars {
+                exclude: vec![named("fr-holidays"), named("inventory")],
+                only: vec![named("trading-days")],
+            })),
         }
     );
     let probe = schedules.next().expect("second");
@@ -247,6 +287,7 @@ fn all_but_when_and_what_has_a_default() {
             priority: 0,
             lock: None,
             splay_ms: 0,
+            calendars: None,
         }
     );
 }
@@ -336,6 +377,7 @@ fn each_documented_example_is_accepted() {
                     "[schedules.a]\nshell = \"a\"\nafter = {{ schedule = \"shop/sales\", {line} }}\n"
                 ),
                 "dst = { … }" => when_and_what(&format!("dst = {{ {line} }}")),
+                "blackout = [{ … }]" => format!("blackout = [{{ {line} }}]\n"),
                 _ => format!("[env]\nX = {{ {line} }}\n"),
             };
             accepted(&text);
@@ -368,6 +410,7 @@ fn the_schema_accepts_exactly_the_keys_that_the_parser_accepts() {
         (String::new(), "KEY = 1\n"),
         ("/properties/limits".to_owned(), "[limits]\nKEY = {}\n"),
         ("/properties/retention".to_owned(), "[retention]\nKEY = {}\n"),
+        ("/properties/blackout/items/oneOf/1".to_owned(), "blackout = [{ KEY = -5000 }]\n"),
         ("/properties/rules/items".to_owned(), "[[rules]]\nKEY = {}\n"),
         (schedule.to_owned(), "[schedules.a]\nKEY = -5000\n"),
         (format!("{schedule}/properties/http"), "[schedules.a.http]\nKEY = -5000\n"),

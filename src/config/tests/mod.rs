@@ -1,6 +1,7 @@
 //! Files good and bad, read as people write them.
 
 mod bad;
+mod calendars;
 mod difference;
 mod folder;
 mod good;

@@ -222,6 +222,22 @@ pub struct BackfillAsked {
     pub rate: Option<Rate>,
 }
 
+/// Somebody asked to skip a slot that lies ahead.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SkipNextAsked {
+    /// The nominal instant.
+    pub slot: Instant,
+    /// The definition version in force.
+    pub definition_version: u32,
+}
+
+/// The slot is not to be skipped after all.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SkipNextUndone {
+    /// The nominal instant.
+    pub slot: Instant,
+}
+
 /// An execution exists. It waits until an attempt starts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Opened {

@@ -1,3 +1,5 @@
+mod closed;
+
 use super::*;
 
 const NOW: Instant = Instant::from_secs(10_000_000);
@@ -19,11 +21,15 @@ fn late(seconds: i64) -> Instant {
     Instant::from_millis(NOW.millis() - seconds * 1000)
 }
 
+static NOTHING_AGAINST: Wishes<'static> =
+    Wishes { disabled: false, paused: None, closings: None, skip_next: None };
+
+const FOR_GOOD: Option<Paused> = Some(Paused { until: None });
+
 fn in_mode<'a>(mode: CatchUpMode) -> Case<'a> {
     const NONE: CatchUp = CatchUp { mode: CatchUpMode::None, window_ms: 0, max: 0, rate: None };
     let situation = Situation {
-        disabled: false,
-        paused: false,
+        wishes: &NOTHING_AGAINST,
         stepped: &[],
         open: None,
         open_live: None,
@@ -102,13 +108,21 @@ fn late_slots() {
 #[test]
 fn slots_that_are_not_wanted() {
     let last = in_mode(CatchUpMode::Last);
-    let paused = last.but(|so| so.paused = true);
+    let paused = Wishes { paused: FOR_GOOD, ..Wishes::default() };
+    let until = Wishes { paused: Some(Paused { until: Some(late(3600)) }), ..Wishes::default() };
+    let disabled = Wishes { disabled: true, ..paused.clone() };
     check(&[
-        ("paused", &[7200, 0], paused, &["2 x skipped(paused)"]),
+        ("paused", &[7200, 0], last.but(|so| so.wishes = &paused), &["2 x skipped(paused)"]),
+        (
+            "a pause takes the slot at its end, and none later",
+            &[7200, 3600, 0],
+            last.but(|so| so.wishes = &until),
+            &["2 x skipped(paused)", "start"],
+        ),
         (
             "disabled wins over paused",
             &[0],
-            paused.but(|so| so.disabled = true),
+            last.but(|so| so.wishes = &disabled),
             &["1 x skipped(disabled)"],
         ),
     ]);
@@ -185,9 +199,10 @@ fn a_slot_that_was_waited_for_is_never_late() {
     let catch_up = catching_up(case.mode);
     let mut situation = Situation { catch_up: &catch_up, ..case.situation };
     assert_eq!(shown(decide_delivered(late(3 * DAY), &situation)), "start");
-    situation.paused = true;
-    assert_eq!(shown(decide_delivered(late(3 * DAY), &situation)), "1 x skipped(paused)");
-    (situation.paused, situation.open) = (false, an_execution());
+    let paused = Wishes { paused: FOR_GOOD, ..Wishes::default() };
+    let held = Situation { wishes: &paused, ..situation };
+    assert_eq!(shown(decide_delivered(late(3 * DAY), &held)), "1 x skipped(paused)");
+    situation.open = an_execution();
     assert_eq!(shown(decide_delivered(late(0), &situation)), "1 x skipped(overlap)");
 }
 

@@ -57,6 +57,7 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(backfill::backfill))
         .routes(routes!(schedules::pause))
         .routes(routes!(schedules::resume))
+        .routes(routes!(schedules::skip_next))
         .routes(routes!(executions::list))
         .routes(routes!(executions::show))
         .routes(routes!(executions::cancel))

@@ -16,6 +16,7 @@ use super::interfaces::{PauseBody, pause_of};
 use super::{done, located, page_answer, page_of};
 use crate::civil::Zone;
 use crate::domain::event::Trigger;
+use crate::domain::policy::Unwanted;
 use crate::domain::timing::Plan;
 use crate::engine::board;
 use crate::engine::handle::{Order, Target};
@@ -56,7 +57,8 @@ pub struct Ahead {
     /// The slot, pending.
     #[serde(flatten)]
     pub slot: Slot,
-    /// What daylight saving does to it, or to a reading of the clock beside it; null when nothing.
+    /// Which calendar or blackout closes it, and what daylight saving does to it or to a reading of the clock beside it;
+    /// null when there is nothing to say.
     pub note: Option<String>,
 }
 
@@ -175,13 +177,18 @@ pub async fn next(
     };
     let slots: Vec<Instant> = plan.slots_after(after).take(count).collect();
     let notes = notes(&plan, &definition.timezone, after, &slots);
-    let pending = |(at, note)| {
+    let wishes = row.wishes(&name.schedule);
+    let pending = |(at, note): (Instant, Option<String>)| {
+        let against = wishes.against(at);
+        let closed = against.filter(|why| matches!(why, Unwanted::Closed(_)));
+        let said = closed.map(|why| why.to_string()).into_iter().chain(note);
+        let note = said.reduce(|first, second| format!("{first}; {second}"));
         let slot = Slot {
             interface: name.interface.clone(),
             schedule: name.schedule.clone(),
             at,
             outcome: SlotOutcome::Pending,
-            reason: row.skips(at),
+            reason: against.map(|why| why.reason()),
             execution: None,
         };
         Ahead { slot, note }
@@ -299,6 +306,49 @@ pub async fn resume(
     let name = named(&name)?;
     let resumed = app.engine.resume(caller.actor, Target::Schedule(name.clone())).await?;
     Ok(done(&app, StatusCode::OK, &resumed, app.engine.schedule(&name)))
+}
+
+/// What is done about the next slot, as the document shows it.
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "read field by field; this is the form in the OpenAPI document")]
+pub struct SkipBody {
+    /// Takes the wish back.
+    undo: Option<bool>,
+}
+
+/// Skips the next slot that would run, and answers with it; asked again, with the same one. Undone, it may run again.
+///
+/// # Errors
+/// It does not exist, or no slot lies ahead that would run; to undo, none is to be skipped.
+#[utoipa::path(post, path = "/api/schedules/{interface}/{schedule}/skip-next", tag = "schedules",
+    params(("interface" = String, Path), ("schedule" = String, Path)), request_body = SkipBody,
+    responses((status = 200, body = Slot), (status = "default", body = ProblemBody)))]
+pub async fn skip_next(
+    State(app): State<App>,
+    caller: Caller,
+    Path(name): Path<Name>,
+    Fields(mut input): Fields,
+) -> Result<Response, Problem> {
+    let undo = input.flag("undo");
+    input.finish()?;
+    let name = named(&name)?;
+    let skipped = if undo {
+        app.engine.undo_skip_next(caller.actor, name.clone()).await?
+    } else {
+        app.engine.skip_next(caller.actor, name.clone()).await?
+    };
+    let slot = pending(&app, name, skipped.value);
+    Ok(done(&app, StatusCode::OK, &skipped, slot))
+}
+
+/// A slot that lies ahead, with the reason for which it will be skipped as things stand.
+fn pending(app: &App, name: ScheduleRef, at: Instant) -> Slot {
+    let reason = app.engine.board().read(|state| {
+        let wishes = state.schedules.get(&name)?.wishes(&name.schedule);
+        wishes.against(at).map(|why| why.reason())
+    });
+    let ScheduleRef { interface, schedule } = name;
+    Slot { interface, schedule, at, outcome: SlotOutcome::Pending, reason, execution: None }
 }
 
 #[cfg(test)]

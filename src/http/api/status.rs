@@ -194,7 +194,8 @@ fn next(app: &App) -> Vec<view::Slot> {
     let nearest: BinaryHeap<(Instant, ScheduleRef)> = app.engine.board().read(|state| {
         let mut nearest = BinaryHeap::with_capacity(NEXT + 1);
         for (name, row) in &state.schedules {
-            let Some(at) = row.next.filter(|at| row.skips(*at).is_none()) else { continue };
+            let runs = |at: &Instant| row.wishes(&name.schedule).against(*at).is_none();
+            let Some(at) = row.next.filter(runs) else { continue };
             let full = nearest.len() == NEXT;
             if full && nearest.peek().is_some_and(|(last, _): &(Instant, ScheduleRef)| at >= *last)
             {

@@ -11,6 +11,7 @@ use crate::domain::event::{
 use crate::engine::board::{AnswerRow, Board, OpenRow};
 use crate::engine::handle::{Asked, Done, Refusal, ReloadReport, Request, Rerun, Target};
 use crate::ids::{ExecutionId, Position, ScheduleRef, StreamId};
+use crate::instant::Instant;
 use crate::projection::{actor_text, view};
 use crate::store::EventLog;
 
@@ -105,6 +106,19 @@ impl Engine {
             .is_some()
     }
 
+    /// Marks the next slot as one to be skipped, or not.
+    fn mark(&self, schedule: &ScheduleRef, skip: bool) -> Result<Done<Instant>, Refusal> {
+        self.board.write(|state| {
+            let row = state.schedules.get_mut(schedule);
+            let row =
+                row.ok_or_else(|| Refusal::NotFound { what: format!("schedule `{schedule}`") })?;
+            let why = format!("`{schedule}` has no slots");
+            let slot = row.next.ok_or(Refusal::Conflict { why, execution: None })?;
+            row.skip_next = skip.then(|| Box::new(slot));
+            Ok(Done { value: slot, position: Position(0) })
+        })
+    }
+
     async fn answer(&mut self, Asked { actor, request }: Asked) {
         let missing = |what: String| Err(Refusal::NotFound { what });
         match request {
@@ -171,6 +185,12 @@ impl Engine {
                     return reply(to, Err(Refusal::NotFound { what: "it".to_owned() }));
                 }
                 (to, StreamId::Daemon, InterfaceResumed {}.into())
+            }
+            Request::SkipNext { schedule, reply: to } => {
+                return reply(to, self.mark(&schedule, true));
+            }
+            Request::UndoSkipNext { schedule, reply: to } => {
+                return reply(to, self.mark(&schedule, false));
             }
             Request::RevokeToken { id, reply: to } => {
                 let before = self.board.read(|state| state.tokens.len());

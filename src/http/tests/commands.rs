@@ -313,6 +313,24 @@ async fn a_pause_shows_at_once_and_ends_with_resume() {
 }
 
 #[tokio::test]
+async fn skip_next_answers_with_the_slot_and_undo_takes_it_back() {
+    let daemon = Daemon::start().await;
+    let path = "/api/schedules/fnac/sales/skip-next";
+    let skipped = daemon.post(path, "").await;
+    assert_eq!(skipped.status, StatusCode::OK, "{}", skipped.text());
+    let slot = skipped.json();
+    assert_eq!((&slot["outcome"], &slot["reason"]), (&"pending".into(), &"skip-next".into()));
+    let undone = daemon.post(path, r#"{"undo":true}"#).await.json();
+    assert_eq!((&undone["at"], &undone["reason"]), (&slot["at"], &Value::Null));
+    let nothing = daemon.post("/api/schedules/fnac/manual/skip-next", "").await;
+    assert_eq!(nothing.status, StatusCode::CONFLICT, "{}", nothing.text());
+    let nobody = daemon.post("/api/schedules/fnac/nobody/skip-next", "").await;
+    assert_eq!(nobody.status, StatusCode::NOT_FOUND);
+    let wrong = daemon.post(path, r#"{"undone":true}"#).await;
+    assert_eq!(wrong.json()["errors"][0]["pointer"], "/undone");
+}
+
+#[tokio::test]
 async fn interface_test_looks_at_the_jobs_and_touches_no_ping() {
     let daemon = Daemon::start().await;
     let report = daemon.post("/api/interfaces/fnac/test", "").await;

@@ -1,15 +1,19 @@
 //! What only reads.
 
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Method, StatusCode};
 use serde_json::Value;
 
+use crate::domain::calendar::{Calendar, Weekday};
 use crate::domain::class::Level;
+use crate::domain::definition::ScheduleCalendars;
 use crate::domain::event::{Change, InterfaceDefined, Outcome, Trigger};
 use crate::domain::line::LineCounts;
 use crate::http::testing::Daemon;
+use crate::ids::CalendarId;
 use crate::instant::Instant;
 use crate::projection::view::{Paused, State};
 
@@ -279,6 +283,36 @@ async fn slots_that_a_pause_or_the_file_skips_say_so_and_are_not_next() {
     assert_eq!(daemon.get("/api/status").await.json()["next"], serde_json::json!([]));
     set(State::Removed, None);
     assert_eq!(reasons().await, Vec::<Option<String>>::new());
+}
+
+#[tokio::test]
+async fn slots_that_a_calendar_closes_say_which_and_are_not_next() {
+    let daemon = Daemon::start().await;
+    daemon.app.engine.board().write(|board| {
+        for row in board.schedules.values_mut() {
+            let mut closed = (*row.definition).clone();
+            let name: CalendarId = "sundays".parse().expect("a name");
+            let weekly = [Weekday::Sun].into();
+            closed.calendars.insert(name.clone(), Calendar { weekly, ..Calendar::default() });
+            for schedule in closed.schedules.values_mut() {
+                let (exclude, only) = (vec![name.clone()], Vec::new());
+                schedule.calendars = Some(Box::new(ScheduleCalendars { exclude, only }));
+            }
+            row.definition = Arc::new(closed);
+            row.next = Some(Instant::parse("2026-11-22T22:00:00Z").expect("an instant"));
+        }
+    });
+    let next = "/api/schedules/fnac/sales/next?n=2&after=2026-11-22T21:00:00Z";
+    let page = daemon.get(next).await.json();
+    let rows: Vec<_> = page["items"]
+        .as_array()
+        .expect("items")
+        .iter()
+        .map(|row| (row["reason"].clone(), row["note"].clone()))
+        .collect();
+    assert_eq!(rows[0], ("calendar".into(), "calendar sundays".into()), "Sunday at 22:00");
+    assert_eq!(rows[1], (Value::Null, Value::Null), "Monday");
+    assert_eq!(daemon.get("/api/status").await.json()["next"], serde_json::json!([]));
 }
 
 #[tokio::test]
