@@ -307,3 +307,75 @@ impl Group {
         folders
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::instant::Instant;
+
+    fn cgroups(data: &str) -> Cgroups {
+        Cgroups { own: PathBuf::from("/own"), prefix: format!("{NAME}{}-", tag(Path::new(data))) }
+    }
+
+    fn execution(n: u8) -> ExecutionId {
+        ExecutionId::random(Instant::from_secs(0), [n; 10])
+    }
+
+    fn name(cgroups: &Cgroups, n: u8) -> String {
+        let path = cgroups.of_attempt(execution(n), 2).path;
+        path.file_name().and_then(|name| name.to_str()).expect("a name").to_owned()
+    }
+
+    #[test]
+    fn the_own_folder_is_found_where_the_second_version_is_mounted() {
+        let hybrid = "4:memory:/other\n0::/system.slice/daybook.service\n";
+        let mount = |root: &str, point: &str| {
+            format!(
+                "40 31 0:37 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,name=systemd\n\
+                 41 31 0:38 {root} {point} rw,relatime shared:9 - cgroup2 cgroup2 rw,nsdelegate\n"
+            )
+        };
+        let found = |mounts: &str, groups: &str| {
+            own_folder(mounts, groups).map(|path| path.display().to_string())
+        };
+        assert_eq!(
+            found(&mount("/", "/sys/fs/cgroup/unified"), hybrid).as_deref(),
+            Ok("/sys/fs/cgroup/unified/system.slice/daybook.service")
+        );
+        assert_eq!(
+            found(&mount("/", "/sys/fs/my\\040groups"), "0::/\n").as_deref(),
+            Ok("/sys/fs/my groups/")
+        );
+        let part = mount("/system.slice", "/cgroup");
+        assert_eq!(found(&part, hybrid).as_deref(), Ok("/cgroup/daybook.service"));
+        assert_eq!(
+            found(&mount("/elsewhere", "/cgroup"), hybrid),
+            Err("the daemon's cgroup `/system.slice/daybook.service` is mounted nowhere".to_owned())
+        );
+        assert!(found(&mount("/", "/cgroup"), "0::/../outside\n").is_err());
+        assert!(found("", hybrid).is_err_and(|why| why.contains("no cgroup file system")));
+        assert!(
+            found(&part, "4:memory:/\n").is_err_and(|why| why.contains("no cgroups of version 2"))
+        );
+    }
+
+    #[test]
+    fn a_process_belongs_to_the_outermost_command_of_this_data_folder() {
+        let (ours, other) = (cgroups("/srv/one"), cgroups("/srv/two"));
+        let whose = |path: &str| ours.by_path(path);
+        let first = name(&ours, 1);
+        assert_eq!(whose(&format!("/a.service/{first}")), Whose::Of(execution(1)));
+        assert_eq!(whose(&format!("/a.service/{first}/inner/deep")), Whose::Of(execution(1)));
+        let (second, theirs) = (name(&ours, 2), name(&other, 1));
+        assert_eq!(whose(&format!("/{first}/{second}")), Whose::Of(execution(1)));
+        assert_eq!(
+            whose(&format!("/{first}/{theirs}")),
+            Whose::Of(execution(1)),
+            "a daemon as a job"
+        );
+        assert_eq!(whose(&format!("/{theirs}/{first}")), Whose::Of(execution(1)), "we are a job");
+        assert_eq!(whose(&format!("/{theirs}")), Whose::AnotherDaemons, "the same slot elsewhere");
+        assert_eq!(whose("/user.slice/session-1.scope"), Whose::Unknown);
+        assert_eq!(whose("/"), Whose::Unknown);
+    }
+}

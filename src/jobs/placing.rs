@@ -183,7 +183,7 @@ impl Placing {
                 Order::Flush(done) => {
                     self.occupied.retain(|occupied| occupied.group.remove().is_err());
                     // Who waited for it may have gone.
-                    drop(done.send(()));
+                    done.send(()).unwrap_or_default();
                 }
             }
         }

@@ -134,8 +134,8 @@ impl Live {
     fn start(context: &AttemptContext, prepared: &mut Prepared) -> io::Result<Self> {
         let processes = &context.settings.processes;
         let memory = processes.memory();
-        let (mut child, managed) = processes
-            .start((context.execution, context.attempt), &mut prepared.command)?;
+        let (mut child, managed) =
+            processes.start((context.execution, context.attempt), &mut prepared.command)?;
         match Self::watch(&mut child, managed.pid()) {
             Ok((exited, output)) => {
                 Ok(Self { child, tree: Tree::new(managed), exited, output, ending: None, memory })
@@ -286,12 +286,7 @@ impl Live {
     }
 
     /// Asks those of `left` that were not asked yet, or kills all when the grace is over; when to look again.
-    async fn press(
-        &mut self,
-        left: &[Process],
-        kill_at: Instant,
-        pauses: &mut Pauses,
-    ) -> Instant {
+    async fn press(&mut self, left: &[Process], kill_at: Instant, pauses: &mut Pauses) -> Instant {
         let now = Instant::now();
         if now >= kill_at {
             self.tree.kill_all(left).await;

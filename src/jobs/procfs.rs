@@ -109,7 +109,8 @@ pub(super) fn children_of(parents: &HashSet<i32>) -> Vec<i32> {
         let threads = fs::read_dir(format!("/proc/{parent}/task")).into_iter().flatten().flatten();
         for thread in threads {
             let list = fs::read_to_string(thread.path().join("children")).unwrap_or_default();
-            children.extend(list.split_ascii_whitespace().filter_map(|pid| pid.parse::<i32>().ok()));
+            children
+                .extend(list.split_ascii_whitespace().filter_map(|pid| pid.parse::<i32>().ok()));
         }
     }
     children
