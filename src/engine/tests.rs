@@ -17,6 +17,7 @@ use crate::instant::Instant;
 use crate::projection::view;
 use crate::store::{ColdHead, ColdHeads, EventLog};
 
+mod settling;
 mod turns;
 
 const MINUTE: Duration = Duration::from_secs(60);
