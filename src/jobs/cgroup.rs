@@ -156,7 +156,9 @@ fn own_folder(mounts: &str, groups: &str) -> Result<PathBuf, String> {
         // Of a container's cgroup only a part may be mounted.
         let below = Path::new(path).strip_prefix(unescaped(root)).ok();
         if let Some(below) = below.filter(|_| !path.starts_with("/..")) {
-            return Ok(Path::new(&unescaped(point)).join(below));
+            // Not joined when empty: that would add a slash.
+            let point = PathBuf::from(unescaped(point));
+            return Ok(if below.as_os_str().is_empty() { point } else { point.join(below) });
         }
     }
     Err(if seen {
@@ -344,7 +346,7 @@ mod tests {
         );
         assert_eq!(
             found(&mount("/", "/sys/fs/my\\040groups"), "0::/\n").as_deref(),
-            Ok("/sys/fs/my groups/")
+            Ok("/sys/fs/my groups")
         );
         let part = mount("/system.slice", "/cgroup");
         assert_eq!(found(&part, hybrid).as_deref(), Ok("/cgroup/daybook.service"));
