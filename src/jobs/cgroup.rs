@@ -239,7 +239,7 @@ impl Group {
                 orphan.and_then(|process| process.marker()).as_deref() == Some(&*execution)
             };
             outside.extend(procfs::first_threads_children(own).into_iter().filter(marked));
-            outside.retain(|pid| !inside.contains(pid));
+            outside.retain(|pid| *pid != 0 && !inside.contains(pid));
             let pulled = outside.into_iter().filter(|pid| self.add(*pid).is_ok()).count();
             if pulled == 0 {
                 return;
@@ -268,7 +268,10 @@ impl Group {
         let mut pids = Vec::new();
         for folder in self.folders() {
             let procs = fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
-            pids.extend(procs.lines().filter_map(|pid| pid.parse::<i32>().ok()));
+            // 0 stands for one that this process cannot see, and would name this process if it were written.
+            pids.extend(
+                procs.lines().filter_map(|pid| pid.parse().ok()).filter(|pid: &i32| *pid != 0),
+            );
         }
         pids
     }

@@ -39,6 +39,9 @@ const MEMORY_AGE_MAX: Duration = Duration::from_secs(1);
 /// An end waits for starts by so much at most.
 const STARTS_FIRST_MAX: Duration = Duration::from_secs(1);
 
+/// The end of the daemon waits for the removal of cgroups by so much at most.
+const TIDIED_MAX: Duration = Duration::from_secs(1);
+
 /// How memory stands.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Memory {
@@ -135,10 +138,10 @@ impl Processes {
         self.0.cgroups.as_ref().ok().map(|(_, placer)| placer)
     }
 
-    /// Waits until the cgroups of attempts that are over are removed.
+    /// Waits until the cgroups of attempts that are over are removed, but not for long: the next start removes the others.
     pub async fn tidied(&self) {
         if let Some(placer) = self.placer() {
-            placer.flush().await;
+            drop(tokio::time::timeout(TIDIED_MAX, placer.flush()).await);
         }
     }
 
