@@ -54,6 +54,16 @@ impl Managed {
         self.pid
     }
 
+    /// Lets it be moved to its cgroup. Of a herd that is due all start before: moving holds starts up.
+    pub(super) fn placing(&self) -> impl Future<Output = ()> + use<> {
+        let (table, seat) = (self.table.clone(), Arc::clone(&self.seat));
+        async move {
+            let Some(placer) = table.placer() else { return };
+            table.starts_first().await;
+            placer.place(&seat);
+        }
+    }
+
     /// The main process is about to be collected.
     pub(super) fn ends(&self) {
         self.seat.stay_outside();

@@ -173,6 +173,9 @@ impl Live {
         timeout: Option<Duration>,
         scribe: &mut Scribe,
     ) {
+        let placing = self.tree.managed.placing();
+        tokio::pin!(placing);
+        let mut placed = false;
         let start = Instant::now();
         let deadline = start + timeout.unwrap_or(NEVER).min(NEVER);
         let mut kill_at = deadline;
@@ -199,7 +202,8 @@ impl Live {
                     }
                     return;
                 }
-                // Behind the exit: what has ended by itself was not interrupted.
+                // Behind the exit: what has ended by itself needs no cgroup, and was not interrupted.
+                () = &mut placing, if !placed => placed = true,
                 () = context.settings.interrupt.cancelled(), if self.ending.is_none() => {
                     kill_at = self.begin_to_end(Stop::Interrupt, context.settings.grace).await;
                 }

@@ -194,7 +194,6 @@ impl Processes {
         state.executions.insert(execution);
         drop(state);
         let seat = Arc::new(Seat::new(execution, attempt, pid));
-        self.placer().inspect(|placer| placer.place(&seat));
         self.started(execution);
         Ok((child, Managed::new(self.clone(), execution, pid, seat)))
     }

@@ -69,6 +69,7 @@ async fn an_orphan_without_a_marker_is_the_one_executions_whose_cgroup_it_is_in(
     other.arg("31222").stdout(Stdio::null());
     let (mut child, beside) =
         Trees::Cgroups.processes().start((other_execution(), 1), &mut other).expect("it starts");
+    beside.placing().await;
     let done = Trees::Cgroups
         .shell(
             "(setsid env -i sleep 31221 </dev/null >/dev/null 2>&1 &) ; \
@@ -144,6 +145,7 @@ async fn what_lives_in_the_cgroup_of_an_execution_that_is_over_is_asked_to_end_a
     let mut said = [0; 6];
     let stdout = child.stdout.as_mut().expect("piped");
     std::io::Read::read_exact(stdout, &mut said).expect("it says so");
+    managed.placing().await;
     processes.tidied().await;
     let own = PathBuf::from(cgroups.of_attempt(execution, 1).shown());
     assert!(own.exists());
