@@ -188,6 +188,120 @@ fn what_outlives_the_grace_of_a_stop_is_ended_and_told_as_interrupted() {
     assert!(closed < newest(&daemon, "daemon", "daemon-stopped"), "it is closed by the stop");
 }
 
+/// A command that is deaf to TERM, with a child in a session of its own and, where `ORPHAN` is given, one that no parent,
+/// group or marker tells of.
+const DEAF: &str = r#"
+[schedules.deaf]
+manual = true
+on_interrupt = "ko"
+shell = """
+WAIT
+ORPHAN
+trap '' TERM
+setsid sleep 31181 >/dev/null 2>&1 &
+exec sleep 31182
+"""
+
+[schedules.quick]
+manual = true
+command = ["true"]
+"#;
+
+/// Contract, section 3: whose command is still there is not over, and does not run beside itself; all others run meanwhile.
+#[test]
+fn what_a_killed_daemon_left_running_is_found_by_its_cgroup_while_others_run() {
+    let wait = "while ! grep -q '0::.*/daybook-' /proc/$$/cgroup; do :; done";
+    let orphan = "(setsid env -i sleep 31183 >/dev/null 2>&1 &)";
+    let text =
+        DEAF.replace("WAIT", wait).replace("ORPHAN", orphan).replace("sleep 311", "sleep 312");
+    let lines = ["sleep 31281", "sleep 31282", "sleep 31283"];
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut daemon = Daemon::with_files(folder.path(), &[("shop.toml", &text)]);
+    daemon.start();
+    let found = process_trees(&daemon);
+    let Some(cgroup) = found.strip_prefix("each command has a cgroup of its own in `") else {
+        eprintln!("not tested: {found}");
+        return;
+    };
+    let cgroup = PathBuf::from(cgroup.trim_end_matches('`'));
+    let id = a_killed_daemon_leaves(&mut daemon, &lines);
+    assert_eq!(processes(runs(lines[2])), Vec::<PathBuf>::new(), "it hears TERM, and was asked");
+    let of_the_execution = |entry: &std::fs::DirEntry| {
+        entry.file_name().to_str().is_some_and(|name| name.contains(&id))
+    };
+    let left = std::fs::read_dir(cgroup).expect("it is there").map_while(Result::ok);
+    assert!(!left.into_iter().any(|entry| of_the_execution(&entry)), "its cgroup is removed");
+}
+
+#[test]
+fn what_a_killed_daemon_left_running_is_found_by_its_marker_while_others_run() {
+    let text = DEAF.replace("WAIT", "").replace("ORPHAN", "");
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut daemon = Daemon::with_files(folder.path(), &[("shop.toml", &text)]);
+    daemon.variables.push(("DAYBOOK_CGROUPS".to_owned(), "false".to_owned()));
+    daemon.start();
+    let found = process_trees(&daemon);
+    assert_eq!(
+        found,
+        "by parents and markers in /proc, without cgroups: the setting `cgroups` is false"
+    );
+    a_killed_daemon_leaves(&mut daemon, &["sleep 31181", "sleep 31182"]);
+}
+
+/// Kills the daemon while `shop/deaf` runs, of which the first two of `lines` are deaf; gives the execution's id.
+fn a_killed_daemon_leaves(daemon: &mut Daemon, lines: &[&str]) -> String {
+    daemon.variables.push(("DAYBOOK_GRACE".to_owned(), "10m".to_owned()));
+    let run = daemon.json(&["schedule", "run", "shop/deaf"]);
+    let id = run["id"].as_str().expect("an id").to_owned();
+    until("the command runs", || lines.iter().all(|line| !processes(runs(line)).is_empty()));
+    daemon.kill();
+
+    daemon.start();
+    let status = |daemon: &Daemon| daemon.json(&["execution", "show", &id])["status"].clone();
+    assert_eq!(status(daemon), "running");
+    let quick = daemon.run(&["schedule", "run", "shop/quick", "--wait"]);
+    assert!(quick.status.success(), "{quick:?}");
+    let again = daemon.run(&["schedule", "run", "shop/deaf"]);
+    assert_eq!(again.status.code(), Some(7), "it does not run beside itself: {again:?}");
+    let deaf = &lines[..2];
+    for process in deaf.iter().flat_map(|line| processes(runs(line))) {
+        let pid = process.file_name().expect("its number").to_owned();
+        assert!(Command::new("kill").arg("-KILL").arg(pid).status().expect("it runs").success());
+    }
+    until("it is over", || status(daemon) != "running");
+    let shown = daemon.json(&["execution", "show", &id]);
+    assert_eq!((&shown["status"], &shown["cause"]), (&"ko".into(), &"TEC-INTERRUPTED".into()));
+    let log = daemon.run(&["execution", "log", &id]).stdout;
+    let log = String::from_utf8_lossy(&log);
+    for line in lines {
+        assert!(log.contains(line), "{line} is named: {log}");
+    }
+    assert!(log.contains("ran on after the daemon had ended"), "{log}");
+    id
+}
+
+/// What the doctor says of process trees.
+fn process_trees(daemon: &Daemon) -> String {
+    let doctor = daemon.json(&["doctor"]);
+    let mut checks = doctor["checks"].as_array().expect("a list").iter();
+    let found = checks.find(|check| check["name"] == "process trees").expect("such a check");
+    found["detail"].as_str().expect("a text").to_owned()
+}
+
+/// Whether a process has this command line.
+fn runs(line: &str) -> impl Fn(&Path) -> bool + use<> {
+    let line = format!("{}\0", line.replace(' ', "\0")).into_bytes();
+    move |process| std::fs::read(process.join("cmdline")).is_ok_and(|found| found == line)
+}
+
+/// Waits until it is so. Each question takes a while.
+fn until(what: &str, is_so: impl Fn() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < end, "{what}: it does not come to that");
+    }
+}
+
 /// Contract, rule 2: a failed sync acknowledges nothing and ends the daemon; what was acknowledged before is there.
 #[test]
 fn a_disk_that_fails_ends_the_daemon_and_takes_nothing_back() {

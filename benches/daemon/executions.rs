@@ -20,16 +20,22 @@ const AT_ONCE: usize = 16;
 /// What the limit records of one execution, in bytes, one after the other: that it starts, and how it ended.
 const RECORDS: [usize; 2] = [200, 200];
 
+/// Commands for which the two ways to tell process trees differ: one that is gone before it is in its cgroup, one that is
+/// moved there, and one that leaves a process behind.
+const TREES: [(&str, &str, u64); 3] = [
+    ("/bin/true", "command = [\"/bin/true\"]", EACH),
+    ("sleep 0.05", "command = [\"sleep\", \"0.05\"]", 500),
+    ("a leftover", "shell = \"setsid sleep 60 >/dev/null 2>&1 &\"", 200),
+];
+
 pub(crate) fn measure(place: &Place) -> Outcome<()> {
     let home = Home::new(&place.own)?;
-    files::define(&home, files::HUNDRED, |_| {
-        "manual = true\noverlap = \"allow\"\ncommand = [\"/bin/true\"]\n".to_owned()
-    })?;
+    define(&home, "command = [\"/bin/true\"]")?;
     let daemon = home.start(&["--max-concurrent", &AT_ONCE.to_string()])?;
     let runtime = tokio::runtime::Runtime::new()?;
     let (mut ours, mut limit) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        ours.push(requested(&daemon)?);
+        ours.push(requested(&daemon, EACH)?);
         limit.push(runtime.block_on(spawned(&place.own.join("records")))?);
     }
     check(&daemon)?;
@@ -39,25 +45,55 @@ pub(crate) fn measure(place: &Place) -> Outcome<()> {
     Ok(())
 }
 
+/// The same executions with a cgroup for each command, beside those without.
+pub(crate) fn trees(place: &Place) -> Outcome<()> {
+    for (number, (name, job, each)) in TREES.into_iter().enumerate() {
+        let mut daemons = Vec::new();
+        for cgroups in ["true", "false"] {
+            let home = Home::new(&place.own.join(format!("{number}-{cgroups}")))?;
+            define(&home, job)?;
+            let flags = ["--max-concurrent", &AT_ONCE.to_string(), "--cgroups", cgroups];
+            daemons.push((home.start(&flags)?, Vec::new()));
+        }
+        for _ in 0..ROUNDS {
+            for (daemon, rates) in &mut daemons {
+                rates.push(requested(daemon, each)?);
+            }
+        }
+        let mut rates = Vec::new();
+        for (daemon, measured) in daemons {
+            daemon.stop()?;
+            rates.push(figure::median(&measured));
+        }
+        figure::ratio(&format!("{name} with cgroups, without, /s"), rates[0], rates[1], "");
+    }
+    Ok(())
+}
+
+fn define(home: &Home, job: &str) -> Outcome<()> {
+    let schedule = format!("manual = true\noverlap = \"allow\"\n{job}\n");
+    files::define(home, files::HUNDRED, |_| schedule.clone())
+}
+
 /// Ours: asked for by several connections at once, until the last outcome is durable.
-fn requested(daemon: &Daemon) -> Outcome<f64> {
+fn requested(daemon: &Daemon, each: u64) -> Outcome<f64> {
     let asked = AtomicU64::new(0);
     let began = Stopwatch::now();
     thread::scope(|scope| {
         let all: Vec<_> =
-            (0..CONNECTIONS).map(|_| scope.spawn(|| request(daemon, &asked))).collect();
+            (0..CONNECTIONS).map(|_| scope.spawn(|| request(daemon, &asked, each))).collect();
         let mut answers = all.into_iter().map(thread::ScopedJoinHandle::join);
         answers.try_for_each(|answer| answer.unwrap_or_else(|_panic| Err("a panic".into())))
     })?;
     daemon.until_idle()?;
-    Ok(EACH as f64 / began.elapsed().as_secs_f64())
+    Ok(each as f64 / began.elapsed().as_secs_f64())
 }
 
-fn request(daemon: &Daemon, asked: &AtomicU64) -> Outcome<()> {
+fn request(daemon: &Daemon, asked: &AtomicU64, each: u64) -> Outcome<()> {
     let mut client = daemon.client()?;
     loop {
         let number = asked.fetch_add(1, Ordering::Relaxed);
-        if number >= EACH {
+        if number >= each {
             return Ok(());
         }
         let (interface, schedule) = (number % 10, number / 10 % 10);

@@ -1,7 +1,7 @@
 //! The figures that need the whole daemon: the real binary on a scratch folder, asked over its Unix socket.
 //!
 //! `cargo bench --bench daemon [-- [FOLDER] [NAME…]]`, with the names `executions`, `capture`, `due`, `idle`, `start`,
-//! `rebuild` and `ko`; all of them when none is named. FOLDER (else the system's folder for temporary files) decides
+//! `rebuild`, `ko` and `trees`; all of them when none is named. FOLDER (else the system's folder for temporary files) decides
 //! whose disk is measured. Each row is what it is, ours, the limit that was measured in the same run, the ratio of both,
 //! and what is wanted. The two sides take turns, medians of five rounds. What failed leaves its folder, with the daemon's
 //! log in it.
@@ -56,7 +56,7 @@ struct Place {
 type Figure = (&'static str, fn(&Place) -> Outcome<()>);
 
 /// In the order of the table of figures.
-const FIGURES: [Figure; 7] = [
+const FIGURES: [Figure; 8] = [
     ("executions", executions::measure),
     ("capture", capture::measure),
     ("due", due::measure),
@@ -64,6 +64,7 @@ const FIGURES: [Figure; 7] = [
     ("start", start::measure),
     ("rebuild", rebuild::measure),
     ("ko", ko::measure),
+    ("trees", executions::trees),
 ];
 
 fn main() -> Outcome<ExitCode> {

@@ -14,7 +14,7 @@ use crate::config::{Environment, LogFormat, Settings};
 use crate::http;
 use crate::http::server::{Bind, SocketMode, TlsFiles};
 use crate::jobs::probe::{Probe, system_roots};
-use crate::jobs::{CredentialDirs, JobSettings};
+use crate::jobs::{CredentialDirs, JobSettings, Processes};
 use crate::telemetry::logging::{self, LogSettings};
 use crate::telemetry::metrics::Metrics;
 
@@ -61,7 +61,10 @@ impl Daemon {
             root: self.root(),
             environment: Arc::new(self.environment.all()),
         };
-        JobSettings::new(self.root(), credentials, self.settings.grace.value, Arc::clone(metrics))
+        let settings = &self.settings;
+        let cgroups_for = settings.cgroups.value.then_some(settings.data.value.as_path());
+        let (grace, metrics) = (settings.grace.value, Arc::clone(metrics));
+        JobSettings::new(self.root(), credentials, grace, metrics, cgroups_for)
             .map_err(|err| ServeError::machine("the adoption of processes", &err))
     }
 
@@ -70,6 +73,7 @@ impl Daemon {
         &self,
         stores: &Stores,
         core: &Core,
+        processes: &Processes,
         address: Option<SocketAddr>,
     ) -> http::Parts {
         let settings = &self.settings;
@@ -98,6 +102,7 @@ impl Daemon {
                 version: VERSION.to_owned(),
                 revision: REVISION.map(str::to_owned),
             },
+            processes: processes.clone(),
             files: Box::new(move || folder.read()),
             memory: http::Memory::default(),
             stop: core.stop.clone(),

@@ -111,5 +111,6 @@ impl Daemon {
                 "executions do not end; the next start closes them"
             );
         }
+        performer.processes().tidied().await;
     }
 }

@@ -30,7 +30,7 @@ use crate::engine::ports::{Courier, News, Performer};
 use crate::engine::{Engine, Identity, Parts};
 use crate::http;
 use crate::http::server::Server;
-use crate::jobs::{LocalPerformer, Proxies};
+use crate::jobs::{LocalPerformer, Processes, Proxies};
 use crate::notify::{self, CourierParts, OutboxCourier};
 use crate::task;
 use crate::telemetry::logging;
@@ -169,7 +169,7 @@ impl Daemon {
                 return Err(err);
             }
         };
-        let serving = self.listen(&core, &stores, server).await;
+        let serving = self.listen(&core, &stores, deciding.performer.processes(), server).await;
         tasks::watch_files(&self, &core, hangup);
         let append = AppendPath { news: core.news.clone() };
         let report = service::report(core.handle.clone(), Arc::clone(&core.clock), append);
@@ -278,9 +278,15 @@ impl Daemon {
     }
 
     /// Answers requests from now on.
-    async fn listen(&self, core: &Core, stores: &Stores, server: Server) -> JoinHandle<Option<()>> {
+    async fn listen(
+        &self,
+        core: &Core,
+        stores: &Stores,
+        processes: &Processes,
+        server: Server,
+    ) -> JoinHandle<Option<()>> {
         let addresses = server.addresses();
-        let app = Arc::new(self.http_parts(stores, core, addresses.first().copied()));
+        let app = Arc::new(self.http_parts(stores, core, processes, addresses.first().copied()));
         let serving = server.serve(http::router(&app), core.stop.clone(), HTTP_GRACE);
         let serving = task::spawn("the HTTP server", serving);
         tasks::greet(self, &app, &addresses).await;

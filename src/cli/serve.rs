@@ -31,6 +31,9 @@ pub struct ServeOptions {
     /// Between TERM and KILL when a command is ended [default: 10s]
     #[arg(long, value_name = "DURATION")]
     pub grace: Option<String>,
+    /// Whether each command gets a cgroup of its own where that is possible: true, false [default: true]
+    #[arg(long, value_name = "BOOL")]
+    pub cgroups: Option<String>,
     /// How often the daemon pings its own monitor [default: 1m]
     #[arg(long, value_name = "DURATION")]
     pub ping_every: Option<String>,
@@ -76,6 +79,7 @@ impl ServeOptions {
             ("config", path(&self.config)),
             ("max_concurrent", self.max_concurrent.clone()),
             ("grace", self.grace.clone()),
+            ("cgroups", self.cgroups.clone()),
             ("ping", self.ping.clone()),
             ("ping_every", self.ping_every.clone()),
             ("log_level", self.log_level.clone()),

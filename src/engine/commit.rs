@@ -13,7 +13,7 @@ use super::view::Patch;
 use crate::domain::cause::Cause;
 use crate::domain::effect::Effect;
 use crate::domain::execution::{Command, Conclusion};
-use crate::ids::Position;
+use crate::ids::{ExecutionId, Position};
 use crate::instant::Instant;
 use crate::store::AppendTicket;
 use crate::task;
@@ -111,12 +111,20 @@ async fn performed(performing: BoxFuture<()>, reporter: Reporter) {
     }
 }
 
-/// Closes an execution that is not performed any further, even when its log cannot be summed up.
+/// Closes an execution that is not performed any further.
 async fn concluded(concluding: BoxFuture<Conclusion>, reporter: Reporter) {
-    let conclusion = AssertUnwindSafe(concluding).catch_unwind().await.unwrap_or_else(|panic| {
-        let why = task::words(&*panic);
-        tracing::error!(execution = %reporter.execution, why, "concluding it panicked");
-        Conclusion::unknown(Cause::TecCrash, format!("Daybook itself failed at its end: {why}"))
-    });
+    let conclusion = conclusion(reporter.execution, concluding).await;
     reporter.tell(vec![Command::Close(conclusion)]);
+}
+
+/// How an execution ends that is not performed any further, also when its log cannot be summed up.
+pub(super) async fn conclusion(
+    execution: ExecutionId,
+    concluding: BoxFuture<Conclusion>,
+) -> Conclusion {
+    AssertUnwindSafe(concluding).catch_unwind().await.unwrap_or_else(|panic| {
+        let why = task::words(&*panic);
+        tracing::error!(%execution, why, "concluding it panicked");
+        Conclusion::unknown(Cause::TecCrash, format!("Daybook itself failed at its end: {why}"))
+    })
 }

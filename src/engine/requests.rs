@@ -440,7 +440,7 @@ impl Engine {
         self.submit(draft);
     }
 
-    fn happened(&mut self, draft: &mut Draft, id: ExecutionId, command: Command) {
+    pub(super) fn happened(&mut self, draft: &mut Draft, id: ExecutionId, command: Command) {
         let Some(execution) = self.state.executions.get(&id) else { return };
         let performed = execution.phase != Phase::Queued;
         let outcome = match &command {

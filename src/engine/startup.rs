@@ -3,19 +3,27 @@
 
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant as Stopwatch, timeout_at};
 
-use super::commit::After;
+use super::commit::{After, conclusion};
 use super::core::{Draft, Engine, STEP_BACK_MAX, Timer};
-use super::ports::{Files, Unfinished, Work};
+use super::ports::{Files, Unfinished, Work, go_on};
 use super::requests::Original;
 use super::slots::Opening;
 use crate::domain::cause::Cause;
 use crate::domain::definition::{OnInterrupt, Overlap, Timing};
 use crate::domain::event::{Actor, AttemptEnded, DaemonStarted, Event, Trigger};
-use crate::domain::execution::{Command, Phase};
+use crate::domain::execution::{Command, Conclusion, Phase};
 use crate::ids::{ExecutionId, ScheduleRef, StreamId};
 use crate::instant::Instant;
+use crate::task;
+
+/// The start waits so long for what a killed daemon left running. What has not ended by then is ended while slots run.
+const SETTLING_FIRST_MAX: Duration = Duration::from_secs(1);
+
+/// The end of an execution that is being settled.
+type Settling = JoinHandle<Option<Conclusion>>;
 
 /// The executions that the former process left.
 struct LeftBehind {
@@ -39,12 +47,7 @@ impl Engine {
         let LeftBehind { queued, planned, unfinished } = self.left_behind();
         let interrupted = unfinished.iter().filter(|(_, why)| *why == Unfinished::Interrupted);
         let interrupted = interrupted.count();
-        let concluded = unfinished.into_iter().map(|(work, why)| {
-            let conclusion = self.parts.performer.conclude(work.clone(), why);
-            async move { (work, conclusion.await) }
-        });
-        // All at once: what they left running may take its grace to end.
-        let concluded = join_all(concluded).await;
+        let (concluded, settling) = self.settle(unfinished).await;
         let mut draft = Draft::new(self.now(), Actor::Daybook);
         self.adopt_all();
         // The courier finds the addresses on the board, and what was owed before goes first.
@@ -69,6 +72,7 @@ impl Engine {
             }
         }
         planned.into_iter().for_each(|(work, at)| self.await_attempt(&mut draft, work, at));
+        settling.into_iter().for_each(|(work, end)| self.await_end(&draft, work, end));
         self.anchor_ahead(&mut draft);
         self.end_pauses(&mut draft);
         // A closing and the re-run that follows from it are one append, whatever the files add.
@@ -121,6 +125,65 @@ impl Engine {
             left.unfinished.extend(self.work(*id).map(|work| (work, why)));
         }
         left
+    }
+
+    /// Concludes the unfinished executions beside one another. Those that take long, because what they left running does, are
+    /// given back with their ends to come.
+    async fn settle(
+        &self,
+        unfinished: Vec<(Work, Unfinished)>,
+    ) -> (Vec<(Work, Conclusion)>, Vec<(Work, Settling)>) {
+        let begin = |(work, why): (Work, Unfinished)| {
+            let concluding = self.parts.performer.conclude(work.clone(), why);
+            let end = task::spawn("a conclusion", conclusion(work.execution, concluding));
+            (work, end)
+        };
+        let all: Vec<_> = unfinished.into_iter().map(begin).collect();
+        let until = Stopwatch::now() + SETTLING_FIRST_MAX;
+        let (mut concluded, mut settling) = (Vec::new(), Vec::new());
+        for (work, mut end) in all {
+            match timeout_at(until, &mut end).await {
+                Ok(Ok(Some(conclusion))) => concluded.push((work, conclusion)),
+                // The next start sees to it: this one ends already.
+                Ok(_) => (),
+                Err(_takes_long) => settling.push((work, end)),
+            }
+        }
+        (concluded, settling)
+    }
+
+    /// Lets an execution whose processes still live be what it is, running: it holds its seats and counts for limits and
+    /// overlap, until they are gone.
+    fn await_end(&mut self, draft: &Draft, work: Work, end: Settling) {
+        let id = work.execution;
+        let Some(execution) = self.state.executions.get(&id) else { return };
+        if execution.phase != Phase::Queued {
+            let asks = self.asks(execution, draft.at);
+            self.ready.start_at_once(id, &work.opened.schedule.interface, asks, draft.at);
+        }
+        self.cancels.insert(id, work.cancel.clone());
+        let news = self.news.clone();
+        task::spawn("an execution that settles", async move {
+            if let Ok(Some(conclusion)) = end.await {
+                go_on(&news, move |engine| engine.settled(&work, conclusion));
+            }
+        });
+    }
+
+    /// The processes of an interrupted execution are gone.
+    fn settled(&mut self, work: &Work, conclusion: Conclusion) {
+        let id = work.execution;
+        let mut draft = Draft::new(self.now(), Actor::Daybook);
+        let cancelled =
+            self.state.executions.get(&id).is_some_and(|execution| execution.cancelling);
+        let ended = AttemptEnded::unseen(work.attempts, Cause::TecInterrupted);
+        self.happened(&mut draft, id, Command::EndAttempt(ended));
+        self.happened(&mut draft, id, Command::Close(conclusion));
+        if !cancelled {
+            self.rerun_interrupted(&mut draft, work);
+        }
+        self.start_ready(&mut draft);
+        self.submit(draft);
     }
 
     /// When the next attempt of a waiting execution is planned, from its stream. None when its last one was interrupted.

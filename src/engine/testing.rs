@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::board::Board;
@@ -145,6 +145,30 @@ impl Performer for Stuck {
 
     fn conclude(&self, _work: Work, _why: Unfinished) -> BoxFuture<Conclusion> {
         Box::pin(std::future::pending())
+    }
+}
+
+/// Performs as `others` do, and concludes an execution only when it is told that its processes are gone.
+pub(super) struct Lingers {
+    pub(super) others: Arc<dyn Performer>,
+    pub(super) gone: Arc<Notify>,
+}
+
+impl Performer for Lingers {
+    fn perform(&self, work: Work, reporter: Reporter) -> BoxFuture<()> {
+        self.others.perform(work, reporter)
+    }
+
+    fn resume(&self, work: Work, at: Instant, reporter: Reporter) -> BoxFuture<()> {
+        self.others.resume(work, at, reporter)
+    }
+
+    fn conclude(&self, work: Work, why: Unfinished) -> BoxFuture<Conclusion> {
+        let (gone, concluded) = (Arc::clone(&self.gone), self.others.conclude(work, why));
+        Box::pin(async move {
+            gone.notified().await;
+            concluded.await
+        })
     }
 }
 

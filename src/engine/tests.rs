@@ -18,6 +18,7 @@ use crate::store::{ColdHead, ColdHeads, EventLog};
 
 mod backfills;
 mod closed;
+mod settling;
 mod turns;
 
 const MINUTE: Duration = Duration::from_secs(60);

@@ -15,6 +15,7 @@ use crate::clock::Clock;
 use crate::config::{Loaded, MetricsAccess};
 use crate::engine::handle::Handle;
 use crate::ids::Position;
+use crate::jobs::Processes;
 use crate::jobs::probe::Probe;
 use crate::projection::Projections;
 use crate::store::EventLog;
@@ -36,6 +37,8 @@ pub struct Parts {
     pub store: StoreAccess,
     /// The counters.
     pub metrics: Arc<Metrics>,
+    /// The commands' processes.
+    pub processes: Processes,
     /// The clock.
     pub clock: Arc<dyn Clock>,
     /// What `interface test` needs.

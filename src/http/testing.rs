@@ -28,6 +28,7 @@ use crate::engine::board::{Board, InterfaceRow, ScheduleRow, TokenRow};
 use crate::engine::handle::Handle;
 use crate::ids::{ExecutionId, InterfaceId, Position, ScheduleRef, StreamId};
 use crate::instant::Instant;
+use crate::jobs::Processes;
 use crate::jobs::probe::Probe;
 use crate::projection::{Projections, view};
 use crate::store::lines::{LineStore, LinesOptions, LogWriter, NewLine};
@@ -112,6 +113,7 @@ impl Daemon {
             store: store(),
             metrics: Arc::new(Metrics::new("0.1.0", "test").expect("unique names")),
             clock,
+            processes: Processes::adopt(None).expect("Linux has subreapers"),
             probe: probe(folder.path()),
             settings,
             files: Box::new(Loaded::default),

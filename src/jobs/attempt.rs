@@ -1,7 +1,7 @@
 //! One attempt of an execution, whatever its job is: started, ended, judged, and closed by a line that says why.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,7 +42,8 @@ pub struct JobSettings {
 }
 
 impl JobSettings {
-    /// Settings for the daemon: it becomes the adopter of its commands' orphans.
+    /// Settings for the daemon: it becomes the adopter of its commands' orphans. `cgroups_for` is the data folder that
+    /// names its commands' cgroups; without it they get none.
     ///
     /// # Errors
     /// The kernel refuses that.
@@ -51,9 +52,10 @@ impl JobSettings {
         credentials: CredentialDirs,
         grace: Duration,
         metrics: Arc<Metrics>,
+        cgroups_for: Option<&Path>,
     ) -> io::Result<Self> {
         let caller = Caller::new(&credentials.environment);
-        let (interrupt, processes) = (CancellationToken::new(), Processes::adopt()?);
+        let (interrupt, processes) = (CancellationToken::new(), Processes::adopt(cgroups_for)?);
         Ok(Self { root, credentials, grace, interrupt, processes, caller, metrics })
     }
 }

@@ -5,10 +5,14 @@
 
 mod attempt;
 mod call;
+mod cgroup;
 mod command;
 mod conclude;
 mod credentials;
+mod look;
+mod managed;
 mod performer;
+mod placing;
 pub mod probe;
 mod process;
 mod processes;
@@ -16,6 +20,7 @@ mod procfs;
 mod readable;
 mod redact;
 mod scribe;
+mod shared;
 mod survivors;
 #[cfg(test)]
 mod testing;
@@ -28,6 +33,6 @@ pub use attempt::{AttemptContext, AttemptReport, JobSettings, run_attempt};
 pub use call::{Caller, Proxies};
 pub use credentials::{CredentialDirs, CredentialError, Secret, Value};
 pub use performer::LocalPerformer;
-pub use processes::Processes;
+pub use processes::{Processes, Way};
 pub use redact::{MASK, Redactor, names_a_secret};
 pub use scribe::{Scribe, ScribeNews, ScribeParts, ScribeSummary};

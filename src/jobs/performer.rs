@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::attempt::{AttemptContext, AttemptReport, JobSettings, run_attempt};
 use super::conclude::Concluder;
+use super::processes::Processes;
 use super::redact::Redactor;
 use super::scribe::{Scribe, ScribeNews, ScribeParts, ScribeSummary};
 use super::survivors::Survivors;
@@ -57,6 +58,7 @@ impl LocalPerformer {
         jitter: Box<dyn Fn() -> f64 + Send + Sync>,
     ) -> Self {
         let draining = settings.interrupt.child_token();
+        let survivors = Survivors::new(settings.processes.cgroups().cloned());
         Self(Arc::new(Shared {
             lines,
             settings,
@@ -64,7 +66,7 @@ impl LocalPerformer {
             jitter,
             classifiers: Mutex::default(),
             builtin,
-            survivors: Survivors::new(),
+            survivors,
             draining,
             under_way: watch::Sender::new(0),
         }))
@@ -80,6 +82,11 @@ impl LocalPerformer {
         let mut under_way = self.0.under_way.subscribe();
         // It cannot be closed: the sender is part of `self`.
         drop(under_way.wait_for(|count| *count == 0).await);
+    }
+
+    /// The table of processes.
+    pub fn processes(&self) -> &Processes {
+        &self.0.settings.processes
     }
 
     /// Lets no planned attempt begin any more: executions that wait for one are left to the next start.

@@ -18,7 +18,7 @@ use super::command::{self, Prepared};
 use super::processes::Memory;
 use super::procfs::{self, Process};
 use super::scribe::Scribe;
-use super::tree::{LEFTOVER_MAX, Pauses, Tree, end_each, named, signal_group};
+use super::tree::{LEFTOVER_MAX, Pauses, Tree, named, signal_group};
 use crate::domain::class::{Level, Source};
 use crate::domain::event::Usage;
 use crate::domain::verdict::End;
@@ -134,7 +134,8 @@ impl Live {
     fn start(context: &AttemptContext, prepared: &mut Prepared) -> io::Result<Self> {
         let processes = &context.settings.processes;
         let memory = processes.memory();
-        let (mut child, managed) = processes.start(context.execution, &mut prepared.command)?;
+        let (mut child, managed) =
+            processes.start((context.execution, context.attempt), &mut prepared.command)?;
         match Self::watch(&mut child, managed.pid()) {
             Ok((exited, output)) => {
                 Ok(Self { child, tree: Tree::new(managed), exited, output, ending: None, memory })
@@ -142,6 +143,7 @@ impl Live {
             Err(err) => {
                 // Without a watch it must not run on: nobody would see its end.
                 signal_group(managed.pid(), Signal::KILL);
+                managed.ends();
                 child.wait()?;
                 managed.collected();
                 Err(err)
@@ -171,6 +173,9 @@ impl Live {
         timeout: Option<Duration>,
         scribe: &mut Scribe,
     ) {
+        let placing = self.tree.managed.placing();
+        tokio::pin!(placing);
+        let mut placed = false;
         let start = Instant::now();
         let deadline = start + timeout.unwrap_or(NEVER).min(NEVER);
         let mut kill_at = deadline;
@@ -197,7 +202,8 @@ impl Live {
                     }
                     return;
                 }
-                // Behind the exit: what has ended by itself was not interrupted.
+                // Behind the exit: what has ended by itself needs no cgroup, and was not interrupted.
+                () = &mut placing, if !placed => placed = true,
                 () = context.settings.interrupt.cancelled(), if self.ending.is_none() => {
                     kill_at = self.begin_to_end(Stop::Interrupt, context.settings.grace).await;
                 }
@@ -219,6 +225,7 @@ impl Live {
     }
 
     fn collect(&mut self) -> io::Result<(ExitStatus, Usage)> {
+        self.tree.main_ends();
         let ended = self.child.wait4();
         self.tree.main_has_ended();
         let ended = ended?;
@@ -264,14 +271,14 @@ impl Live {
                 biased;
                 // While the writer is behind, what is in the pipes waits for it and not for a process.
                 () = sleep_until(until), if !full => {
-                    end_each(&left);
+                    self.tree.kill_all(&left).await;
                     self.output.drain(scribe).await;
                     self.note_unfinished(&left, scribe);
                     return;
                 }
                 () = sleep_until(look_at), if !left.is_empty() => {
                     left = self.tree.members().await;
-                    look_at = self.press(&left, kill_at, &mut pauses);
+                    look_at = self.press(&left, kill_at, &mut pauses).await;
                 }
                 _ = tick.tick() => scribe.cut(),
                 () = scribe.ready(), if full => full = false,
@@ -283,10 +290,10 @@ impl Live {
     }
 
     /// Asks those of `left` that were not asked yet, or kills all when the grace is over; when to look again.
-    fn press(&mut self, left: &[Process], kill_at: Instant, pauses: &mut Pauses) -> Instant {
+    async fn press(&mut self, left: &[Process], kill_at: Instant, pauses: &mut Pauses) -> Instant {
         let now = Instant::now();
         if now >= kill_at {
-            end_each(left);
+            self.tree.kill_all(left).await;
             return now + pauses.next();
         }
         self.tree.ask_further(left);

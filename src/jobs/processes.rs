@@ -1,11 +1,14 @@
 //! Which processes belong to which execution, and nobody else's business.
 //!
-//! The daemon is a *subreaper*: a descendant whose parent ends becomes its child, also after `setsid` or a double fork,
-//! so nothing can leave the tree. Whose it was is told by its environment (`DAYBOOK_EXECUTION`), by its process group
-//! and by its ancestors; one that has rid itself of all of these belongs to the last execution that could have started it.
+//! Each attempt's command gets a cgroup of its own where the daemon may make one ([`super::placing`]). That tells all, but
+//! for what was started before the command was in it, and nothing where cgroups cannot be used. Beside it therefore, the
+//! daemon is a *subreaper*: a descendant whose parent ends becomes its child, also after `setsid` or a double fork, so
+//! nothing can leave the tree. Whose it was is told by its environment (`DAYBOOK_EXECUTION`), by its process group and by its
+//! ancestors; one that has rid itself of all of these belongs to the last execution that could have started it.
 
 use std::collections::{HashMap, HashSet};
 use std::io;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -13,12 +16,17 @@ use std::time::Duration;
 
 use rustix::process::{
     Pid, PidfdFlags, Signal, WaitOptions, getpid, pidfd_open, pidfd_send_signal,
-    set_child_subreaper, test_kill_process_group, waitpid,
+    set_child_subreaper, waitpid,
 };
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::cgroup::{Cgroups, Whose};
+use super::look::{Adopted, Look};
+use super::managed::{Managed, ToStart};
+use super::placing::{Placer, Seat};
 use super::procfs::{self, Process};
+use super::shared::Shared;
 use crate::ids::ExecutionId;
 
 /// How often adopted processes that have ended are collected.
@@ -30,6 +38,9 @@ const MEMORY_AGE_MAX: Duration = Duration::from_secs(1);
 
 /// An end waits for starts by so much at most.
 const STARTS_FIRST_MAX: Duration = Duration::from_secs(1);
+
+/// The end of the daemon waits for the removal of cgroups by so much at most.
+const TIDIED_MAX: Duration = Duration::from_secs(1);
 
 /// How memory stands.
 #[derive(Clone, Copy, Debug)]
@@ -54,17 +65,19 @@ struct Table {
     memory: Mutex<Option<(Instant, Memory)>>,
     /// Executions whose turn has come and whose command has not started yet.
     to_start: watch::Sender<HashSet<ExecutionId>>,
-    /// The newest look at all processes. Held while one is taken, so that who comes meanwhile shares it.
-    look: tokio::sync::Mutex<Option<(Instant, Arc<Look>)>>,
+    looks: Shared<Look>,
+    adopted: Shared<Vec<Adopted>>,
+    /// None with the reason.
+    cgroups: Result<(Arc<Cgroups>, Placer), String>,
 }
 
-/// All processes at one moment.
-struct Look {
-    all: Vec<Process>,
-    /// Places in `all` by parent.
-    children: HashMap<i32, Vec<usize>>,
-    /// Adopted processes that live, with their markers.
-    adopted: Vec<(Process, Option<String>)>,
+/// How the daemon tells whose a process is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// By the cgroup that each command has, below this one.
+    Cgroups(PathBuf),
+    /// By parents and markers alone, for this reason.
+    Proc(String),
 }
 
 #[derive(Default)]
@@ -72,20 +85,26 @@ struct State {
     /// Main processes that somebody waits for. Nobody else may collect them.
     managed: HashMap<i32, ExecutionId>,
     executions: HashSet<ExecutionId>,
-    /// Adopted processes without a marker, by pid and start, and whose they may be.
+    /// Adopted processes that nothing tells the owner of, by pid and start, and whose they may be.
     unmarked: HashMap<(i32, u64), HashSet<ExecutionId>>,
     /// Adopted processes of executions that are over, and that were asked to end.
     strays: HashSet<(i32, u64)>,
 }
 
 impl Processes {
-    /// Makes this process the adopter of its descendants' orphans. Called once, when the daemon starts.
+    /// Makes this process the adopter of its descendants' orphans. Called once, when the daemon starts. Commands get
+    /// cgroups, if possible, that name the data folder `cgroups_for`; without it they get none.
     ///
     /// # Errors
     /// The kernel's, when it knows no subreapers (before Linux 3.4).
-    pub fn adopt() -> io::Result<Self> {
+    pub fn adopt(cgroups_for: Option<&Path>) -> io::Result<Self> {
         let own = getpid();
         set_child_subreaper(Some(own))?;
+        let switched_off = || "the setting `cgroups` is false".to_owned();
+        let cgroups = cgroups_for.ok_or_else(switched_off).and_then(|data| {
+            let cgroups = Arc::new(Cgroups::find(data)?);
+            Ok((Arc::clone(&cgroups), Placer::start(cgroups)))
+        });
         Ok(Self(Arc::new(Table {
             own,
             starting: RwLock::default(),
@@ -93,8 +112,37 @@ impl Processes {
             out_of_memory_kills: AtomicU64::new(procfs::out_of_memory_kills()),
             memory: Mutex::default(),
             to_start: watch::Sender::default(),
-            look: tokio::sync::Mutex::default(),
+            looks: Shared::default(),
+            adopted: Shared::default(),
+            cgroups,
         })))
+    }
+
+    /// The way in use, as soon as it is known.
+    pub async fn way(&self) -> Way {
+        match &self.0.cgroups {
+            Ok((cgroups, placer)) => match placer.known().await {
+                Ok(()) => Way::Cgroups(cgroups.own().to_owned()),
+                Err(why) => Way::Proc(why),
+            },
+            Err(why) => Way::Proc(why.clone()),
+        }
+    }
+
+    /// The cgroups in use, or none.
+    pub(super) fn cgroups(&self) -> Option<&Arc<Cgroups>> {
+        self.0.cgroups.as_ref().ok().map(|(cgroups, _)| cgroups)
+    }
+
+    pub(super) fn placer(&self) -> Option<&Placer> {
+        self.0.cgroups.as_ref().ok().map(|(_, placer)| placer)
+    }
+
+    /// Waits until the cgroups of attempts that are over are removed, but not for long: the next start removes the others.
+    pub async fn tidied(&self) {
+        if let Some(placer) = self.placer() {
+            drop(tokio::time::timeout(TIDIED_MAX, placer.flush()).await);
+        }
     }
 
     /// Collects adopted processes that have ended, for as long as the daemon runs.
@@ -111,6 +159,7 @@ impl Processes {
     ///
     /// One whose execution is over should not exist; it is asked to end, and ended at the next call.
     pub fn collect(&self) {
+        self.placer().inspect(|placer| placer.tidy());
         for process in self.adopted() {
             if process.zombie {
                 collect_one(process.pid);
@@ -131,10 +180,10 @@ impl Processes {
         }
     }
 
-    /// Starts `command` as the main process of `execution`.
+    /// Starts `command` as the main process of an attempt.
     pub(super) fn start(
         &self,
-        execution: ExecutionId,
+        (execution, attempt): (ExecutionId, u32),
         command: &mut Command,
     ) -> io::Result<(Child, Managed)> {
         let _starting = self.0.starting.read().unwrap_or_else(PoisonError::into_inner);
@@ -144,8 +193,9 @@ impl Processes {
         state.managed.insert(pid, execution);
         state.executions.insert(execution);
         drop(state);
+        let seat = Arc::new(Seat::new(execution, attempt, pid));
         self.started(execution);
-        Ok((child, Managed { table: self.clone(), execution, pid }))
+        Ok((child, Managed::new(self.clone(), execution, pid, seat)))
     }
 
     /// The turn of `execution` has come: whoever ends waits until its command has started, or until this is dropped.
@@ -154,7 +204,7 @@ impl Processes {
             waiting.insert(execution);
             false
         });
-        ToStart { table: self.clone(), execution }
+        ToStart::new(self.clone(), execution)
     }
 
     /// The command of `execution` has started, or does not start.
@@ -204,6 +254,24 @@ impl Processes {
         kills.fetch_update(Ordering::AcqRel, Ordering::Acquire, next).is_ok()
     }
 
+    /// The main process `pid` of `execution` was collected.
+    pub(super) fn collected(&self, pid: i32, execution: ExecutionId) {
+        let mut state = self.state();
+        if state.managed.get(&pid) == Some(&execution) {
+            state.managed.remove(&pid);
+        }
+    }
+
+    /// Nobody waits for `execution` any more.
+    pub(super) fn is_over(&self, execution: ExecutionId) {
+        let mut state = self.state();
+        state.executions.remove(&execution);
+        for owners in state.unmarked.values_mut() {
+            owners.remove(&execution);
+        }
+        state.unmarked.retain(|_, owners| !owners.is_empty());
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -221,7 +289,7 @@ impl Processes {
     }
 
     /// Numbers of adopted children, and maybe of one that is just starting.
-    fn adopted_pids(&self) -> Vec<i32> {
+    pub(super) fn adopted_pids(&self) -> Vec<i32> {
         self.unmanaged(procfs::first_threads_children(self.own()))
     }
 
@@ -234,148 +302,54 @@ impl Processes {
         self.0.own.as_raw_nonzero().get()
     }
 
-    /// Adopted processes that live, with their markers; those that have ended are collected.
-    fn adopted_alive(&self) -> Vec<(Process, Option<String>)> {
+    /// Adopted processes that live; those that have ended are collected.
+    pub(super) fn adopted_alive(&self) -> Vec<Adopted> {
         let (ended, alive): (Vec<_>, Vec<_>) =
             self.adopted().into_iter().partition(|process| process.zombie);
         ended.iter().for_each(|process| collect_one(process.pid));
-        let alive: Vec<_> = alive.into_iter().map(|process| (process.marker(), process)).collect();
+        let told = |process: Process| Adopted { owner: self.owner_of(&process), process };
+        let alive: Vec<_> = alive.into_iter().map(told).collect();
         let mut state = self.state();
         let running = state.executions.clone();
-        for (_, process) in alive.iter().filter(|(marker, _)| marker.is_none()) {
-            state.unmarked.entry(process.key()).or_insert_with(|| running.clone());
+        for adopted in alive.iter().filter(|adopted| adopted.owner.is_none()) {
+            state.unmarked.entry(adopted.process.key()).or_insert_with(|| running.clone());
         }
         drop(state);
-        alive.into_iter().map(|(marker, process)| (process, marker)).collect()
+        alive
     }
 
-    /// A look that began at `since` or later, maybe one that somebody else takes just now.
-    async fn look(&self, since: Instant) -> Arc<Look> {
-        let mut newest = self.0.look.lock().await;
-        if let Some((began, look)) = &*newest
-            && *began >= since
-        {
-            return Arc::clone(look);
+    /// The execution that a process says it belongs to: by its cgroup, else by its marker.
+    fn owner_of(&self, process: &Process) -> Option<String> {
+        match self.cgroups().map(|cgroups| cgroups.whose(process)) {
+            Some(Whose::Of(execution)) => Some(execution.to_string()),
+            Some(Whose::AnotherDaemons | Whose::Unknown) | None => process.marker(),
         }
-        let began = Instant::now();
+    }
+
+    /// A look at all processes that began at `since` or later, maybe one that somebody else takes just now.
+    pub(super) async fn look(&self, since: Instant) -> Arc<Look> {
         let table = self.clone();
-        let look = Arc::new(off_the_workers(move || Look::take(&table)).await);
-        *newest = Some((began, Arc::clone(&look)));
-        look
+        self.0.looks.since(since, move || Look::take(&table)).await
+    }
+
+    /// A look at the adopted ones alone.
+    pub(super) async fn adopted_since(&self, since: Instant) -> Arc<Vec<Adopted>> {
+        let table = self.clone();
+        self.0.adopted.since(since, move || table.adopted_alive()).await
     }
 
     fn is_stray(&self, process: &Process) -> bool {
-        let marker = process.marker().and_then(|id| id.parse::<ExecutionId>().ok());
-        marker.is_some_and(|execution| !self.state().executions.contains(&execution))
+        let owner = self.owner_of(process).and_then(|id| id.parse::<ExecutionId>().ok());
+        owner.is_some_and(|execution| !self.state().executions.contains(&execution))
     }
 
-    fn belongs(&self, process: &Process, marker: Option<&str>, execution: ExecutionId) -> bool {
-        if let Some(marker) = marker {
-            return marker == execution.to_string();
+    pub(super) fn belongs(&self, adopted: &Adopted, execution: ExecutionId) -> bool {
+        if let Some(owner) = &adopted.owner {
+            return *owner == execution.to_string();
         }
         let state = self.state();
-        let owners = state.unmarked.get(&process.key());
+        let owners = state.unmarked.get(&adopted.process.key());
         owners.is_some_and(|owners| owners.contains(&execution) && owners.len() == 1)
-    }
-}
-
-impl Look {
-    fn take(table: &Processes) -> Self {
-        // Before the adopted ones: who loses its parent in between is still found below it.
-        let all = procfs::all();
-        let mut children: HashMap<i32, Vec<usize>> = HashMap::new();
-        for (place, process) in all.iter().enumerate() {
-            children.entry(process.parent).or_default().push(place);
-        }
-        Self { adopted: table.adopted_alive(), all, children }
-    }
-
-    /// The living ones among `roots` and their descendants.
-    fn trees(&self, roots: HashSet<i32>) -> Vec<Process> {
-        let mut next: Vec<i32> = roots.iter().copied().collect();
-        let mut found = roots;
-        while let Some(pid) = next.pop() {
-            for place in self.children.get(&pid).into_iter().flatten() {
-                let child = self.all[*place].pid;
-                if found.insert(child) {
-                    next.push(child);
-                }
-            }
-        }
-        let alive = self.all.iter().filter(|process| !process.zombie);
-        alive.filter(|process| found.contains(&process.pid)).cloned().collect()
-    }
-}
-
-/// An execution whose command is to start.
-pub(super) struct ToStart {
-    table: Processes,
-    execution: ExecutionId,
-}
-
-impl Drop for ToStart {
-    fn drop(&mut self) {
-        self.table.started(self.execution);
-    }
-}
-
-/// An execution's main process, for as long as somebody waits for it.
-pub(super) struct Managed {
-    table: Processes,
-    execution: ExecutionId,
-    pid: i32,
-}
-
-impl Managed {
-    pub(super) const fn pid(&self) -> i32 {
-        self.pid
-    }
-
-    /// The main process was collected: its number may be used again from now on.
-    pub(super) fn collected(&self) {
-        let mut state = self.table.state();
-        if state.managed.get(&self.pid) == Some(&self.execution) {
-            state.managed.remove(&self.pid);
-        }
-    }
-
-    /// Whether anything is left after the main process was collected. Two cheap questions when nothing is.
-    pub(super) async fn has_leftovers(&self) -> bool {
-        let group = Pid::from_raw(self.pid)
-            .is_some_and(|pid| test_kill_process_group(pid) != Err(rustix::io::Errno::SRCH));
-        if group || self.table.adopted_pids().is_empty() {
-            return group;
-        }
-        let table = self.table.clone();
-        let adopted = off_the_workers(move || table.adopted_alive()).await;
-        let mut adopted = adopted.iter();
-        adopted
-            .any(|(process, marker)| self.table.belongs(process, marker.as_deref(), self.execution))
-    }
-
-    /// All living processes of the execution, as they were at `since` or later.
-    pub(super) async fn members(&self, since: Instant) -> Vec<Process> {
-        let look = self.table.look(since).await;
-        let ours = |adopted: &&(Process, Option<String>)| {
-            self.table.belongs(&adopted.0, adopted.1.as_deref(), self.execution)
-        };
-        let mut roots: HashSet<i32> =
-            look.adopted.iter().filter(ours).map(|(process, _)| process.pid).collect();
-        let of_main = |process: &&Process| process.group == self.pid || process.pid == self.pid;
-        roots.extend(look.all.iter().filter(of_main).map(|process| process.pid));
-        look.trees(roots)
-    }
-}
-
-impl Drop for Managed {
-    fn drop(&mut self) {
-        self.collected();
-        let mut state = self.table.state();
-        state.executions.remove(&self.execution);
-        for owners in state.unmarked.values_mut() {
-            owners.remove(&self.execution);
-        }
-        state.unmarked.retain(|_, owners| !owners.is_empty());
     }
 }
 
@@ -398,27 +372,13 @@ fn collect_one(pid: i32) {
     }
 }
 
-/// Runs what reads `/proc` where it holds nobody up.
-pub(super) async fn off_the_workers<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> T {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done,
-        Err(err) => match err.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            // The runtime is going away, and this task with it.
-            Err(_cancelled) => std::future::pending().await,
-        },
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[tokio::test]
     async fn executions_that_look_at_once_share_one_look() {
-        let table = Processes::adopt().expect("Linux has subreapers");
+        let table = Processes::adopt(None).expect("Linux has subreapers");
         let now = Instant::now();
         let (first, second) = tokio::join!(table.look(now), table.look(now));
         assert!(Arc::ptr_eq(&first, &second));
@@ -428,7 +388,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_ends_waits_for_the_starts_whose_turn_has_come_but_not_for_long() {
-        let table = Processes::adopt().expect("Linux has subreapers");
+        let table = Processes::adopt(None).expect("Linux has subreapers");
         let execution =
             |number| ExecutionId::random(crate::instant::Instant::default(), [number; 10]);
         let waited = async || {
@@ -455,7 +415,7 @@ mod tests {
 
     #[test]
     fn only_kills_of_the_attempts_own_time_are_claimed_and_each_once() {
-        let table = Processes::adopt().expect("Linux has subreapers");
+        let table = Processes::adopt(None).expect("Linux has subreapers");
         let before = 1_000_000_000;
         assert!(!table.claim_kill(before, before), "none since");
         assert!(table.claim_kill(before, before + 1));

@@ -1,5 +1,6 @@
 //! What the kernel tells of processes in `/proc`: parents, groups, states, start times, environments.
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
 
@@ -95,6 +96,24 @@ pub(super) fn first_threads_children(own: i32) -> Vec<i32> {
         Ok(list) => list.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect(),
         Err(_) => all().iter().filter(|p| p.parent == own).map(|p| p.pid).collect(),
     }
+}
+
+/// Children of `parents`. Without `CONFIG_PROC_CHILDREN` all processes are read.
+pub(super) fn children_of(parents: &HashSet<i32>) -> Vec<i32> {
+    if !Path::new("/proc/thread-self/children").exists() {
+        let all = all().into_iter().filter(|process| parents.contains(&process.parent));
+        return all.map(|process| process.pid).collect();
+    }
+    let mut children = Vec::new();
+    for parent in parents {
+        let threads = fs::read_dir(format!("/proc/{parent}/task")).into_iter().flatten().flatten();
+        for thread in threads {
+            let list = fs::read_to_string(thread.path().join("children")).unwrap_or_default();
+            children
+                .extend(list.split_ascii_whitespace().filter_map(|pid| pid.parse::<i32>().ok()));
+        }
+    }
+    children
 }
 
 /// How many processes the kernel has ended for want of memory: in our control group, else on the whole machine.

@@ -1,4 +1,5 @@
-//! What a daemon that was killed left running: found by its marker, and ended before its execution counts as over.
+//! What a daemon that was killed left running: found by its cgroup, else by its marker, and ended before its execution
+//! counts as over.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -7,28 +8,28 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::{geteuid, getpid};
-use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
 
-use super::processes::off_the_workers;
+use super::cgroup::{Cgroups, Group, Whose};
 use super::procfs::{self, Process};
+use super::shared::{Shared, off_the_workers};
 use super::tree::{LEFTOVER_MAX, Pauses, ask, end_each};
 use crate::ids::ExecutionId;
 
-/// The processes of each execution by their marker, with what they started.
-type Marked = HashMap<ExecutionId, Vec<Process>>;
+/// The processes of each execution.
+type Found = HashMap<ExecutionId, Vec<Process>>;
 
 /// Finds what former daemons left running.
 pub(super) struct Survivors {
     began: Instant,
-    /// The newest look at all processes, and when it began. Who comes while one is taken shares it.
-    look: Mutex<Option<(Instant, Arc<Marked>)>>,
+    cgroups: Option<Arc<Cgroups>>,
+    looks: Shared<Found>,
 }
 
 impl Survivors {
     /// Nobody has looked yet.
-    pub(super) fn new() -> Self {
-        Self { began: Instant::now(), look: Mutex::new(None) }
+    pub(super) fn new(cgroups: Option<Arc<Cgroups>>) -> Self {
+        Self { began: Instant::now(), cgroups, looks: Shared::default() }
     }
 
     /// What a former daemon left of `execution`. One look at all processes serves all who ask at the start.
@@ -49,6 +50,7 @@ impl Survivors {
         let mut pauses = Pauses::new();
         while !left.is_empty() && Instant::now() < kill_at + LEFTOVER_MAX {
             if Instant::now() >= kill_at {
+                self.kill_groups(execution).await;
                 end_each(&left);
             } else {
                 left.iter().filter(|process| asked.insert(process.key())).for_each(ask);
@@ -56,38 +58,77 @@ impl Survivors {
             sleep(pauses.next()).await;
             left = self.seen(execution, Instant::now()).await;
         }
+        self.remove_groups(execution).await;
         left
     }
 
     async fn seen(&self, execution: ExecutionId, since: Instant) -> Vec<Process> {
-        let mut newest = self.look.lock().await;
-        let look = match &*newest {
-            Some((began, look)) if *began >= since => Arc::clone(look),
-            Some(_) | None => {
-                let began = Instant::now();
-                let look = Arc::new(off_the_workers(marked).await);
-                *newest = Some((began, Arc::clone(&look)));
-                look
+        let cgroups = self.cgroups.clone();
+        let look = self.looks.since(since, move || found(cgroups.as_deref())).await;
+        look.get(&execution).cloned().unwrap_or_default()
+    }
+
+    async fn kill_groups(&self, execution: ExecutionId) {
+        self.with_groups(execution, |group| {
+            group.kill();
+        })
+        .await;
+    }
+
+    async fn remove_groups(&self, execution: ExecutionId) {
+        let remove = |group: &Group| {
+            if let Err(err) = group.remove() {
+                tracing::debug!(folder = group.shown(), %err, "a cgroup stays for a while");
             }
         };
-        drop(newest);
-        look.get(&execution).cloned().unwrap_or_default()
+        self.with_groups(execution, remove).await;
+    }
+
+    /// Does it to each cgroup of `execution`.
+    async fn with_groups(&self, execution: ExecutionId, act: impl Fn(&Group) + Send + 'static) {
+        let Some(cgroups) = self.cgroups.clone() else { return };
+        let of_execution = move || {
+            let groups = cgroups.existing().into_iter();
+            groups.filter(|(of, _)| *of == execution).for_each(|(_, group)| act(&group));
+        };
+        off_the_workers(of_execution).await;
     }
 }
 
-/// Processes of this user that bear a marker, with their descendants, but not those that another daemon looks after.
-fn marked() -> Marked {
+/// What lives in the cgroups of attempts, and what bears a marker.
+fn found(cgroups: Option<&Cgroups>) -> Found {
+    let mut found = marked(cgroups);
+    for (execution, group) in cgroups.map(Cgroups::existing).unwrap_or_default() {
+        let processes = found.entry(execution).or_default();
+        let known: HashSet<_> = processes.iter().map(Process::key).collect();
+        let inside = group.processes().into_iter();
+        processes.extend(inside.filter(|process| !known.contains(&process.key())));
+    }
+    for processes in found.values_mut() {
+        processes.sort_unstable_by_key(|process| process.pid);
+    }
+    found
+}
+
+/// Processes of this user that bear a marker, with their descendants, but not those that another daemon looks after, or that
+/// stand in the cgroup of another one's command.
+fn marked(cgroups: Option<&Cgroups>) -> Found {
     let (user, own) = (geteuid().as_raw(), getpid().as_raw_nonzero().get());
     let all: HashMap<i32, Process> =
         procfs::all().into_iter().map(|process| (process.pid, process)).collect();
     let of_this_user =
         |pid: i32| fs::metadata(format!("/proc/{pid}")).is_ok_and(|process| process.uid() == user);
+    let of_another = |process: &Process| {
+        cgroups.is_some_and(|cgroups| cgroups.whose(process) == Whose::AnotherDaemons)
+    };
     let markers: HashMap<i32, ExecutionId> = all
         .values()
         .filter(|process| !process.zombie && process.pid != own && of_this_user(process.pid))
-        .filter_map(|process| Some((process.pid, process.marker()?.parse().ok()?)))
+        .filter_map(|process| Some((process.pid, process.marker()?.parse().ok()?, process)))
+        .filter(|(_, _, process)| !of_another(process))
+        .map(|(pid, execution, _)| (pid, execution))
         .collect();
-    let mut found = Marked::new();
+    let mut found = Found::new();
     if markers.is_empty() {
         return found;
     }
@@ -95,9 +136,6 @@ fn marked() -> Marked {
         if let Some(execution) = owner(process, &all, &markers, own) {
             found.entry(execution).or_default().push(process.clone());
         }
-    }
-    for processes in found.values_mut() {
-        processes.sort_unstable_by_key(|process| process.pid);
     }
     found
 }

@@ -6,9 +6,11 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::time::Instant;
 
-use super::processes::{Managed, send};
+use super::managed::Managed;
+use super::processes::send;
 use super::procfs::Process;
 use super::redact::Redactor;
+use super::shared::off_the_workers;
 
 /// The first pause between two looks at processes that were asked to end; each further one is twice as long.
 const LOOK_AFTER: Duration = Duration::from_millis(20);
@@ -48,6 +50,11 @@ pub(super) struct Tree {
 impl Tree {
     pub(super) fn new(managed: Managed) -> Self {
         Self { managed, asked: HashSet::new(), asked_pids: HashSet::new(), since: None }
+    }
+
+    /// The main process is about to be collected.
+    pub(super) fn main_ends(&self) {
+        self.managed.ends();
     }
 
     /// The main process is gone: what lives now was left behind, and nobody new can come once nobody is left.
@@ -90,7 +97,15 @@ impl Tree {
     pub(super) async fn kill(&self) {
         let members = self.members().await;
         signal_group(self.managed.pid(), Signal::KILL);
-        end_each(&members);
+        self.kill_all(&members).await;
+    }
+
+    /// Kills what the main process left behind, of which `left` was seen.
+    pub(super) async fn kill_all(&self, left: &[Process]) {
+        if let Some(group) = self.managed.group() {
+            off_the_workers(move || group.kill()).await;
+        }
+        end_each(left);
     }
 
     /// What lives of it, as of a moment ago.
@@ -102,7 +117,8 @@ impl Tree {
 
     /// What the main process left behind.
     pub(super) async fn leftovers(&self) -> Vec<Process> {
-        if self.managed.has_leftovers().await { self.members().await } else { Vec::new() }
+        let since = self.since.unwrap_or_else(Instant::now);
+        if self.managed.has_leftovers(since).await { self.members().await } else { Vec::new() }
     }
 
     fn remember(&mut self, process: &Process) {

@@ -32,6 +32,9 @@ pub static SETTINGS: Table = Table {
             .default("\"10s\"")
             .example("\"30s\"")
             .also(&["kill_after"]),
+        Key::new("cgroups", Kind::Flag, "Gives each command a cgroup of its own where the daemon may make one; else, and with `false`, process trees are told by parents and markers.")
+            .default("true")
+            .example("false"),
         Key::new("ping", Kind::Url, "The daemon's own dead-man monitor.").default("none").example("\"https://hc-ping.com/00000000-0000-0000-0000-000000000000\"").secret(),
         Key::new("ping_every", Kind::Duration, "How often the daemon pings its own monitor; at least 12s.").default("\"1m\"").example("\"5m\"").also(&["ping_period", "ping_interval"]),
         Key::new("log_level", Kind::Text, "What the daemon logs about itself: `error`, `warn`, `info`, `debug`, `trace`, or directives such as `info,daybook::engine=debug`.")

@@ -113,6 +113,8 @@ pub struct Settings {
     pub max_concurrent: Setting<u32>,
     /// Between TERM and KILL.
     pub grace: Setting<Duration>,
+    /// Gives each command a cgroup where that is possible.
+    pub cgroups: Setting<bool>,
     /// The daemon's own dead-man monitor. A secret of sorts.
     pub ping: Setting<Option<String>>,
     /// How often it is pinged.
@@ -191,6 +193,7 @@ impl Settings {
             server: layers.url("server").optional(),
             max_concurrent: layers.number("max_concurrent").or(|| 128),
             grace: layers.duration("grace").or(|| Duration::from_secs(10)),
+            cgroups: layers.flag("cgroups").or(|| true),
             ping: layers.url("ping").optional(),
             ping_every: layers.duration("ping_every").or(|| Duration::from_secs(60)),
             log_level: layers.log_level("log_level").or(|| "info".to_owned()),

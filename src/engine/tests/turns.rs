@@ -18,12 +18,12 @@ async fn after_hours(text: &str, takes: Duration, hours: u32) -> Working {
 }
 
 /// `01:20`.
-fn clock_time(at: Instant) -> String {
+pub(super) fn clock_time(at: Instant) -> String {
     at.to_string().chars().skip(11).take(5).collect()
 }
 
 /// When attempts started and how executions ended, by schedule, in the order of openings.
-fn lives(working: &Working) -> Vec<String> {
+pub(super) fn lives(working: &Working) -> Vec<String> {
     let all = working.all();
     let life = |(stream, opened): (StreamId, Opened)| {
         let of = |name: &str| {

@@ -16,7 +16,7 @@ use crate::http::input::Params;
 use crate::http::parts::{App, Parts};
 use crate::http::problem::{Problem, ProblemBody};
 use crate::http::reads::blocking;
-use crate::jobs::probe;
+use crate::jobs::{Way, probe};
 use crate::projection::view::State as Living;
 use crate::telemetry::metrics::LABELLED_SCHEDULES;
 
@@ -76,6 +76,7 @@ pub async fn show(State(app): State<App>, Params(input): Params) -> Result<Json<
     input.finish()?;
     let shared = Arc::clone(&app);
     let mut checks = blocking(move || local_checks(&shared)).await?;
+    checks.push(process_trees(&app).await);
     checks.extend(job_checks(&app).await);
     let ok = checks.iter().all(|check| check.state != Finding::Fail);
     Ok(Json(Doctor { ok, checks }))
@@ -206,6 +207,17 @@ fn metrics_access(app: &Parts) -> Check {
         MetricsAccess::Token => "`/metrics` needs a token",
     };
     check("metrics access", Finding::Ok, detail, "")
+}
+
+/// How it is known which processes a command started. Both ways will do.
+async fn process_trees(app: &Parts) -> Check {
+    let detail = match app.processes.way().await {
+        Way::Cgroups(folder) => {
+            format!("each command has a cgroup of its own in `{}`", folder.display())
+        }
+        Way::Proc(why) => format!("by parents and markers in /proc, without cgroups: {why}"),
+    };
+    check("process trees", Finding::Ok, detail, "")
 }
 
 /// One check for each interface: programs and credentials. Hosts are left to `interface test`.

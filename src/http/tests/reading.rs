@@ -167,6 +167,8 @@ async fn the_doctor_names_what_is_wrong_and_how_to_mend_it() {
     let daemon = Daemon::start().await;
     let healthy = daemon.get("/api/doctor").await;
     assert_eq!(healthy.json()["ok"], true, "{}", healthy.text());
+    let trees = "by parents and markers in /proc, without cgroups: the setting `cgroups` is false";
+    assert!(healthy.text().contains(trees), "{}", healthy.text());
     daemon.app.engine.board().write(|state| {
         state.files.problems = vec!["fnac.toml:3:8: unknown key `corn`".to_owned()];
     });

@@ -1,5 +1,6 @@
 //! Attempts of real commands.
 
+mod cgroups;
 mod commands;
 mod output;
 mod trees;

@@ -11,7 +11,7 @@ use crate::domain::verdict::End;
 use crate::engine::ports::Unfinished;
 use crate::jobs::Redactor;
 use crate::jobs::procfs::{self, Process};
-use crate::jobs::testing::{processes, shell};
+use crate::jobs::testing::{Trees, alone, in_each_way, shell};
 
 /// Living processes whose command line is `line`.
 fn alive(line: &str) -> Vec<Process> {
@@ -20,41 +20,52 @@ fn alive(line: &str) -> Vec<Process> {
     procfs::all().into_iter().filter(|process| !process.zombie && named(process)).collect()
 }
 
+in_each_way! {
+    descendants_that_left_session_group_and_pipes_are_ended_and_named
+    a_descendant_without_the_marker_is_found_as_well
+    a_timeout_ends_the_whole_tree_even_if_it_ignores_term
+    a_pipe_that_is_held_open_delays_nothing
+    descendants_in_sessions_of_their_own_are_asked_to_end_as_well
+    what_a_killed_daemon_left_running_is_ended_and_named_before_its_execution_is_closed
+    a_stop_of_the_daemon_ends_the_tree_and_closes_the_execution_as_interrupted
+    adopted_processes_that_have_ended_are_collected
+}
+
 /// Contract, section 3: the process tree is every descendant, also after `setsid` and a double fork.
-#[tokio::test]
-async fn descendants_that_left_session_group_and_pipes_are_ended_and_named() {
+async fn descendants_that_left_session_group_and_pipes_are_ended_and_named(trees: Trees) {
     let began = Instant::now();
-    let done = shell(
-        "(setsid sh -c 'sleep 31111 & exec sleep 31112' </dev/null >/dev/null 2>&1 &) ; \
-         (setsid setsid sleep 31113 & ) ; while ! pgrep -x -f 'sleep 31113' >/dev/null; do :; done; \
-         while ! pgrep -x -f 'sleep 31111' >/dev/null; do :; done; echo done",
-    )
-    .run()
-    .await;
-    for line in ["sleep 31111", "sleep 31112", "sleep 31113"] {
-        assert_eq!(alive(line), [], "{line}");
-        assert!(done.warnings()[0].contains(line), "{:?}", done.warnings());
+    let done = trees
+        .shell(
+            "(setsid sh -c 'sleep 31111 & exec sleep 31112' </dev/null >/dev/null 2>&1 &) ; \
+             (setsid setsid sleep 31113 & ) ; while ! pgrep -x -f 'sleep 31113' >/dev/null; do :; done; \
+             while ! pgrep -x -f 'sleep 31111' >/dev/null; do :; done; echo done",
+        )
+        .run()
+        .await;
+    for line in ["sleep 31111", "sleep 31112", "sleep 31113"].map(|line| trees.own(line)) {
+        assert_eq!(alive(&line), [], "{line}");
+        assert!(done.warnings()[0].contains(&line), "{:?}", done.warnings());
     }
     assert!(done.warnings()[0].ends_with("left over, ended by Daybook"));
     assert_eq!(done.report.outcome, Outcome::Ok);
     assert!(began.elapsed() < Duration::from_secs(5));
 }
 
-#[tokio::test]
-async fn a_descendant_without_the_marker_is_found_as_well() {
-    let done = shell(
-        "(setsid env -i sleep 31121 </dev/null >/dev/null 2>&1 &) ; \
-         while ! pgrep -x -f 'sleep 31121' >/dev/null; do :; done",
-    )
-    .run()
-    .await;
-    assert_eq!(alive("sleep 31121"), []);
-    assert!(done.warnings()[0].contains("sleep 31121"), "{:?}", done.warnings());
+async fn a_descendant_without_the_marker_is_found_as_well(trees: Trees) {
+    let done = trees
+        .shell(
+            "(setsid env -i sleep 31121 </dev/null >/dev/null 2>&1 &) ; \
+             while ! pgrep -x -f 'sleep 31121' >/dev/null; do :; done",
+        )
+        .run()
+        .await;
+    let line = trees.own("sleep 31121");
+    assert_eq!(alive(&line), []);
+    assert!(done.warnings()[0].contains(&line), "{:?}", done.warnings());
 }
 
-#[tokio::test]
-async fn a_timeout_ends_the_whole_tree_even_if_it_ignores_term() {
-    let mut bench = shell(
+async fn a_timeout_ends_the_whole_tree_even_if_it_ignores_term(trees: Trees) {
+    let mut bench = trees.shell(
         "trap '' TERM; (setsid sh -c \"trap '' TERM; while :; do sleep 31131; done\" &) ; \
          sleep 31132 & while :; do sleep 31133; done",
     );
@@ -62,9 +73,24 @@ async fn a_timeout_ends_the_whole_tree_even_if_it_ignores_term() {
     let done = bench.run().await;
     assert!(matches!(done.report.end, End::TimedOut { .. }), "{:?}", done.report);
     assert_eq!(done.report.signal, Some(9));
-    for line in ["sleep 31131", "sleep 31132", "sleep 31133"] {
-        assert_eq!(alive(line), [], "{line}");
+    for line in ["sleep 31131", "sleep 31132", "sleep 31133"].map(|line| trees.own(line)) {
+        assert_eq!(alive(&line), [], "{line}");
     }
+}
+
+/// Contract, section 3: nor for longer than 5 s where nobody may end who holds it.
+async fn a_pipe_that_is_held_open_delays_nothing(trees: Trees) {
+    let began = Instant::now();
+    let mut bench = trees.shell(
+        "(setsid sh -c \"trap '' TERM; while :; do sleep 31161; done\" &) ; \
+         while ! pgrep -x -f 'sleep 31161' >/dev/null; do :; done; echo done",
+    );
+    bench.grace = Duration::from_secs(60);
+    let done = bench.run().await;
+    assert_eq!(done.report.outcome, Outcome::Ok);
+    assert_eq!(alive(&trees.own("sleep 31161")), []);
+    assert!(done.warnings()[0].contains(&trees.own("sleep 31161")), "{:?}", done.warnings());
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
 }
 
 #[tokio::test]
@@ -97,9 +123,8 @@ async fn descendants_may_clean_up_within_the_grace_when_their_parent_does_not() 
 }
 
 /// The main process ends at TERM at once, so that what it started has another parent while it is being looked for.
-#[tokio::test]
-async fn descendants_in_sessions_of_their_own_are_asked_to_end_as_well() {
-    let mut bench = shell(
+async fn descendants_in_sessions_of_their_own_are_asked_to_end_as_well(trees: Trees) {
+    let mut bench = trees.shell(
         "{ for n in 1 2 3 4 5 6 7 8; do \
          setsid sh -c \"trap 'exit 0' TERM; echo ready; while :; do sleep 0.05; done\" & done; wait; } | \
          { for n in 1 2 3 4 5 6 7 8; do read word; done; echo 'ERROR External: all are ready'; exec cat; }",
@@ -125,18 +150,19 @@ async fn a_stopped_command_goes_on_to_hear_that_it_is_to_end() {
     assert!(done.lines.iter().any(|line| line.text == "cleaning up"), "{:?}", done.lines);
 }
 
-#[tokio::test]
-async fn what_a_killed_daemon_left_running_is_ended_and_named_before_its_execution_is_closed() {
-    let bench = shell("true");
-    let left = "(trap '' TERM; sleep 31151 & exec sleep 31152) & exit 0";
+async fn what_a_killed_daemon_left_running_is_ended_and_named_before_its_execution_is_closed(
+    trees: Trees,
+) {
+    let bench = trees.shell("true");
+    let left = trees.own("(trap '' TERM; sleep 31151 & exec sleep 31152) & exit 0");
     let mut former = std::process::Command::new("/bin/sh");
-    former.args(["-c", left]).env("DAYBOOK_EXECUTION", bench.execution.to_string());
+    former.args(["-c", &left]).env("DAYBOOK_EXECUTION", bench.execution.to_string());
     former.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
     former.status().expect("a shell");
     let (conclusion, lines) = bench.concluded(Unfinished::Interrupted).await;
-    for line in ["sleep 31151", "sleep 31152"] {
-        assert_eq!(alive(line), [], "{line}");
-        assert!(lines[0].text.contains(line), "{lines:?}");
+    for line in ["sleep 31151", "sleep 31152"].map(|line| trees.own(line)) {
+        assert_eq!(alive(&line), [], "{line}");
+        assert!(lines[0].text.contains(&line), "{lines:?}");
     }
     assert!(
         lines[0].text.ends_with("ran on after the daemon had ended, ended by Daybook at its start")
@@ -152,9 +178,8 @@ async fn an_interrupted_execution_of_which_nothing_is_left_has_no_line_about_it(
     assert_eq!((conclusion.lines, lines.len()), (1, 1));
 }
 
-#[tokio::test]
-async fn a_stop_of_the_daemon_ends_the_tree_and_closes_the_execution_as_interrupted() {
-    let bench = shell(
+async fn a_stop_of_the_daemon_ends_the_tree_and_closes_the_execution_as_interrupted(trees: Trees) {
+    let bench = trees.shell(
         "(setsid sleep 31141 </dev/null >/dev/null 2>&1 &) ; \
          while ! pgrep -x -f 'sleep 31141' >/dev/null; do :; done; \
          echo 'ERROR External: begun'; sleep 31142; true",
@@ -168,8 +193,8 @@ async fn a_stop_of_the_daemon_ends_the_tree_and_closes_the_execution_as_interrup
     assert_eq!((closed.outcome, closed.class), (Outcome::Ko, Some(Class::External)));
     // What the program said, and why it ended.
     assert_eq!(closed.lines, 2);
-    for line in ["sleep 31141", "sleep 31142"] {
-        assert_eq!(alive(line), [], "{line}");
+    for line in ["sleep 31141", "sleep 31142"].map(|line| trees.own(line)) {
+        assert_eq!(alive(&line), [], "{line}");
     }
 }
 
@@ -233,10 +258,10 @@ async fn nothing_begins_while_the_daemon_stops() {
     assert_eq!(done.lines.len(), 1);
 }
 
-#[tokio::test]
-async fn adopted_processes_that_have_ended_are_collected() {
-    shell("(sh -c 'true' &) ; (setsid true &) ; true").run().await;
-    processes().collect();
+async fn adopted_processes_that_have_ended_are_collected(trees: Trees) {
+    trees.shell("(sh -c 'true' &) ; (setsid true &) ; true").run().await;
+    let _alone = alone().await;
+    trees.processes().collect();
     let own = i32::try_from(std::process::id()).expect("a pid");
     let left: Vec<Process> = procfs::first_threads_children(own)
         .into_iter()

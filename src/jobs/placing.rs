@@ -1,0 +1,238 @@
+//! Puts commands into their cgroups, beside everything else.
+//!
+//! Moving a process makes the kernel wait for all processors, some 10 ms on a machine at rest, and it moves one at a time: so
+//! one thread does it, in order, while the command runs already. What the command starts meanwhile is pulled in behind it.
+
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use tokio::sync::{oneshot, watch};
+
+use super::cgroup::{Cgroups, Group};
+use super::tree::{ask, end_each};
+use crate::ids::ExecutionId;
+
+/// Whether commands get cgroups of their own, and why not; none while that is being tried.
+type Known = Option<Result<(), String>>;
+
+/// The way to the thread that moves processes.
+pub(super) struct Placer {
+    orders: Sender<Order>,
+    known: watch::Receiver<Known>,
+}
+
+enum Order {
+    Place(Arc<Seat>),
+    /// The attempt is over.
+    Leave(Arc<Seat>),
+    /// Some time has passed: what could not be removed before may be empty now.
+    Tidy,
+    /// Answered when all orders before it are carried out.
+    Flush(oneshot::Sender<()>),
+}
+
+/// Where an attempt's main process is, for as long as somebody waits for it.
+pub(super) struct Seat {
+    execution: ExecutionId,
+    attempt: u32,
+    main: i32,
+    place: Mutex<Place>,
+}
+
+enum Place {
+    Outside,
+    /// It is being moved.
+    OnItsWay,
+    Inside(Group),
+    /// It is about to be collected: its number may be another process's from then on.
+    Gone,
+}
+
+impl Seat {
+    pub(super) const fn new(execution: ExecutionId, attempt: u32, main: i32) -> Self {
+        Self { execution, attempt, main, place: Mutex::new(Place::Outside) }
+    }
+
+    fn place(&self) -> MutexGuard<'_, Place> {
+        self.place.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Its cgroup, once it is in it.
+    pub(super) fn group(&self) -> Option<Group> {
+        match &*self.place() {
+            Place::Inside(group) => Some(group.clone()),
+            Place::Outside | Place::OnItsWay | Place::Gone => None,
+        }
+    }
+
+    /// From now on it is not moved any more.
+    pub(super) fn stay_outside(&self) {
+        let mut place = self.place();
+        if let Place::Outside = *place {
+            *place = Place::Gone;
+        }
+    }
+
+    /// True for whoever is to move it.
+    fn set_out(&self) -> bool {
+        let mut place = self.place();
+        let outside = matches!(*place, Place::Outside);
+        if outside {
+            *place = Place::OnItsWay;
+        }
+        outside
+    }
+}
+
+impl Placer {
+    /// Starts the thread. It tries first whether cgroups can be used.
+    pub(super) fn start(cgroups: Arc<Cgroups>) -> Self {
+        let (orders, taken) = channel();
+        let (tell, known) = watch::channel(None);
+        let telling = tell.clone();
+        let work = move || Placing { cgroups, occupied: Vec::new() }.run(&taken, &telling);
+        if let Err(err) = thread::Builder::new().name("cgroups".to_owned()).spawn(work) {
+            tell.send_replace(Some(Err(format!("no thread for them: {err}"))));
+        }
+        Self { orders, known }
+    }
+
+    /// Whether commands get cgroups, as soon as that is known; the error says why not.
+    pub(super) async fn known(&self) -> Result<(), String> {
+        let mut known = self.known.clone();
+        let known = known.wait_for(Option::is_some).await;
+        let known = known.map_or_else(|_ended| None, |known| known.clone());
+        known.unwrap_or_else(|| Err("the thread that makes them has ended".to_owned()))
+    }
+
+    pub(super) fn place(&self, seat: &Arc<Seat>) {
+        self.order(Order::Place(Arc::clone(seat)));
+    }
+
+    /// The attempt is over.
+    pub(super) fn leave(&self, seat: &Arc<Seat>) {
+        seat.stay_outside();
+        if !matches!(*seat.place(), Place::Gone) {
+            self.order(Order::Leave(Arc::clone(seat)));
+        }
+    }
+
+    pub(super) fn tidy(&self) {
+        self.order(Order::Tidy);
+    }
+
+    /// Waits until everything ordered up to now is done.
+    pub(super) async fn flush(&self) {
+        let (done, flushed) = oneshot::channel();
+        self.order(Order::Flush(done));
+        // A thread that has ended has nothing more to do.
+        drop(flushed.await);
+    }
+
+    fn order(&self, order: Order) {
+        if self.orders.send(order).is_err() {
+            tracing::trace!("no cgroups are made");
+        }
+    }
+}
+
+/// What the thread works with.
+struct Placing {
+    cgroups: Arc<Cgroups>,
+    /// What could not be removed yet.
+    occupied: Vec<Occupied>,
+}
+
+/// A cgroup in which something lives although nobody waits for it.
+struct Occupied {
+    group: Group,
+    next: Next,
+}
+
+/// What happens to those who live in it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Next {
+    /// Somebody else sees to them: they are a killed daemon's.
+    Wait,
+    Ask,
+    Kill,
+}
+
+impl Placing {
+    fn run(mut self, orders: &Receiver<Order>, known: &watch::Sender<Known>) {
+        let probed = self.cgroups.probe();
+        let folder = self.cgroups.own().display();
+        match &probed {
+            Ok(()) => tracing::info!(%folder, "each command gets a cgroup of its own"),
+            Err(why) => tracing::info!(%why, "commands get no cgroups of their own"),
+        }
+        let usable = probed.is_ok();
+        known.send_replace(Some(probed));
+        if !usable {
+            return;
+        }
+        let left = self.cgroups.existing().into_iter();
+        self.occupied.extend(left.map(|(_, group)| Occupied { group, next: Next::Wait }));
+        self.tidy();
+        while let Ok(order) = orders.recv() {
+            match order {
+                Order::Place(seat) => self.place(&seat),
+                Order::Leave(seat) => self.leave(&seat),
+                Order::Tidy => self.tidy(),
+                Order::Flush(done) => {
+                    self.occupied.retain(|occupied| occupied.group.remove().is_err());
+                    // Who waited for it may have gone.
+                    done.send(()).unwrap_or_default();
+                }
+            }
+        }
+    }
+
+    fn place(&self, seat: &Seat) {
+        if !seat.set_out() {
+            return;
+        }
+        let group = self.cgroups.of_attempt(seat.execution, seat.attempt);
+        let taken = group.take_in(seat.main, seat.execution).unwrap_or_else(|err| {
+            tracing::warn!(execution = %seat.execution, folder = group.shown(), %err, "a command gets no cgroup");
+            false
+        });
+        *seat.place() = if taken { Place::Inside(group) } else { Place::Gone };
+    }
+
+    fn leave(&mut self, seat: &Seat) {
+        if let Some(group) = seat.group()
+            && group.remove().is_err()
+        {
+            self.occupied.push(Occupied { group, next: Next::Ask });
+        }
+    }
+
+    /// Removes what is empty now. What lives in the others belongs to executions that are over: it is asked to end, and killed
+    /// the next time.
+    fn tidy(&mut self) {
+        self.occupied.retain_mut(|Occupied { group, next }| {
+            if group.remove().is_ok() {
+                return false;
+            }
+            let processes = group.processes();
+            match *next {
+                Next::Wait => return true,
+                Next::Ask => processes.iter().for_each(ask),
+                Next::Kill => {
+                    if !group.kill() {
+                        end_each(&processes);
+                    }
+                }
+            }
+            tracing::warn!(
+                folder = group.shown(),
+                processes = processes.len(),
+                "ending processes whose execution is over"
+            );
+            *next = Next::Kill;
+            true
+        });
+    }
+}
