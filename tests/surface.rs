@@ -27,6 +27,7 @@ const VERBS: &[(&str, Option<&str>)] = &[
     ("schedule show fnac/sales", Some("GET /api/schedules/{interface}/{schedule}")),
     ("schedule next fnac/sales", Some("GET /api/schedules/{interface}/{schedule}/next")),
     ("schedule slots fnac/sales", Some("GET /api/schedules/{interface}/{schedule}/slots")),
+    ("schedule why fnac/sales", Some("GET /api/schedules/{interface}/{schedule}/why")),
     ("schedule explain @daily", None),
     ("schedule run fnac/sales", Some("POST /api/schedules/{interface}/{schedule}/run")),
     (

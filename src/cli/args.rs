@@ -162,6 +162,7 @@ mod tests {
                 "show",
                 "next",
                 "slots",
+                "why",
                 "explain",
                 "run",
                 "backfill",

@@ -42,6 +42,7 @@ pub mod store;
 pub mod times;
 pub mod token;
 pub mod wait;
+pub mod why;
 
 pub use run::{Wiring, World, main};
 pub use serve::ServeOptions;

@@ -32,6 +32,8 @@ pub enum Verb {
     Next(Next),
     /// Show its ledger: what became of each slot, newest first
     Slots(Slots),
+    /// Say why a slot did not run, ran late or twice, or will not run
+    Why(Why),
     /// Explain a cron pattern; needs no daemon
     Explain(Explain),
     /// Start an execution now; the next slot does not move
@@ -92,6 +94,17 @@ pub struct Slots {
     /// Which page.
     #[command(flatten)]
     pub paging: Paging,
+}
+
+/// A slot to account for.
+#[derive(Debug, clap::Args)]
+pub struct Why {
+    /// The schedule's full name
+    #[arg(value_name = "INTERFACE/SCHEDULE")]
+    pub name: ScheduleRef,
+    /// The slot's nominal instant; the newest slot and the next one unless given
+    #[arg(long, value_name = "TIME")]
+    pub at: Option<String>,
 }
 
 /// A pattern to explain.
@@ -171,6 +184,7 @@ pub async fn run(verb: Verb, context: &mut Context<'_>) -> Outcome {
         }
         Verb::Next(next) => ahead(&next, context).await,
         Verb::Slots(slots) => ledger(&slots, context).await,
+        Verb::Why(asked) => super::why::run(&asked, context).await,
         Verb::Explain(explain) => explained(&explain, context),
         Verb::Run(order) => start(order, context).await,
         Verb::Backfill(asked) => super::backfill::run(&asked, context).await,

@@ -142,6 +142,69 @@ impl Reads {
         .map_err(query_problem)
     }
 
+    /// One event; none that was pruned.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub async fn event_at(&self, position: Position) -> Result<Option<Event>, Problem> {
+        let app = Arc::clone(&self.0);
+        blocking(move || app.projections.event(position)).await?.map_err(query_problem)
+    }
+
+    /// The newest events that fit `filter`, at most `limit`.
+    ///
+    /// # Errors
+    /// The lists or the log cannot be read.
+    pub async fn newest_events(
+        &self,
+        filter: EventFilter,
+        limit: usize,
+    ) -> Result<Vec<Event>, Problem> {
+        Ok(self.events(filter, Order::NewestFirst, (limit, None)).await?.items)
+    }
+
+    /// The newest event with this name before `position`.
+    ///
+    /// # Errors
+    /// The lists or the log cannot be read.
+    pub async fn newest_before(
+        &self,
+        name: &str,
+        position: Position,
+    ) -> Result<Option<Event>, Problem> {
+        self.newest_of_before(None, name, position).await
+    }
+
+    /// The same, of one stream when one is given.
+    ///
+    /// # Errors
+    /// The lists or the log cannot be read.
+    pub async fn newest_of_before(
+        &self,
+        stream: Option<StreamId>,
+        name: &str,
+        position: Position,
+    ) -> Result<Option<Event>, Problem> {
+        let filter = EventFilter { stream, kind: EventFilter::code_of(name), after: None };
+        let page = (1, Some(position.to_string()));
+        Ok(self.events(filter, Order::NewestFirst, page).await?.items.into_iter().next())
+    }
+
+    /// The oldest event of a stream with this name after `position`.
+    ///
+    /// # Errors
+    /// The lists or the log cannot be read.
+    pub async fn oldest_of_after(
+        &self,
+        stream: StreamId,
+        name: &str,
+        position: Position,
+    ) -> Result<Option<Event>, Problem> {
+        let kind = EventFilter::code_of(name);
+        let filter = EventFilter { stream: Some(stream), kind, after: Some(position) };
+        Ok(self.events(filter, Order::OldestFirst, (1, None)).await?.items.into_iter().next())
+    }
+
     /// Events that fit `filter`.
     ///
     /// # Errors

@@ -91,6 +91,7 @@ pub const ROUTES: &[Route] = &[
     route(GET, "/api/schedules/{interface}/{schedule}", VIEWER),
     route(GET, "/api/schedules/{interface}/{schedule}/slots", VIEWER),
     route(GET, "/api/schedules/{interface}/{schedule}/next", VIEWER),
+    route(GET, "/api/schedules/{interface}/{schedule}/why", VIEWER),
     route(POST, "/api/schedules/{interface}/{schedule}/run", OPERATOR),
     long(route(POST, "/api/schedules/{interface}/{schedule}/backfill", OPERATOR)),
     route(POST, "/api/schedules/{interface}/{schedule}/pause", OPERATOR),

@@ -27,6 +27,7 @@ pub mod schedules;
 pub mod status;
 pub mod store;
 pub mod tokens;
+pub mod why;
 
 /// All handlers with their documentation.
 pub fn routes() -> OpenApiRouter<App> {
@@ -53,6 +54,7 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(schedules::show))
         .routes(routes!(schedules::slots))
         .routes(routes!(schedules::next))
+        .routes(routes!(why::why))
         .routes(routes!(schedules::run))
         .routes(routes!(backfill::backfill))
         .routes(routes!(schedules::pause))

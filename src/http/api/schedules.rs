@@ -16,7 +16,6 @@ use super::interfaces::{PauseBody, pause_of};
 use super::{done, located, page_answer, page_of};
 use crate::civil::Zone;
 use crate::domain::event::Trigger;
-use crate::domain::policy::Unwanted;
 use crate::domain::timing::Plan;
 use crate::engine::board;
 use crate::engine::handle::{Order, Target};
@@ -180,8 +179,10 @@ pub async fn next(
     let wishes = row.wishes(&name.schedule);
     let pending = |(at, note): (Instant, Option<String>)| {
         let against = wishes.against(at);
-        let closed = against.filter(|why| matches!(why, Unwanted::Closed(_)));
-        let said = closed.map(|why| why.to_string()).into_iter().chain(note);
+        // What the reason alone says already is no note.
+        let more = against.map(|why| (why.reason(), why.to_string()));
+        let more = more.filter(|(reason, text)| text != reason.as_str()).map(|(_, text)| text);
+        let said = more.into_iter().chain(note);
         let note = said.reduce(|first, second| format!("{first}; {second}"));
         let slot = Slot {
             interface: name.interface.clone(),
