@@ -48,8 +48,9 @@ fn runs(working: &Working) -> Vec<String> {
         let started = |envelope: &&Envelope| {
             envelope.stream == stream && envelope.event.name() == "attempt-started"
         };
-        let started = all.iter().find(started).map_or("-".to_owned(), |event| short(event.at));
-        let slot = opened.slot.map_or("-".to_owned(), short);
+        let started =
+            all.iter().find(started).map_or_else(|| "-".to_owned(), |event| short(event.at));
+        let slot = opened.slot.map_or_else(|| "-".to_owned(), short);
         format!("{slot} {} {started}", opened.trigger.as_str())
     };
     working.opened().into_iter().map(run).collect()

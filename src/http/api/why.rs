@@ -139,7 +139,7 @@ async fn tell_of_newest_and_next(subject: &Subject<'_>, story: &mut Story) -> Re
     if let Some(next) = subject.plan.as_ref().and_then(|plan| plan.next_after(from)) {
         let told = story.slot.take();
         ahead::tell(subject, next, story)?;
-        story.slot = told.or(story.slot.take());
+        story.slot = told.or_else(|| story.slot.take());
     }
     Ok(())
 }
