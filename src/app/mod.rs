@@ -7,6 +7,8 @@ mod serve;
 mod service;
 mod store;
 mod tasks;
+#[cfg(debug_assertions)]
+mod test_clock;
 mod upkeep;
 mod wiring;
 

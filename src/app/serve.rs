@@ -115,7 +115,7 @@ struct Heard {
 
 impl Core {
     fn new(metrics: Arc<Metrics>, client: reqwest::Client) -> (Self, Heard) {
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let clock = clock();
         let board = Arc::new(Board::default());
         board.write(|state| state.started_at = clock.now());
         let (handle, requests) = Handle::new(Arc::clone(&board), REQUESTS_WAITING);
@@ -124,6 +124,15 @@ impl Core {
         let core = Self { clock, board, handle, metrics, client, news, stop };
         (core, Heard { requests, news: heard })
     }
+}
+
+/// The host's clock, unless a test of this build has its own.
+fn clock() -> Arc<dyn Clock> {
+    #[cfg(debug_assertions)]
+    if let Some(clock) = super::test_clock::from_environment() {
+        return clock;
+    }
+    Arc::new(SystemClock::new())
 }
 
 /// What decides, how it fails, and who performs what it decides.
