@@ -295,6 +295,27 @@ impl Zone {
         }
     }
 
+    /// A zone of these rules, whatever the zone data says: `first_offset` in seconds east of Greenwich before the first shift.
+    pub fn of_rules(name: &str, first_offset: i32, shifts: Vec<Shift>) -> Self {
+        Self(Arc::new(Rules { name: name.to_owned(), first_offset, shifts }))
+    }
+
+    /// The instants later than `after` and not later than `until` from which on the two show different readings, in order.
+    pub fn parts_from(&self, other: &Self, after: Instant, until: Instant) -> Vec<Instant> {
+        let mut looks: Vec<i64> = vec![after.secs() + 1];
+        looks.extend(self.shifts(after, until).map(|shift| shift.at));
+        looks.extend(other.shifts(after, until).map(|shift| shift.at));
+        looks.sort_unstable();
+        let mut differed = false;
+        looks.retain(|at| {
+            let differs = self.span(*at).offset != other.span(*at).offset;
+            let begins = differs && !differed;
+            differed = differs;
+            begins
+        });
+        looks.into_iter().map(Instant::from_secs).collect()
+    }
+
     fn from_jiff(name: &str, rules: &TimeZone) -> Self {
         let first_offset = rules.to_offset(Timestamp::MIN).seconds();
         let mut shifts: Vec<Shift> = Vec::new();
@@ -424,7 +445,10 @@ struct Database {
 }
 
 static DATABASE: LazyLock<Database> = LazyLock::new(|| {
-    let system = SYSTEM_DIRECTORIES.iter().map(PathBuf::from).find_map(|directory| {
+    // As the C library does: whoever sets TZDIR has zone data of his own.
+    let own = std::env::var_os("TZDIR").map(PathBuf::from);
+    let directories = own.into_iter().chain(SYSTEM_DIRECTORIES.iter().map(PathBuf::from));
+    let system = directories.into_iter().find_map(|directory| {
         let zones = TimeZoneDatabase::from_dir(&directory).ok()?;
         (!zones.is_definitively_empty()).then_some(SystemData { directory, zones })
     });

@@ -145,3 +145,38 @@ fn time_while_it_was_down_is_accounted_for() {
         "{text}"
     );
 }
+
+/// Zone data with one zone, Paris, that follows the rules of `of`.
+fn zone_data(folder: &Path, version: &str, of: &str) {
+    std::fs::create_dir_all(folder.join("Europe")).expect("a folder");
+    std::fs::copy(format!("/usr/share/zoneinfo/{of}"), folder.join("Europe/Paris"))
+        .expect("copied");
+    std::fs::write(folder.join("tzdata.zi"), format!("# version {version}\n")).expect("written");
+}
+
+#[test]
+fn zone_data_that_changed_tells_at_the_start_which_slots_moved() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let zones = folder.path().join("zones");
+    zone_data(&zones, "2026a", "Europe/Paris");
+    let schedules = "[schedules.noon]\ncron = \"0 12 * * *\"\ncommand = [\"true\"]\n";
+    let mut daemon = daemon(folder.path(), "2026-11-22T06:00:00Z", schedules);
+    daemon.kill();
+    daemon.variables.push(("TZDIR".to_owned(), zones.to_string_lossy().into_owned()));
+    daemon.start();
+    let page = daemon.json(&["event", "list", "--type", "zones-read"]);
+    let same = &items(&page)[0]["data"];
+    assert_eq!((&same["zone_data"], &same["moved"]), (&"2026a".into(), &Value::Array(Vec::new())));
+    daemon.kill();
+    zone_data(&zones, "2026b", "Europe/London");
+    daemon.start();
+    let page = daemon.json(&["event", "list", "--type", "zones-read"]);
+    let moved = &items(&page)[0]["data"];
+    assert_eq!((&moved["before"], &moved["zone_data"]), (&"2026a".into(), &"2026b".into()));
+    assert_eq!(moved["changed"], serde_json::json!(["Europe/Paris"]));
+    let noon = &moved["moved"][0];
+    assert_eq!(noon["before"], "2026-11-22T11:00:00.000Z");
+    assert_eq!(noon["after"], "2026-11-22T12:00:00.000Z");
+    let next = daemon.json(&["schedule", "next", "shop/noon", "-n", "1"]);
+    assert_eq!(items(&next)[0]["at"], "2026-11-22T12:00:00.000Z");
+}

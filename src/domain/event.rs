@@ -213,6 +213,7 @@ events! {
     LoginLinkCreated = 6, "login-link-created";
     RequestAnswered = 7, "request-answered";
     FilesRefused = 8, "files-refused";
+    ZonesRead = 9, "zones-read";
     InterfaceDefined = 20, "interface-defined";
     InterfaceRemoved = 21, "interface-removed";
     InterfacePaused = 22, "interface-paused";

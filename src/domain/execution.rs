@@ -214,6 +214,7 @@ impl Execution {
             | Event::LoginLinkCreated(_)
             | Event::RequestAnswered(_)
             | Event::FilesRefused(_)
+            | Event::ZonesRead(_)
             | Event::InterfaceDefined(_)
             | Event::InterfaceRemoved(_)
             | Event::InterfacePaused(_)

@@ -67,6 +67,7 @@ impl Engine {
         }
         let shown = board::Files { problems, read_at: Some(draft.at) };
         draft.then(After::Show(Patch::of_files(shown)));
+        self.record_zones(draft);
         self.cache.forget_unused();
         self.tell_observers();
         applied

@@ -18,6 +18,7 @@ mod slots;
 mod startup;
 pub mod state;
 mod view;
+mod zones;
 
 pub use self::core::{Engine, Identity, Parts};
 pub use handle::{Done, Handle, Refusal};

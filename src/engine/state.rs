@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::schedules::Schedules;
 use crate::domain::effect::{Effect, EffectKind};
-use crate::domain::event::{Actor, Closed, DeliveryEnded, Envelope, Event, Opened, Outcome};
+use crate::domain::event::{
+    Actor, Closed, DeliveryEnded, Envelope, Event, Opened, Outcome, ZoneRules,
+};
 use crate::domain::execution::Execution;
 use crate::domain::interface::Interface;
 use crate::domain::slot::Verdict;
@@ -51,6 +53,8 @@ pub struct Daemon {
     pub boot_id: Option<String>,
     /// The zone data of the last start.
     pub zone_data: Option<String>,
+    /// The rules of the zones in use for the years ahead, as they were read last, by name.
+    pub zones: BTreeMap<String, ZoneRules>,
     /// Valid API tokens by short id.
     pub tokens: BTreeMap<String, Token>,
     /// Answers to requests with an idempotency key, by key.
@@ -150,6 +154,13 @@ impl State {
             Event::DaemonStarted(started) => {
                 self.daemon.boot_id = Some(started.boot_id.clone());
                 self.daemon.zone_data = Some(started.zone_data.clone());
+            }
+            Event::ZonesRead(read) => {
+                if read.before.is_some() {
+                    self.daemon.zones.clear();
+                }
+                let zones = read.zones.iter().map(|zone| (zone.name.clone(), zone.clone()));
+                self.daemon.zones.extend(zones);
             }
             Event::ClockStepped(step) if step.from < step.to => {
                 if self.daemon.stepped.len() == STEPS_KEPT {

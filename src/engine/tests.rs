@@ -20,6 +20,7 @@ mod backfills;
 mod closed;
 mod settling;
 mod turns;
+mod zones;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);

@@ -105,6 +105,7 @@ const fn changes_nothing_more(event: &Event) {
         | Event::LoginLinkCreated(_)
         | Event::RequestAnswered(_)
         | Event::FilesRefused(_)
+        | Event::ZonesRead(_)
         | Event::InterfaceDefined(_)
         | Event::InterfaceRemoved(_)
         | Event::InterfacePaused(_)

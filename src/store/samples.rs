@@ -70,6 +70,22 @@ fn daemon() -> Vec<Event> {
         }
         .into(),
         FilesRefused { problems: vec!["fnac.toml:3:8: unknown key `crn`".to_owned()] }.into(),
+        ZonesRead {
+            zone_data: "2026b".to_owned(),
+            before: Some("2026a".to_owned()),
+            zones: vec![ZoneRules {
+                name: "Europe/Paris".to_owned(),
+                first_offset: 3_600,
+                shifts: vec![(1_774_746_000, 7_200), (1_792_890_000, 3_600)],
+            }],
+            changed: vec!["Europe/Paris".to_owned()],
+            moved: vec![MovedSlot {
+                schedule: schedule(),
+                before: Some(at()),
+                after: Some(later()),
+            }],
+        }
+        .into(),
     ]
 }
 

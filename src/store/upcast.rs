@@ -83,6 +83,7 @@ stored_events! {
     6 LoginLinkCreated = 1;
     7 RequestAnswered = 1;
     8 FilesRefused = 1;
+    9 ZonesRead = 1;
     20 InterfaceDefined = 1;
     21 InterfaceRemoved = 1;
     22 InterfacePaused = 1;

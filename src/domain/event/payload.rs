@@ -41,6 +41,43 @@ pub struct ClockStepped {
     pub to: Instant,
 }
 
+/// The zones in use were read, for the first time or from other zone data than before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ZonesRead {
+    /// The version of the zone data, such as `2026b`.
+    pub zone_data: String,
+    /// The version before; none unless it was another one.
+    pub before: Option<String>,
+    /// The rules of each zone in use for the years ahead, so that the next change can be told from them.
+    pub zones: Vec<ZoneRules>,
+    /// The zones whose rules for the years ahead are others than before.
+    pub changed: Vec<String>,
+    /// Slots that moved, the first around each change of a zone, up to 1,000.
+    pub moved: Vec<MovedSlot>,
+}
+
+/// A zone's rules for a stretch of time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ZoneRules {
+    /// The IANA name.
+    pub name: String,
+    /// Seconds east of Greenwich before the first shift.
+    pub first_offset: i32,
+    /// When the offset changes, in seconds since the epoch, and to how many seconds east of Greenwich; in order.
+    pub shifts: Vec<(i64, i32)>,
+}
+
+/// A slot that other zone data moved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MovedSlot {
+    /// Its schedule.
+    pub schedule: ScheduleRef,
+    /// Its nominal instant by the zone data before; none when there was no slot.
+    pub before: Option<Instant>,
+    /// Its nominal instant by the new zone data.
+    pub after: Option<Instant>,
+}
+
 /// An API token was made. The token itself is never recorded.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenCreated {
