@@ -41,6 +41,10 @@ fn events_of_whole_days_become_days() {
         ("DTSTART;X-NOTE=\"a:b\";VALUE=DATE:20261225", &["26-12-25"]),
         ("DTSTART;VALUE=DATE:20261225\nSTATUS:CANCELLED", &[]),
         (
+            "DTSTART;VALUE=DATE:20261225\nRDATE;VALUE=DATE:20270105\nEXDATE;VALUE=DATE:20261225",
+            &["27-01-05"],
+        ),
+        (
             "DTSTART;VALUE=DATE:20261225\nRDATE;VALUE=DATE:20270105,20270106",
             &["26-12-25", "27-01-05", "27-01-06"],
         ),
