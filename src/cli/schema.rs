@@ -15,9 +15,9 @@ pub struct Schema {
 /// A kind of file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Of {
-    /// schedules/<interface>.toml
+    /// An interface's: schedules/INTERFACE.toml
     Interface,
-    /// schedules/calendars/<name>.toml
+    /// A calendar's: schedules/calendars/NAME.toml
     Calendar,
 }
 

@@ -7,7 +7,6 @@ use super::core::{Draft, Engine};
 use super::handle::{Done, Handle, Refusal, Request};
 use crate::domain::definition::Timing;
 use crate::domain::event::{Actor, SkipNextAsked, SkipNextUndone};
-use crate::domain::timing::Plan;
 use crate::ids::{ScheduleRef, StreamId};
 use crate::instant::Instant;
 
@@ -47,7 +46,7 @@ impl Engine {
         let cursor = self.state.schedules.get(id).and_then(|schedule| schedule.cursor);
         let planned = self.plans.get(id).cloned().zip(cursor);
         let (plan, cursor) = planned.ok_or_else(|| self.no_slot_ahead(id, None))?;
-        if let Some(slot) = self.asked_to_skip(id).filter(|slot| is_slot(&plan, *slot)) {
+        if let Some(slot) = self.asked_to_skip(id) {
             return Ok(slot);
         }
         let mut wishes = self.wishes(id).unwrap_or_default();
@@ -86,8 +85,11 @@ impl Engine {
         Ok(version)
     }
 
+    /// The slot that is to be skipped. None also when the wish has lapsed: the plan has no slot there any more.
     fn asked_to_skip(&self, id: &ScheduleRef) -> Option<Instant> {
-        self.state.schedules.get(id)?.skip_next.as_deref().copied()
+        let slot = self.state.schedules.get(id)?.skip_next.as_deref().copied()?;
+        let just_before = Instant::from_millis(slot.millis().saturating_sub(1));
+        (self.plans.get(id)?.next_after(just_before) == Some(slot)).then_some(slot)
     }
 
     fn no_slot_ahead(&self, id: &ScheduleRef, against: Option<String>) -> Refusal {
@@ -104,9 +106,4 @@ impl Engine {
         };
         Refusal::Conflict { why, execution: None }
     }
-}
-
-/// Whether the plan has a slot exactly there.
-fn is_slot(plan: &Plan, at: Instant) -> bool {
-    plan.next_after(Instant::from_millis(at.millis().saturating_sub(1))) == Some(at)
 }

@@ -18,7 +18,7 @@ use crate::domain::event::{
 };
 use crate::domain::execution::{Command, Execution, Phase};
 use crate::domain::policy::{self, Decision, Paused, Run, Situation, Wishes};
-use crate::domain::schedule::Schedule;
+use crate::domain::schedule::{Pause, Schedule};
 use crate::ids::{ExecutionId, InterfaceId, ScheduleRef, StreamId};
 use crate::instant::Instant;
 
@@ -35,6 +35,29 @@ pub(super) struct Opening {
     pub(super) slot: Option<Instant>,
     /// When it is opened.
     pub(super) at: Instant,
+}
+
+/// What is known of a schedule that is in its file.
+#[derive(Clone, Copy)]
+struct Known<'a> {
+    schedule: &'a Schedule,
+    definition: &'a definition::Schedule,
+    interface: &'a definition::Interface,
+    /// The interface's.
+    pause: Option<&'a Pause>,
+}
+
+impl<'a> Known<'a> {
+    fn wishes(self) -> Wishes<'a> {
+        let pauses = self.schedule.paused.iter().chain(self.pause).map(|pause| pause.until);
+        let longest = pauses.max_by_key(|until| (until.is_none(), *until));
+        Wishes {
+            disabled: !self.definition.enabled,
+            paused: longest.map(|until| Paused { until }),
+            closings: Closings::of(self.interface, self.definition, zone_of),
+            skip_next: self.schedule.skip_next.as_deref().copied(),
+        }
+    }
 }
 
 impl Engine {
@@ -93,10 +116,10 @@ impl Engine {
         id: &ScheduleRef,
         ask: impl FnOnce(&Situation<'_>) -> T,
     ) -> Option<T> {
-        let (_, _, definition) = self.definition(id)?;
-        let schedule = self.state.schedules.get(id)?;
+        let known = self.known(id)?;
+        let Known { schedule, definition, .. } = known;
         Some(ask(&Situation {
-            wishes: &self.wishes(id)?,
+            wishes: &known.wishes(),
             stepped: &self.state.daemon.stepped,
             open: schedule.open.first().copied(),
             open_live: self.open_live(schedule).next(),
@@ -107,18 +130,16 @@ impl Engine {
 
     /// What people and files want of the slots of a schedule that is in its file.
     pub(super) fn wishes(&self, id: &ScheduleRef) -> Option<Wishes<'_>> {
+        self.known(id).map(|known| known.wishes())
+    }
+
+    /// A schedule that is in its file. Each look-up costs, so that whoever needs several of these takes them together.
+    fn known(&self, id: &ScheduleRef) -> Option<Known<'_>> {
         let state = self.state.interfaces.get(&id.interface)?;
         let schedule = self.state.schedules.get(id)?;
         let interface = state.definition().filter(|_| !state.removed && !schedule.removed)?;
         let definition = interface.schedules.get(&id.schedule)?;
-        let pauses = schedule.paused.iter().chain(&state.paused).map(|pause| pause.until);
-        let longest = pauses.max_by_key(|until| (until.is_none(), *until));
-        Some(Wishes {
-            disabled: !definition.enabled,
-            paused: longest.map(|until| Paused { until }),
-            closings: Closings::of(interface, definition, zone_of),
-            skip_next: schedule.skip_next.as_deref().copied(),
-        })
+        Some(Known { schedule, definition, interface, pause: state.paused.as_ref() })
     }
 
     /// The open executions of a schedule that belong to no series.

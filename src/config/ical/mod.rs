@@ -257,7 +257,7 @@ impl Reader<'_> {
                 single.insert(start);
             }
             Some((at, rule)) => {
-                let repeat = self.repeat(&at, rule, start, days);
+                let repeat = self.repeat(&at, &rule, start, days);
                 let Some(mut repeat) = repeat else { return };
                 repeat.except.clone_from(&event.except);
                 self.calendar.repeats.push(repeat);
@@ -278,7 +278,7 @@ impl Reader<'_> {
         }
     }
 
-    fn repeat(&self, at: &Bytes<usize>, rule: Rule, from: NaiveDate, days: i64) -> Option<Repeat> {
+    fn repeat(&self, at: &Bytes<usize>, rule: &Rule, from: NaiveDate, days: i64) -> Option<Repeat> {
         let refuse = |why: &str, hint: &str| {
             self.refuse(at, "RRULE", why, hint);
             None

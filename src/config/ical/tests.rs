@@ -41,6 +41,10 @@ fn events_of_whole_days_become_days() {
         ("DTSTART;X-NOTE=\"a:b\";VALUE=DATE:20261225", &["26-12-25"]),
         ("DTSTART;VALUE=DATE:20261225\nSTATUS:CANCELLED", &[]),
         (
+            "DTSTART;VALUE=DATE:20261225\nRDATE;VALUE=DATE:20270105\nEXDATE;VALUE=DATE:20261225",
+            &["27-01-05"],
+        ),
+        (
             "DTSTART;VALUE=DATE:20261225\nRDATE;VALUE=DATE:20270105,20270106",
             &["26-12-25", "27-01-05", "27-01-06"],
         ),
@@ -114,93 +118,87 @@ fn refused(text: &str, expected: &[&str]) {
     }
 }
 
+/// Lines of an event, and what is said about them.
+const NOT_UNDERSTOOD: &[(&str, &str)] = &[
+    (
+        "DTSTART:20261225T090000Z",
+        "school.ics:4:1: `DTSTART:20261225T090000Z` is a time, not a day (only events",
+    ),
+    ("DTSTART;VALUE=DATE:20260231", "school.ics:4:1: `DTSTART;VALUE=DATE:20260231` is not a date"),
+    ("SUMMARY:x", "school.ics:3:1: an event without DTSTART has no day"),
+    ("DTSTART:20261225\nDTSTART:20261226", "school.ics:5:1: `DTSTART` stands twice in one event"),
+    (
+        "DTSTART:20261225\nDTEND:20261225",
+        "school.ics:5:1: the event ends before it begins (DTEND is the first",
+    ),
+    ("DTSTART:20261225\nDURATION:PT8H", "school.ics:5:1: `DURATION:PT8H` is not a number of days"),
+    (
+        "DTSTART:20261225\nRRULE:FREQ=MONTHLY",
+        "school.ics:5:1: `RRULE:FREQ=MONTHLY`: `FREQ=MONTHLY` is not understood (understood are FREQ=YEARLY",
+    ),
+    (
+        "DTSTART:20261225\nRRULE:FREQ=DAILY;COUNT=3",
+        "school.ics:5:1: `RRULE:FREQ=DAILY;COUNT=3`: `FREQ=DAILY` is not understood",
+    ),
+    ("DTSTART:20261225\nRRULE:COUNT=3", "school.ics:5:1: `RRULE:COUNT=3`: it has no `FREQ`"),
+    (
+        "DTSTART:20261225\nRRULE:FREQ=YEARLY;BYSETPOS=1",
+        "school.ics:5:1: `RRULE:FREQ=YEARLY;BYSETPOS=1`: `BYSETPOS` is not understood",
+    ),
+    (
+        "DTSTART:20261225\nRRULE:FREQ=YEARLY;BYMONTHDAY=-1",
+        "school.ics:5:1: `RRULE:FREQ=YEARLY;BYMONTHDAY=-1`: `BYMONTHDAY=-1` is not understood",
+    ),
+    (
+        "DTSTART:20261225\nRRULE:FREQ=YEARLY;BYMONTHDAY=25",
+        "school.ics:5:1: days of each month are not understood: `BYMONTH` is missing",
+    ),
+    (
+        "DTSTART:20261225\nRRULE:FREQ=YEARLY;BYMONTH=12;BYDAY=FR",
+        "school.ics:5:1: `BYDAY` of a year needs the number",
+    ),
+    (
+        "DTSTART:20261225\nRRULE:FREQ=YEARLY;BYMONTH=13;BYMONTHDAY=25",
+        "school.ics:5:1: day 25 of month 13 is in no year",
+    ),
+    (
+        "DTSTART:20261225\nRRULE:FREQ=WEEKLY;BYDAY=2FR",
+        "school.ics:5:1: a number before a day of each week",
+    ),
+    (
+        "DTSTART:20261225\nRRULE:FREQ=WEEKLY;INTERVAL=2;WKST=SU",
+        "school.ics:5:1: `RRULE:FREQ=WEEKLY;INTERVAL=2;WKST=SU`: weeks that do not begin on Monday",
+    ),
+    (
+        "DTSTART:20261225\nRRULE:FREQ=WEEKLY;INTERVAL=0",
+        "school.ics:5:1: `RRULE:FREQ=WEEKLY;INTERVAL=0`: `INTERVAL=0` is not understood",
+    ),
+    (
+        "DTSTART:20261225\nRRULE:FREQ=YEARLY;UNTIL=20301231T000000Z",
+        "school.ics:5:1: `RRULE:FREQ=YEARLY;UNTIL=20301231T000000Z`: `UNTIL=20301231T000000Z` is not a day",
+    ),
+    (
+        "DTSTART:20261225\nRRULE:FREQ=YEARLY;UNTIL=20301231;COUNT=2",
+        "school.ics:5:1: `RRULE:FREQ=YEARLY;UNTIL=20301231;COUNT=2`: `UNTIL` beside `COUNT`",
+    ),
+    (
+        "DTSTART:20261225\nRRULE:FREQ=WEEKLY;BYDAY=MO",
+        "school.ics:5:1: DTSTART is not one of the days of its RRULE",
+    ),
+    (
+        "DTSTART:20261225\nRECURRENCE-ID;VALUE=DATE:20261224",
+        "school.ics:5:1: `RECURRENCE-ID;VALUE=DATE:20261224` is not understood",
+    ),
+    (
+        "DTSTART:20261225\nEXDATE:20261225T000000",
+        "school.ics:5:1: `EXDATE:20261225T000000` is a time, not a day",
+    ),
+    ("DTSTART:20261225\nnonsense", "school.ics:5:1: not a line of an iCalendar file"),
+];
+
 #[test]
 fn what_is_not_understood_is_told_with_its_line() {
-    for (lines, why) in [
-        (
-            "DTSTART:20261225T090000Z",
-            "school.ics:4:1: `DTSTART:20261225T090000Z` is a time, not a day (only events",
-        ),
-        (
-            "DTSTART;VALUE=DATE:20260231",
-            "school.ics:4:1: `DTSTART;VALUE=DATE:20260231` is not a date",
-        ),
-        ("SUMMARY:x", "school.ics:3:1: an event without DTSTART has no day"),
-        (
-            "DTSTART:20261225\nDTSTART:20261226",
-            "school.ics:5:1: `DTSTART` stands twice in one event",
-        ),
-        (
-            "DTSTART:20261225\nDTEND:20261225",
-            "school.ics:5:1: the event ends before it begins (DTEND is the first",
-        ),
-        (
-            "DTSTART:20261225\nDURATION:PT8H",
-            "school.ics:5:1: `DURATION:PT8H` is not a number of days",
-        ),
-        (
-            "DTSTART:20261225\nRRULE:FREQ=MONTHLY",
-            "school.ics:5:1: `RRULE:FREQ=MONTHLY`: `FREQ=MONTHLY` is not understood (understood are FREQ=YEARLY",
-        ),
-        (
-            "DTSTART:20261225\nRRULE:FREQ=DAILY;COUNT=3",
-            "school.ics:5:1: `RRULE:FREQ=DAILY;COUNT=3`: `FREQ=DAILY` is not understood",
-        ),
-        ("DTSTART:20261225\nRRULE:COUNT=3", "school.ics:5:1: `RRULE:COUNT=3`: it has no `FREQ`"),
-        (
-            "DTSTART:20261225\nRRULE:FREQ=YEARLY;BYSETPOS=1",
-            "school.ics:5:1: `RRULE:FREQ=YEARLY;BYSETPOS=1`: `BYSETPOS` is not understood",
-        ),
-        (
-            "DTSTART:20261225\nRRULE:FREQ=YEARLY;BYMONTHDAY=-1",
-            "school.ics:5:1: `RRULE:FREQ=YEARLY;BYMONTHDAY=-1`: `BYMONTHDAY=-1` is not understood",
-        ),
-        (
-            "DTSTART:20261225\nRRULE:FREQ=YEARLY;BYMONTHDAY=25",
-            "school.ics:5:1: days of each month are not understood: `BYMONTH` is missing",
-        ),
-        (
-            "DTSTART:20261225\nRRULE:FREQ=YEARLY;BYMONTH=12;BYDAY=FR",
-            "school.ics:5:1: `BYDAY` of a year needs the number",
-        ),
-        (
-            "DTSTART:20261225\nRRULE:FREQ=YEARLY;BYMONTH=13;BYMONTHDAY=25",
-            "school.ics:5:1: day 25 of month 13 is in no year",
-        ),
-        (
-            "DTSTART:20261225\nRRULE:FREQ=WEEKLY;BYDAY=2FR",
-            "school.ics:5:1: a number before a day of each week",
-        ),
-        (
-            "DTSTART:20261225\nRRULE:FREQ=WEEKLY;INTERVAL=2;WKST=SU",
-            "school.ics:5:1: `RRULE:FREQ=WEEKLY;INTERVAL=2;WKST=SU`: weeks that do not begin on Monday",
-        ),
-        (
-            "DTSTART:20261225\nRRULE:FREQ=WEEKLY;INTERVAL=0",
-            "school.ics:5:1: `RRULE:FREQ=WEEKLY;INTERVAL=0`: `INTERVAL=0` is not understood",
-        ),
-        (
-            "DTSTART:20261225\nRRULE:FREQ=YEARLY;UNTIL=20301231T000000Z",
-            "school.ics:5:1: `RRULE:FREQ=YEARLY;UNTIL=20301231T000000Z`: `UNTIL=20301231T000000Z` is not a day",
-        ),
-        (
-            "DTSTART:20261225\nRRULE:FREQ=YEARLY;UNTIL=20301231;COUNT=2",
-            "school.ics:5:1: `RRULE:FREQ=YEARLY;UNTIL=20301231;COUNT=2`: `UNTIL` beside `COUNT`",
-        ),
-        (
-            "DTSTART:20261225\nRRULE:FREQ=WEEKLY;BYDAY=MO",
-            "school.ics:5:1: DTSTART is not one of the days of its RRULE",
-        ),
-        (
-            "DTSTART:20261225\nRECURRENCE-ID;VALUE=DATE:20261224",
-            "school.ics:5:1: `RECURRENCE-ID;VALUE=DATE:20261224` is not understood",
-        ),
-        (
-            "DTSTART:20261225\nEXDATE:20261225T000000",
-            "school.ics:5:1: `EXDATE:20261225T000000` is a time, not a day",
-        ),
-        ("DTSTART:20261225\nnonsense", "school.ics:5:1: not a line of an iCalendar file"),
-    ] {
+    for (lines, why) in NOT_UNDERSTOOD {
         refused(&with_event(lines), &[why]);
     }
 }

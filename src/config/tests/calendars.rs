@@ -154,16 +154,22 @@ fn an_interface_whose_calendar_is_not_accepted_is_refused_and_told_so_once() {
         "{SHOP}exclude = [\"fr\"]\n{}exclude = [\"fr\"]\n",
         SHOP.replace("sales", "totals")
     );
+    let also = format!("blackout = [\"fr\"]\n{SHOP}");
     let loaded = folder(&[
         ("shop.toml", &text),
+        ("also.toml", &also),
         ("bank.toml", SHOP),
         ("calendars/fr.toml", "weekly = [\"sunnday\"]\n"),
     ]);
-    assert_eq!(
-        shown(&loaded),
-        "fr.toml:1:11: `weekly[0]`: `sunnday` is not a day of the week (did you mean `sunday`?)\n\
-         :4:12: `exclude[0]`: calendar `fr` is not accepted (mend calendars/fr.toml)\n"
-    );
+    let shown = shown(&loaded);
+    for said in [
+        "fr.toml:1:11: `weekly[0]`: `sunnday` is not a day of the week (did you mean `sunday`?)\n",
+        "also.toml:1:13: `blackout[0]`: calendar `fr` is not accepted (mend calendars/fr.toml)\n",
+        "\n:4:12: `exclude[0]`: calendar `fr` is not accepted (mend calendars/fr.toml)\n",
+    ] {
+        assert_eq!(shown.matches(said).count(), 1, "{said}{shown}");
+    }
+    assert_eq!(shown.lines().count(), 3, "{shown}");
     let accepted: Vec<&str> = loaded.accepted.keys().map(InterfaceId::as_str).collect();
     assert_eq!(accepted, ["bank"]);
 }

@@ -223,8 +223,8 @@ fn nth_weekday(given: &str, words: (&str, &str, &str)) -> Result<Yearly, YearlyE
     let known = ORDINALS.iter().find(|(long, short, _)| nth == *long || nth == *short);
     let (_, _, number) = known.ok_or_else(|| unknown(nth, ORDINAL))?;
     let weekday = weekday.parse().map_err(|_err| unknown(weekday, WEEKDAY))?;
-    let is = |name: &&str| **name == *month || name.get(..3) == Some(month);
-    let at = MONTHS.iter().position(|name| is(&name)).ok_or_else(|| unknown(month, MONTH))?;
+    let is = |name: &&str| *name == month || name.get(..3) == Some(month);
+    let at = MONTHS.iter().position(is).ok_or_else(|| unknown(month, MONTH))?;
     let month = u8::try_from(at + 1).map_err(|_err| unknown(month, MONTH))?;
     Ok(Yearly::Nth { nth: *number, weekday, month })
 }

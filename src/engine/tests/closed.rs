@@ -325,6 +325,7 @@ async fn a_wish_for_a_slot_that_is_no_more_gives_way_to_a_new_one_at_once() {
     let working = start(SATURDAY, readings).await;
     skip(&working).await.expect("asked");
     working.handle.reload(Actor::Daybook).await.expect("read");
+    assert!(why(undo(&working).await).contains("nothing to take back"));
     assert_eq!(skip(&working).await.as_deref(), Ok("2026-11-21T03:00:00.000Z"));
     working.pass(6 * HOUR).await;
     working.settle().await;
