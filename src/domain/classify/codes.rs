@@ -50,7 +50,9 @@ static STATUS: LazyLock<Vec<(Regex, Strength)>> = LazyLock::new(|| {
             r"\b(?:failed|failure|rejected|unsuccessful|gagal|fallo|échec|失败)(?: \w+)? ?[:=(\[]{1,2} ?'?(?:http )?([45]\d\d)\b",
             Strength::Stated,
         ),
-        (r"(?:: |[(\[] ?)([45]\d\d)(?:$|[)\]]|[,:]? *(?:-|–|\{|<|\[|:) )", Strength::Topic),
+        (r"(?:: |[(\[] ?)([45]\d\d)(?:$|[)\]]|[,:]? *(?:[-–:] |[{<\[]))", Strength::Topic),
+        // A request and what came back: `POST /v3/orders 429 {…}`.
+        (r"\b(?:get|post|put|patch|delete)(?: (?:path|url|/\S*)){1,2}[ :]{1,2}([45]\d\d)\b", Strength::Stated),
         (r"(?:->|=>|→) ?(?:http )?([45]\d\d)\b", Strength::Topic),
         (
             r"\b(?:got|received|returned|gave)(?: http| status| a)? ([45]\d\d)(?:[,;.:)]|$| from\b| for url)",

@@ -40,7 +40,12 @@ pub(super) fn denied(normal: &str, start: usize, end: usize) -> bool {
     let words = normal.get(start..end).unwrap_or("");
     let zero =
         words.starts_with("0 ") || ["=0", " 0", ":0"].iter().any(|zero| words.ends_with(zero));
-    zero || value(normal, end).is_some_and(|value| {
+    // `error count=0`, `failed rows: 0`: what is counted may stand between.
+    let counted = normal.get(end..).and_then(|rest| rest.strip_prefix(' ')).map_or(end, |rest| {
+        end + 1 + rest.bytes().take_while(u8::is_ascii_alphabetic).count()
+    });
+    let none = |at| value(normal, at).is_some_and(|value| is_nothing(value, |n| n == "0"));
+    zero || none(counted) || value(normal, end).is_some_and(|value| {
         is_nothing(value, |digits| digits == "0")
             || ["[]", "{}", "''"].iter().any(|empty| value.starts_with(empty))
             || is_measure(value)
@@ -98,6 +103,50 @@ fn is_nothing(value: &str, number: impl Fn(&str) -> bool) -> bool {
         }
         _ => false,
     }
+}
+
+/// The line without the names in it, if it holds any: `failed-orders-replay`, `error_log`, `errors.csv`, `"exceptions"` name
+/// things and report nothing. A name in front of `=` or `:` is a key and stays, and so does what holds a capital.
+pub(super) fn without_names(line: &str) -> Option<String> {
+    let mut out = String::with_capacity(line.len());
+    let mut found = false;
+    let mut rest = line;
+    while !rest.is_empty() {
+        let stop = |c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '/'));
+        let end = rest.find(stop).unwrap_or(rest.len());
+        let (word, after) = rest.split_at(end);
+        let next = after.chars().next();
+        let key = after.trim_start_matches(['"', '\'']).starts_with(['=', ':']);
+        // A state stands between quotes too ("failed"), but not in the plural.
+        let quoted = word.ends_with('s')
+            && out.ends_with(['"', '`'])
+            && next == out.chars().next_back();
+        if !key && !word.is_empty() && (quoted || is_name(word)) {
+            found = true;
+            out.push_str("name");
+        } else {
+            out.push_str(word);
+        }
+        rest = after;
+        if let Some(c) = next {
+            out.push(c);
+            rest = rest.get(c.len_utf8()..).unwrap_or("");
+        }
+    }
+    found.then_some(out)
+}
+
+/// Whether a word in lower case is joined from others, or ends as a file does.
+fn is_name(word: &str) -> bool {
+    let word = word.trim_end_matches(['.', '/', '-']);
+    let lower = word.bytes().all(|b| !b.is_ascii_uppercase());
+    let joint = |join: char| {
+        word.split_once(join).is_some_and(|(left, right)| {
+            left.ends_with(|c: char| c.is_ascii_alphanumeric())
+                && right.starts_with(|c: char| c.is_ascii_alphanumeric())
+        })
+    };
+    lower && (joint('_') || joint('-') && !word.starts_with("non-") || joint('.'))
 }
 
 /// Whether the line is one setting, figure or heading: `retry.on.error=true`, `on_failure: continue`, `##[group]Run x`.

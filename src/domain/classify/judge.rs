@@ -29,6 +29,13 @@ impl Verdict {
     pub(super) fn states_cause(self) -> bool {
         self.cause.is_some() && self.strength >= Some(Strength::Topic)
     }
+
+    /// Whether the line says why beyond our own program, in so many words.
+    pub(super) fn states_why(self) -> bool {
+        let beyond = |class| !matches!(class, Class::Technical | Class::Cascade);
+        self.cause.is_some_and(|cause| beyond(cause.class()))
+            && self.strength >= Some(Strength::Stated)
+    }
 }
 
 /// The compiled phrases.
@@ -37,6 +44,7 @@ struct Table {
     phrases: Phrases,
     handled: Phrases,
     retrying: Phrases,
+    last_try: Phrases,
     peaceful: Phrases,
     harmless: Phrases,
     failure: Phrases,
@@ -110,6 +118,7 @@ impl Table {
             )?,
             handled: list("handled")?,
             retrying: list("retrying")?,
+            last_try: list("last try")?,
             peaceful: list("peaceful")?,
             harmless: list("harmless")?,
             failure: list("failure")?,
@@ -300,7 +309,7 @@ impl Table {
             None if self.retrying.any(normal)
                 && !answer
                 && !context::names_exception(line)
-                && !normal.contains("giving up") =>
+                && !self.last_try.any(normal) =>
             {
                 Verdict::plain(Level::Warning)
             }
@@ -309,6 +318,7 @@ impl Table {
             }
             None if self.peaceful.any(normal) => plain,
             None if self.reports(&self.failure, normal)
+                && context::without_names(line).is_none_or(|rest| self.reports_in(&rest))
                 || answer && strength >= Some(Strength::Faint)
                 || context::names_exception(line)
                 || tells_exit(best) =>
@@ -327,6 +337,13 @@ impl Table {
                 && !context::negated(normal, found.start);
         });
         reported
+    }
+
+    /// Whether a line that is not yet normalised reports a failure.
+    fn reports_in(&self, line: &str) -> bool {
+        let mut normal = String::with_capacity(line.len() + 16);
+        normalise(line, 0, &mut normal);
+        self.reports(&self.failure, &normal)
     }
 
     /// Success in so many words outweighs a mere consequence.
