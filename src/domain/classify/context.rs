@@ -79,6 +79,10 @@ fn value(normal: &str, end: usize) -> Option<&str> {
     }
     let quoted = rest.starts_with('\'');
     let rest = rest.trim_start_matches('\'').trim_start();
+    let cell = |rest: &'_ str| rest.starts_with("| ") && rest.as_bytes().get(2).is_some_and(u8::is_ascii_digit);
+    if cell(rest) {
+        return rest.get(2..);
+    }
     let value = rest.strip_prefix(['=', '\u{ff1a}']).or_else(|| {
         rest.strip_prefix(':').filter(|value| quoted || !value.starts_with(char::is_alphabetic))
     })?;
@@ -298,6 +302,18 @@ pub(super) fn only_reports(message: &str) -> bool {
         })
         .unwrap_or(body);
     end(body) && !body.contains("not ")
+}
+
+/// Whether the line begins as the tools of a shell report: with their name, `wget: missing URL`, `./load.sh: bad date`.
+pub(super) fn names_tool(line: &str) -> bool {
+    const LONGEST: usize = 24;
+    line.split_once(": ").is_some_and(|(name, _)| {
+        let name = name.strip_suffix(']').and_then(|name| name.split_once('[')).map_or(name, |(name, _)| name);
+        let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-/".contains(&b);
+        name.len() <= LONGEST
+            && name.bytes().all(plain)
+            && name.starts_with(|c: char| c.is_ascii_lowercase() || c == '.')
+    })
 }
 
 static SERVED: LazyLock<Option<Regex>> =

@@ -225,10 +225,15 @@ impl Table {
         Some((context::settled(cause, best.strength, line, message), best.strength))
     }
 
-    /// What is not valid or not there need be no record: "licence key is not valid" speaks of a credential.
+    /// What is not valid or not there need be no record: "licence key is not valid" speaks of a credential, "module 'x' not found"
+    /// of our own program. The subject next to the words decides.
     fn owner(&self, best: Hit, normal: &str, message: usize) -> Option<Cause> {
         const WORDS: &[&str] = &[
             "valid",
+            "found",
+            "exist",
+            "no such",
+            "unknown",
             "válid",
             "gültig",
             "vorhanden",
@@ -237,7 +242,8 @@ impl Table {
             "existe",
             "найден",
         ];
-        const REACH: usize = 16;
+        /// How far behind its subject the words may stand, with its name between them.
+        const REACH: usize = 40;
         let words = normal.get(best.start..best.end)?;
         if best.cause.class() != Class::Mapping || best.strength == Strength::Sure {
             return None;
@@ -245,17 +251,26 @@ impl Table {
         if !WORDS.iter().any(|word| words.contains(word)) {
             return None;
         }
-        let mut owner = None;
+        let mut owner: Option<(usize, Cause)> = None;
         self.subjects.find(normal, |found| {
-            let cause = self.subject_causes.get(found.rule).copied();
-            let before = found.end <= best.start && best.start - found.end <= REACH;
-            let after = found.start >= best.end && found.start - best.end <= 1;
-            let setting = cause.is_some_and(|cause| cause.class() == Class::Configuration);
-            if found.start >= message && setting && (before || after) {
-                owner = cause;
+            let Some(&cause) = self.subject_causes.get(found.rule) else { return };
+            let gap = |from: usize, to: usize| normal.get(from..to);
+            let before = gap(found.end, best.start).is_some_and(|gap| {
+                gap.len() <= REACH && ![": ", "; ", "(", " for ", " from ", " in "].iter().any(|stop| gap.contains(stop))
+            });
+            let after = gap(best.end, found.start).is_some_and(|gap| gap.len() <= 2 && gap != ". ");
+            let inside = best.start <= found.start && found.end <= best.end && !best.gapped;
+            let distance = best.start.abs_diff(found.end);
+            if found.start >= message
+                && (before || after || inside)
+                && owner.is_none_or(|(nearest, _)| distance < nearest)
+            {
+                owner = Some((distance, cause));
             }
         });
-        owner
+        owner.map(|(_, cause)| cause).filter(|cause| {
+            matches!(cause.class(), Class::Configuration | Class::Technical)
+        })
     }
 
     /// What the message says best about the cause; none when nothing in it does.
@@ -317,6 +332,14 @@ impl Table {
                 error(Level::Error)
             }
             None if self.peaceful.any(normal) => plain,
+            None if strength >= Some(Strength::Topic)
+                && context::names_tool(line)
+                && !self.peaceful.any(normal)
+                && best.is_some_and(|(cause, _)| cause.class() != Class::Cascade)
+                && self.refused.any(normal) =>
+            {
+                error(Level::Error)
+            }
             None if self.reports(&self.failure, normal)
                 && context::without_names(line).is_none_or(|rest| self.reports_in(&rest))
                 || answer && strength >= Some(Strength::Faint)
@@ -348,7 +371,10 @@ impl Table {
 
     /// Success in so many words outweighs a mere consequence.
     fn peaceful_for(&self, normal: &str, best: Option<(Cause, Strength)>) -> bool {
-        best.is_some_and(|(cause, _)| cause.class() == Class::Cascade) && self.peaceful.any(normal)
+        let weak = |(cause, strength): (Cause, Strength)| {
+            cause.class() == Class::Cascade && strength < Strength::Sure
+        };
+        best.is_some_and(weak) && self.peaceful.any(normal)
     }
 }
 

@@ -39,7 +39,7 @@ pub(super) fn named(word: &str) -> Option<Level> {
 
 /// The shapes, in the order in which they are tried. Each captures the level's word as `l`.
 static SHAPES: LazyLock<Shapes> = LazyLock::new(|| {
-    const WORD: &str = r"(?P<l>(?i:trace|debug|verbose|info|information|notice|warn|warning|error|erro|err|fatal|critical|crit|severe|emerg|emergency|alert|panic|dpanic|dbg|inf|wrn|ftl|fine|finer|finest|config))";
+    const WORD: &str = r"(?P<l>(?i:trace|debug|verbose|info|information|note|notice|warn|warning|error|erro|err|fatal|critical|crit|severe|emerg|emergency|alert|panic|dpanic|dbg|inf|wrn|ftl|fine|finer|finest|config))";
     const UPPER: &str = r"(?P<l>TRACE|DEBUG|VERBOSE|INFO|NOTICE|WARN|WARNING|ERROR|ERRO|ERR|FATAL|CRITICAL|CRIT|SEVERE|EMERG|EMERGENCY|ALERT|PANIC|DPANIC|DBG|INF|WRN|FTL|FINE|FINER|FINEST|CONFIG)";
     // A time of day, then anything short without a sentence, then the level in capitals.
     let shapes = [

@@ -123,6 +123,11 @@ const FIXED: &[&str] = &[
     "not found",
     "notfound",
     "not_found",
+    ": bad ",
+    ": missing ",
+    ": wrong ",
+    ": no ",
+    ": not ",
 ];
 
 /// Lines that begin so are looked at: objects, elements, syslog's and glog's levels, numbered database errors.
