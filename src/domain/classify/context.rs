@@ -172,6 +172,7 @@ pub(super) fn is_setting(line: &str) -> bool {
     key.bytes().all(plain)
         && key.bytes().any(|b| matches!(b, b'.' | b'_' | b'-'))
         && !value.contains([' ', '&', '%'])
+        && !key.ends_with("failed")
         && !["err", "exc", "oauth", "status", "fault"].iter().any(|word| key.starts_with(word))
         && (line.contains('=') || value.bytes().all(plain))
 }

@@ -45,6 +45,9 @@ struct Table {
     handled: Phrases,
     retrying: Phrases,
     last_try: Phrases,
+    settled: Phrases,
+    progress: Phrases,
+    outcome: Phrases,
     peaceful: Phrases,
     harmless: Phrases,
     failure: Phrases,
@@ -119,6 +122,9 @@ impl Table {
             handled: list("handled")?,
             retrying: list("retrying")?,
             last_try: list("last try")?,
+            settled: list("dealt with")?,
+            progress: list("progress")?,
+            outcome: list("outcome")?,
             peaceful: list("peaceful")?,
             harmless: list("harmless")?,
             failure: list("failure")?,
@@ -321,7 +327,7 @@ impl Table {
                 error(Level::Error)
             }
             Some(Level::Info | Level::Debug) => plain,
-            None if self.retrying.any(normal)
+            None if (self.retrying.any(normal) || self.settled.any(normal))
                 && !answer
                 && !context::names_exception(line)
                 && !self.last_try.any(normal) =>
@@ -332,6 +338,8 @@ impl Table {
                 error(Level::Error)
             }
             None if self.peaceful.any(normal) => plain,
+            // `Deleting old crash reports`: what it works on is no outcome.
+            None if self.progress.any(normal) && !self.outcome.any(normal) => plain,
             None if strength >= Some(Strength::Topic)
                 && context::names_tool(line)
                 && !self.peaceful.any(normal)
