@@ -163,6 +163,19 @@ pub(super) fn is_setting(line: &str) -> bool {
     {
         return true;
     }
+    // `ERROR_THRESHOLD=5 MAX_FAILURES=10`
+    let capitals = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_';
+    let limit = |word: &str| {
+        word.split_once('=').is_some_and(|(key, value)| {
+            key.contains('_')
+                && key.bytes().all(capitals)
+                && !value.is_empty()
+                && value.bytes().all(|b| b.is_ascii_digit())
+        })
+    };
+    if line.split_whitespace().all(limit) {
+        return !line.is_empty();
+    }
     let Some(at) = line.find(['=', ':']) else { return false };
     let (key, value) = line.split_at(at);
     let key = key.trim_end();

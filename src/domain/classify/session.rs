@@ -23,6 +23,8 @@ const REMEMBERED: usize = 8;
 const NEAR_LINES: u64 = 12;
 /// How many lines a trace may be silent before it is over (blocks of plain output are not shown to the session).
 const TRACE_LINES: u64 = 2_000;
+/// How long a message is at most that says that a connection was closed and no more, in bytes.
+const BARE_BYTES: usize = 40;
 /// How much of a message is remembered, in bytes.
 const MESSAGE_BYTES: usize = 400;
 
@@ -362,8 +364,12 @@ impl Memory {
                 },
                 |seen| seen.class == Class::Cascade,
             );
-        let bare = judgement.cause == Some(Cause::TecUnclassified)
-            && only_reports(message)
+        let unsaid = judgement.cause == Some(Cause::TecUnclassified) && only_reports(message);
+        // A connection that is closed without a word, right after an error, is closed because of it.
+        let hung_up = judgement.cause == Some(Cause::ExtNetClosed)
+            && message.len() <= BARE_BYTES
+            && !message.contains(": ");
+        let bare = (unsaid || hung_up)
             && self.root.is_some_and(|root| number.saturating_sub(root) <= NEAR_LINES);
         if (told || bare) && self.root.is_some() {
             judgement.class = Some(Class::Cascade);
@@ -390,8 +396,11 @@ fn only_reports(message: &str) -> bool {
     let lower = message.to_lowercase();
     message.len() <= LONGEST
         && !message.trim_end_matches([':', '.', '!']).contains(": ")
-        && ["fail", "error", "unsuccessful", "abort", "not complete"]
-            .iter()
+        && [
+            "fail", "error", "unsuccess", "abort", "not ", "no ", "nothing", "stopp", "skipp", "unsent",
+            "remain", "left in", "incomplete",
+        ]
+        .iter()
             .any(|word| lower.contains(word))
 }
 
