@@ -369,8 +369,8 @@ static FILE: LazyLock<Option<Regex>> = LazyLock::new(|| {
     )
 });
 
-static SETTINGS: LazyLock<Option<Phrases>> =
-    LazyLock::new(|| Phrases::new(rules::words("settings").into_iter().map(|text| (0, text))).ok());
+static SETTINGS: LazyLock<Phrases> =
+    LazyLock::new(|| Phrases::new(rules::words("settings").into_iter().map(|text| (0, text))));
 
 /// Names of files that hold records.
 static RECORDS: LazyLock<Option<Regex>> = LazyLock::new(|| {
@@ -386,7 +386,7 @@ pub(super) fn settled(cause: Cause, strength: Strength, line: &str, message: &st
     }
     let named =
         |regex: &Option<Regex>| regex.as_ref().is_some_and(|regex| regex.is_match(line.as_bytes()));
-    if SETTINGS.as_ref().is_some_and(|phrases| phrases.any(message))
+    if SETTINGS.any(message)
         || named(&VARIABLE)
         || named(&FILE)
     {

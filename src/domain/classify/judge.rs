@@ -106,40 +106,40 @@ impl Hit {
     }
 }
 
-static TABLE: LazyLock<Option<Table>> = LazyLock::new(|| Table::new().ok());
+static TABLE: LazyLock<Table> = LazyLock::new(Table::new);
 
 impl Table {
-    fn new() -> Result<Self, aho_corasick::BuildError> {
+    fn new() -> Self {
         let list = |heading| Phrases::new(rules::words(heading).into_iter().map(|text| (0, text)));
-        Ok(Self {
+        Self {
             causes: rules::table().iter().map(|rule| (rule.cause, rule.strength)).collect(),
             phrases: Phrases::new(
                 rules::table()
                     .iter()
                     .enumerate()
                     .flat_map(|(at, rule)| rule.phrases.iter().map(move |text| (at, *text))),
-            )?,
-            handled: list("handled")?,
-            retrying: list("retrying")?,
-            last_try: list("last try")?,
-            settled: list("dealt with")?,
-            progress: list("progress")?,
-            outcome: list("outcome")?,
-            peaceful: list("peaceful")?,
-            harmless: list("harmless")?,
-            failure: list("failure")?,
-            calmly: list("said calmly")?,
-            advice: list("advice")?,
-            rejects: list("rejects")?,
+            ),
+            handled: list("handled"),
+            retrying: list("retrying"),
+            last_try: list("last try"),
+            settled: list("dealt with"),
+            progress: list("progress"),
+            outcome: list("outcome"),
+            peaceful: list("peaceful"),
+            harmless: list("harmless"),
+            failure: list("failure"),
+            calmly: list("said calmly"),
+            advice: list("advice"),
+            rejects: list("rejects"),
             subject_causes: rules::subjects().iter().map(|(cause, _)| *cause).collect(),
             subjects: Phrases::new(
                 rules::subjects()
                     .iter()
                     .enumerate()
                     .flat_map(|(at, (_, words))| words.iter().map(move |text| (at, *text))),
-            )?,
-            refused: Phrases::new(rules::refused().into_iter().map(|text| (0, text)))?,
-        })
+            ),
+            refused: Phrases::new(rules::refused().into_iter().map(|text| (0, text))),
+        }
     }
 
     /// What the line says about causes: in its message, or else in its header.
@@ -417,10 +417,7 @@ fn judge(
         return Verdict::plain(Level::Info);
     }
     let message = normalise(line, stated.map_or(0, |stated| stated.message), scratch);
-    TABLE.as_ref().map_or_else(
-        || Verdict::plain(level.unwrap_or(Level::Info)),
-        |table| table.decide(&Text { line, normal: scratch, message, answer }, level),
-    )
+    TABLE.decide(&Text { line, normal: scratch, message, answer }, level)
 }
 
 /// Judges what a JSON line says.

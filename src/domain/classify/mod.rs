@@ -15,6 +15,7 @@ mod level;
 mod marks;
 mod phrase;
 mod plain;
+mod prefix;
 mod retell;
 mod root;
 mod rules;
