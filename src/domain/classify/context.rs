@@ -370,7 +370,7 @@ static FILE: LazyLock<Option<Regex>> = LazyLock::new(|| {
 });
 
 static SETTINGS: LazyLock<Phrases> =
-    LazyLock::new(|| Phrases::new(rules::words("settings").into_iter().map(|text| (0, text))));
+    LazyLock::new(|| Phrases::new(rules::words("settings").iter().map(|text| (0, *text))));
 
 /// Names of files that hold records.
 static RECORDS: LazyLock<Option<Regex>> = LazyLock::new(|| {

@@ -110,7 +110,7 @@ static TABLE: LazyLock<Table> = LazyLock::new(Table::new);
 
 impl Table {
     fn new() -> Self {
-        let list = |heading| Phrases::new(rules::words(heading).into_iter().map(|text| (0, text)));
+        let list = |heading| Phrases::new(rules::words(heading).iter().map(|text| (0, *text)));
         Self {
             causes: rules::table().iter().map(|rule| (rule.cause, rule.strength)).collect(),
             phrases: Phrases::new(
@@ -131,14 +131,13 @@ impl Table {
             calmly: list("said calmly"),
             advice: list("advice"),
             rejects: list("rejects"),
-            subject_causes: rules::subjects().iter().map(|(cause, _)| *cause).collect(),
+            subject_causes: rules::subjects().map(|(cause, _)| cause).collect(),
             subjects: Phrases::new(
                 rules::subjects()
-                    .iter()
                     .enumerate()
                     .flat_map(|(at, (_, words))| words.iter().map(move |text| (at, *text))),
             ),
-            refused: Phrases::new(rules::refused().into_iter().map(|text| (0, text))),
+            refused: Phrases::new(rules::refused().iter().map(|text| (0, *text))),
         }
     }
 

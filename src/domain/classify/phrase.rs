@@ -156,9 +156,12 @@ fn digits<'a>(bytes: impl Iterator<Item = &'a u8>) -> Option<usize> {
 
 /// How long the literal is that `text` begins with.
 fn literal(text: &str) -> usize {
-    let special = text.find(['*', '#']).unwrap_or(text.len());
+    let bytes = text.as_bytes();
     // A `~` inside, as in `column~ * not found`, lets the word before the gap go on: the gap takes what is left of it.
-    text.find("~ ").unwrap_or(special).min(special)
+    let ends = |at: usize, b: u8| {
+        matches!(b, b'*' | b'#') || b == b'~' && bytes.get(at + 1) == Some(&b' ')
+    };
+    (0..).zip(bytes).find(|&(at, &b)| ends(at, b)).map_or(bytes.len(), |(at, _)| at)
 }
 
 /// Whether a word goes on across this place.

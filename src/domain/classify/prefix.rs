@@ -10,6 +10,32 @@ pub(super) struct Prefixes<T> {
     by_width: [Keys; 3],
     /// Texts of one byte.
     single: Vec<u32>,
+    /// Which pairs of bytes any text begins with.
+    pairs: Pairs,
+}
+
+/// Pairs of bytes, folded into 4096 bits.
+#[derive(Debug)]
+struct Pairs([u64; 64]);
+
+impl Pairs {
+    fn place(first: u8, second: u8) -> (usize, u64) {
+        let pair = usize::from(first & 0x3f) | usize::from(second & 0x3f) << 6;
+        (pair / 64, 1 << (pair % 64))
+    }
+
+    fn set(&mut self, first: u8, second: u8) {
+        let (word, bit) = Self::place(first, second);
+        if let Some(word) = self.0.get_mut(word) {
+            *word |= bit;
+        }
+    }
+
+    fn has(&self, bytes: &[u8]) -> bool {
+        let &[first, second, ..] = bytes else { return true };
+        let (word, bit) = Self::place(first, second);
+        self.0.get(word).is_some_and(|word| word & bit != 0)
+    }
 }
 
 /// The texts of one width, sorted by their first bytes, behind a filter that says at once that there is none.
@@ -68,8 +94,12 @@ impl<T: AsRef<[u8]>> Prefixes<T> {
     pub(super) fn new(texts: Vec<T>) -> Self {
         let mut lists: [Vec<(u64, u32)>; 3] = Default::default();
         let mut single = Vec::new();
+        let mut pairs = Pairs([0; 64]);
         for (number, text) in (0_u32..).zip(&texts) {
             let text = text.as_ref();
+            if let &[first, second, ..] = text {
+                pairs.set(first, second);
+            }
             let width = WIDTHS.iter().position(|&width| text.len() >= width);
             let entry = width.and_then(|at| Some((lists.get_mut(at)?, key(text, *WIDTHS.get(at)?)?)));
             match entry {
@@ -77,7 +107,12 @@ impl<T: AsRef<[u8]>> Prefixes<T> {
                 None => single.push(number),
             }
         }
-        Self { texts, by_width: lists.map(Keys::new), single }
+        Self { texts, by_width: lists.map(Keys::new), single, pairs }
+    }
+
+    /// The texts, by their numbers.
+    pub(super) fn texts(&self) -> &[T] {
+        &self.texts
     }
 
     /// Calls `with` for each text that begins at `at`: its number, and where it ends. Stops when `with` says so.
@@ -96,7 +131,7 @@ impl<T: AsRef<[u8]>> Prefixes<T> {
         if self.single.iter().any(|&number| try_one(number)) {
             return true;
         }
-        self.by_width.iter().zip(WIDTHS).any(|(keys, width)| {
+        self.pairs.has(rest) && self.by_width.iter().zip(WIDTHS).any(|(keys, width)| {
             key(rest, width)
                 .is_some_and(|key| keys.get(key).iter().any(|&(_, number)| try_one(number)))
         })
