@@ -39,17 +39,30 @@ pub(super) fn negated(normal: &str, start: usize) -> bool {
 pub(super) fn denied(normal: &str, start: usize, end: usize) -> bool {
     let words = normal.get(start..end).unwrap_or("");
     let zero =
-        words.starts_with("0 ") || ["=0", " 0", ":0"].iter().any(|zero| words.ends_with(zero));
+        words.starts_with("0 ")
+            || words.contains(" 0 ")
+            || ["=0", " 0", ":0"].iter().any(|zero| words.ends_with(zero));
     // `error count=0`, `failed rows: 0`: what is counted may stand between.
-    let counted = normal.get(end..).and_then(|rest| rest.strip_prefix(' ')).map_or(end, |rest| {
-        end + 1 + rest.bytes().take_while(u8::is_ascii_alphabetic).count()
-    });
+    let counted = normal.get(end..).map_or(end, |rest| end + nouns(rest));
     let none = |at| value(normal, at).is_some_and(|value| is_nothing(value, |n| n == "0"));
     zero || none(counted) || value(normal, end).is_some_and(|value| {
         is_nothing(value, |digits| digits == "0")
             || ["[]", "{}", "''"].iter().any(|empty| value.starts_with(empty))
             || is_measure(value)
     })
+}
+
+/// How long the one or two words are that come next.
+fn nouns(rest: &str) -> usize {
+    let word = |rest: &str| match rest.strip_prefix(' ') {
+        Some(rest) => match rest.bytes().take_while(u8::is_ascii_alphabetic).count() {
+            0 => 0,
+            length => length + 1,
+        },
+        None => 0,
+    };
+    let first = word(rest);
+    first + if first > 0 { word(rest.get(first..).unwrap_or("")) } else { 0 }
 }
 
 /// Whether a value is a figure of a statistic: `0.12`, `1.2%`.
@@ -316,6 +329,17 @@ pub(super) fn only_reports(message: &str) -> bool {
         })
         .unwrap_or(body);
     end(body) && !body.contains("not ")
+}
+
+/// The line without the job, the step and the time that a build server puts in front: `build⇥Run tests⇥2031-01-05T10:00:00Z text`.
+pub(super) fn without_job(line: &str) -> &str {
+    let Some((_, rest)) = line.split_once('\t').and_then(|(_, rest)| rest.split_once('\t')) else {
+        return line;
+    };
+    match rest.split_once("Z ") {
+        Some((time, text)) if time.len() <= 30 && time.starts_with(|c: char| c.is_ascii_digit()) => text,
+        _ => line,
+    }
 }
 
 /// Whether the line begins as the tools of a shell report: with their name, `wget: missing URL`, `./load.sh: bad date`.

@@ -57,6 +57,7 @@ struct Table {
     subjects: Phrases,
     subject_causes: Vec<Cause>,
     refused: Phrases,
+    flaws: Phrases,
 }
 
 /// A line in front of the table.
@@ -137,6 +138,7 @@ impl Table {
                     .enumerate()
                     .flat_map(|(at, (_, words))| words.iter().map(move |text| (at, *text))),
             ),
+            flaws: list("flaw"),
             refused: Phrases::new(rules::refused().iter().map(|text| (0, *text))),
         }
     }
@@ -340,10 +342,11 @@ impl Table {
             // `Deleting old crash reports`: what it works on is no outcome.
             None if self.progress.any(normal) && !self.outcome.any(normal) => plain,
             None if strength >= Some(Strength::Topic)
-                && context::names_tool(line)
                 && !self.peaceful.any(normal)
+                && !self.progress.any(normal)
                 && best.is_some_and(|(cause, _)| cause.class() != Class::Cascade)
-                && self.refused.any(normal) =>
+                && (context::names_tool(line) && self.refused.any(normal)
+                    || self.reports(&self.flaws, normal)) =>
             {
                 error(Level::Error)
             }
@@ -408,6 +411,7 @@ fn judge(
     answer: bool,
     scratch: &mut String,
 ) -> Verdict {
+    let line = if stated.is_none() { context::without_job(line) } else { line };
     let level = if error { Some(Level::Error) } else { stated.map(|stated| stated.level) };
     let bare = level.is_none() || !line.trim().contains(' ');
     if bare && context::is_setting(line)

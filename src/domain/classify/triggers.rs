@@ -201,7 +201,7 @@ pub(super) fn deciding() -> impl Iterator<Item = &'static str> {
     };
     let phrases = rules::table().iter().filter(alone).flat_map(|rule| rule.phrases.iter().copied());
     let words = |heading| rules::words(heading).iter().copied();
-    phrases.chain(words("failure")).chain(words("said calmly"))
+    phrases.chain(words("failure")).chain(words("flaw")).chain(words("said calmly"))
 }
 
 /// Words that say nothing about a line; chosen only if a phrase has no others.

@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn every_list_of_words_is_there() {
         for heading in
-            ["handled", "retrying", "last try", "dealt with", "progress", "outcome", "failure", "said calmly", "advice", "peaceful", "common"]
+            ["handled", "retrying", "last try", "dealt with", "progress", "outcome", "flaw", "failure", "said calmly", "advice", "peaceful", "common"]
         {
             assert!(!words(heading).is_empty(), "{heading}");
         }
