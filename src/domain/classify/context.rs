@@ -189,6 +189,9 @@ pub(super) fn is_setting(line: &str) -> bool {
     if line.split_whitespace().all(limit) {
         return !line.is_empty();
     }
+    if is_empty_element(line) {
+        return true;
+    }
     let Some(at) = line.find(['=', ':']) else { return false };
     let (key, value) = line.split_at(at);
     let key = key.trim_end();
@@ -201,6 +204,17 @@ pub(super) fn is_setting(line: &str) -> bool {
         && !key.ends_with("failed")
         && !["err", "exc", "oauth", "status", "fault"].iter().any(|word| key.starts_with(word))
         && (line.contains('=') || value.bytes().all(plain))
+}
+
+/// `<errors/>`, `<error></error>`: room for an error, and none.
+fn is_empty_element(line: &str) -> bool {
+    let Some(inner) = line.strip_prefix('<').and_then(|line| line.strip_suffix('>')) else {
+        return false;
+    };
+    match inner.split_once('>') {
+        None => inner.ends_with('/') && !inner.contains('='),
+        Some((name, rest)) => rest.trim_start().strip_prefix("</") == Some(name),
+    }
 }
 
 /// `'requests/failed': 12,`: one figure of a printed dictionary.
