@@ -291,7 +291,12 @@ pub(super) fn answer(line: &str) -> bool {
         let (space, local) = head(element, 60).split_once(':')?;
         space.bytes().all(|b| b.is_ascii_alphanumeric()).then(|| format!("<{local}"))
     });
-    begins(text.as_bytes()) || local.is_some_and(|local| begins(local.as_bytes()))
+    // `<Response><Code>9</Code><Message>…`: the reason may stand further in.
+    let inside = line.starts_with('<')
+        && ["<message>", "<error>", "<errormessage>", "<faultstring>", "<reason>", "<description>"]
+            .iter()
+            .any(|name| head(line, 400).to_ascii_lowercase().contains(name));
+    begins(text.as_bytes()) || local.is_some_and(|local| begins(local.as_bytes())) || inside
 }
 
 /// Whether a message says only that something failed: `Nightly sync failed`, `load failed after 3 seconds`.
@@ -384,7 +389,7 @@ fn pattern(text: &str) -> Option<Regex> {
 /// Names of exceptions, as languages write them in front of a message.
 static EXCEPTION: LazyLock<Option<Regex>> = LazyLock::new(|| {
     pattern(
-        r"\b[A-Z][A-Za-z0-9]*[a-z0-9](?:Error|Exception|Timeout|Violation|Failure|Failed|Fault|NotFound|Invalid|Refused|Denied|Unavailable|Mismatch|Exceeded|Expired|Unauthorized|Forbidden)(?:$|:|\(| with #)|(?:^|[\s(])(?:\w+\.)+(?:errors?|exceptions?|exc)\.[A-Z]\w+(?:$|:|\()",
+        r"\b[A-Z][A-Za-z0-9]*[a-z0-9](?:Error|Exception|Timeout|Violation|Failure|Failed|Fault|NotFound|Invalid|Refused|Denied|Unavailable|Mismatch|Exceeded|Expired|Unauthorized|Forbidden)(?:$|[:()]| with #)|(?:^|[\s(])(?:\w+\.)+(?:errors?|exceptions?|exc)\.[A-Z]\w+(?:$|:|\()",
     )
 });
 

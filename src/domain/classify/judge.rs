@@ -309,7 +309,7 @@ impl Table {
             cause: Some(best.map_or(Cause::TecUnclassified, |(cause, _)| cause)),
             strength,
         };
-        if self.harmless.any(normal) {
+        if self.harmless.any(normal) && !normal.contains("fatal: ") {
             return Verdict::plain(level.unwrap_or(Level::Info).min(Level::Warning));
         }
         match level {
