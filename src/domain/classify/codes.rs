@@ -46,8 +46,8 @@ static STATUS: [Shape; 12] = [
         Strength::Stated,
     ),
     shape(
-        &["status"],
-        r"\bstatus(?: ?code)?(?: (?:is|was|of|text|returned))?['\]]?[ :=(\['#]{1,4}([45]\d\d)\b",
+        &["status", "状态码", "код", "código", "codigo", "statut", "estado"],
+        r"(?:\bstatus(?: ?code)?|状态码|код(?: ответа)?|c[oó]digo(?: de estado)?|statut|estado)(?: (?:is|was|of|text|returned))?['\]]?[ :=(\['#]{1,4}([45]\d\d)\b",
         Strength::Stated,
     ),
     shape(
@@ -70,37 +70,21 @@ static STATUS: [Shape; 12] = [
         r"\b(?:failed|failure|rejected|unsuccessful|gagal|fallo|échec|失败)(?: \w+)? ?[:=(\[]{1,2} ?'?(?:http )?([45]\d\d)\b",
         Strength::Stated,
     ),
-    shape(
-        &[],
-        r"(?:: |[(\[] ?)([45]\d\d)(?:$|[)\]]|[,:]? *(?:[-–:] |[{<\[]))",
-        Strength::Topic,
-    ),
+    shape(&[], r"(?:: |[(\[] ?)([45]\d\d)(?:$|[)\]]|[,:]? *(?:[-–:] |[{<\[]))", Strength::Topic),
     shape(
         // A request and what came back: `POST /v3/orders 429 {…}`.
         &["get ", "post ", "put ", "patch ", "delete "],
         r"\b(?:get|post|put|patch|delete)(?: (?:path|url|/\S*)){1,2}[ :]{1,2}([45]\d\d)\b",
         Strength::Stated,
     ),
-    shape(
-        &["->", "=>", "→"],
-        r"(?:->|=>|→) ?(?:http )?([45]\d\d)\b",
-        Strength::Topic,
-    ),
+    shape(&["->", "=>", "→"], r"(?:->|=>|→) ?(?:http )?([45]\d\d)\b", Strength::Topic),
     shape(
         &["got", "received", "returned", "gave"],
         r"\b(?:got|received|returned|gave)(?: http| status| a)? ([45]\d\d)(?:[,;.:)]|$| from\b| for url)",
         Strength::Stated,
     ),
-    shape(
-        &[" http "],
-        r"\b([45]\d\d) http (?:response|status|error|code)",
-        Strength::Stated,
-    ),
-    shape(
-        &["api error"],
-        r"\bapi error:? \(?([45]\d\d)\b",
-        Strength::Stated,
-    ),
+    shape(&[" http "], r"\b([45]\d\d) http (?:response|status|error|code)", Strength::Stated),
+    shape(&["api error"], r"\bapi error:? \(?([45]\d\d)\b", Strength::Stated),
 ];
 
 /// What a status asks for. `entity` is whether the address ends in the id of a record.

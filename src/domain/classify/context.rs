@@ -38,18 +38,25 @@ pub(super) fn negated(normal: &str, start: usize) -> bool {
 /// Whether the words from `start` to `end` are given a value that says no: `errors: 0`, `'failed': false`, or hold it: `0 rows failed`.
 pub(super) fn denied(normal: &str, start: usize, end: usize) -> bool {
     let words = normal.get(start..end).unwrap_or("");
-    let zero =
-        words.starts_with("0 ")
-            || words.contains(" 0 ")
-            || ["=0", " 0", ":0"].iter().any(|zero| words.ends_with(zero));
+    let zero = words.starts_with("0 ")
+        || words.contains(" 0 ")
+        || ["=0", " 0", ":0"].iter().any(|zero| words.ends_with(zero));
     // `error count=0`, `failed rows: 0`: what is counted may stand between.
     let counted = normal.get(end..).map_or(end, |rest| end + nouns(rest));
     let none = |at| value(normal, at).is_some_and(|value| is_nothing(value, |n| n == "0"));
-    zero || none(counted) || value(normal, end).is_some_and(|value| {
-        is_nothing(value, |digits| digits == "0")
-            || ["[]", "{}", "''"].iter().any(|empty| value.starts_with(empty))
-            || is_measure(value)
-    })
+    // `失败 0 条`: scripts without letters put the number right behind.
+    let behind = !words.is_ascii()
+        && normal
+            .get(end..)
+            .and_then(|rest| rest.trim_start().strip_prefix('0'))
+            .is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_digit() || c == '.'));
+    zero || behind
+        || none(counted)
+        || value(normal, end).is_some_and(|value| {
+            is_nothing(value, |digits| digits == "0")
+                || ["[]", "{}", "''"].iter().any(|empty| value.starts_with(empty))
+                || is_measure(value)
+        })
 }
 
 /// How long the one or two words are that come next.
@@ -92,7 +99,9 @@ fn value(normal: &str, end: usize) -> Option<&str> {
     }
     let quoted = rest.starts_with('\'');
     let rest = rest.trim_start_matches('\'').trim_start();
-    let cell = |rest: &'_ str| rest.starts_with("| ") && rest.as_bytes().get(2).is_some_and(u8::is_ascii_digit);
+    let cell = |rest: &'_ str| {
+        rest.starts_with("| ") && rest.as_bytes().get(2).is_some_and(u8::is_ascii_digit)
+    };
     if cell(rest) {
         return rest.get(2..);
     }
@@ -120,123 +129,6 @@ fn is_nothing(value: &str, number: impl Fn(&str) -> bool) -> bool {
         }
         _ => false,
     }
-}
-
-/// The line without the names in it, if it holds any: `failed-orders-replay`, `error_log`, `errors.csv`, `"exceptions"` name
-/// things and report nothing. A name in front of `=` or `:` is a key and stays, and so does what holds a capital.
-pub(super) fn without_names(line: &str) -> Option<String> {
-    let mut out = String::with_capacity(line.len());
-    let mut found = false;
-    let mut rest = line;
-    while !rest.is_empty() {
-        let stop = |c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '/'));
-        let end = rest.find(stop).unwrap_or(rest.len());
-        let (word, after) = rest.split_at(end);
-        let next = after.chars().next();
-        let key = after.trim_start_matches(['"', '\'']).starts_with(['=', ':']);
-        // A state stands between quotes too ("failed"), but not in the plural.
-        let quoted = word.ends_with('s')
-            && out.ends_with(['"', '`'])
-            && next == out.chars().next_back();
-        if !key && !word.is_empty() && (quoted || is_name(word)) {
-            found = true;
-            out.push_str("name");
-        } else {
-            out.push_str(word);
-        }
-        rest = after;
-        if let Some(c) = next {
-            out.push(c);
-            rest = rest.get(c.len_utf8()..).unwrap_or("");
-        }
-    }
-    found.then_some(out)
-}
-
-/// Whether a word in lower case is joined from others, or ends as a file does.
-fn is_name(word: &str) -> bool {
-    let word = word.trim_end_matches(['.', '/', '-']);
-    let lower = word.bytes().all(|b| !b.is_ascii_uppercase());
-    let joint = |join: char| {
-        word.split_once(join).is_some_and(|(left, right)| {
-            left.ends_with(|c: char| c.is_ascii_alphanumeric())
-                && right.starts_with(|c: char| c.is_ascii_alphanumeric())
-        })
-    };
-    lower && (joint('_') || joint('-') && !word.starts_with("non-") || joint('.'))
-}
-
-/// Whether the line is one setting, figure or heading: `retry.on.error=true`, `on_failure: continue`, `##[group]Run x`.
-pub(super) fn is_setting(line: &str) -> bool {
-    const COMMANDS: &[&str] =
-        &["##[group]", "##[section]", "##[command]", "##[endgroup]", "::group::", "[command]"];
-    let line = line.trim();
-    if COMMANDS.iter().any(|command| line.starts_with(command))
-        || line.starts_with(['\'', '"']) && is_statistic(line)
-    {
-        return true;
-    }
-    // `ERROR_THRESHOLD=5 MAX_FAILURES=10`
-    let capitals = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_';
-    let limit = |word: &str| {
-        word.split_once('=').is_some_and(|(key, value)| {
-            key.contains('_')
-                && key.bytes().all(capitals)
-                && !value.is_empty()
-                && value.bytes().all(|b| b.is_ascii_digit())
-        })
-    };
-    if line.split_whitespace().all(limit) {
-        return !line.is_empty();
-    }
-    if is_empty_element(line) {
-        return true;
-    }
-    let Some(at) = line.find(['=', ':']) else { return false };
-    let (key, value) = line.split_at(at);
-    let key = key.trim_end();
-    let value = value.trim_start_matches(['=', ':']).trim();
-    let plain =
-        |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'_' | b'-');
-    key.bytes().all(plain)
-        && key.bytes().any(|b| matches!(b, b'.' | b'_' | b'-'))
-        && !value.contains([' ', '&', '%'])
-        && !key.ends_with("failed")
-        && !["err", "exc", "oauth", "status", "fault"].iter().any(|word| key.starts_with(word))
-        && (line.contains('=') || value.bytes().all(plain))
-}
-
-/// `<errors/>`, `<error></error>`: room for an error, and none.
-fn is_empty_element(line: &str) -> bool {
-    let Some(inner) = line.strip_prefix('<').and_then(|line| line.strip_suffix('>')) else {
-        return false;
-    };
-    match inner.split_once('>') {
-        None => inner.ends_with('/') && !inner.contains('='),
-        Some((name, rest)) => rest.trim_start().strip_prefix("</") == Some(name),
-    }
-}
-
-/// `'requests/failed': 12,`: one figure of a printed dictionary.
-fn is_statistic(line: &str) -> bool {
-    let Some((key, value)) = line.rsplit_once("': ").or_else(|| line.rsplit_once("\": ")) else {
-        return false;
-    };
-    let figure = value.trim_end_matches(',');
-    key.contains('/') && figure.bytes().all(|b| b.is_ascii_digit() || b == b'.')
-}
-
-/// Whether the line shows a commit as git prints it: `[main 1a2b3c4] Fix the crash`, `commit 1a2b3c4 Fix the crash`.
-pub(super) fn is_commit(line: &str) -> bool {
-    let id = match line.strip_prefix("commit ") {
-        Some(rest) => rest.split(' ').next(),
-        None => line
-            .strip_prefix('[')
-            .and_then(|line| line.split_once("] "))
-            .and_then(|(head, _)| head.rsplit_once(' '))
-            .map(|(_, id)| id),
-    };
-    id.is_some_and(|id| (6..=40).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
 /// How the elements and members begin that answers of external systems put their reason in.
@@ -350,29 +242,6 @@ pub(super) fn only_reports(message: &str) -> bool {
     end(body) && !body.contains("not ")
 }
 
-/// The line without the job, the step and the time that a build server puts in front: `build⇥Run tests⇥2031-01-05T10:00:00Z text`.
-pub(super) fn without_job(line: &str) -> &str {
-    let Some((_, rest)) = line.split_once('\t').and_then(|(_, rest)| rest.split_once('\t')) else {
-        return line;
-    };
-    match rest.split_once("Z ") {
-        Some((time, text)) if time.len() <= 30 && time.starts_with(|c: char| c.is_ascii_digit()) => text,
-        _ => line,
-    }
-}
-
-/// Whether the line begins as the tools of a shell report: with their name, `wget: missing URL`, `./load.sh: bad date`.
-pub(super) fn names_tool(line: &str) -> bool {
-    const LONGEST: usize = 24;
-    line.split_once(": ").is_some_and(|(name, _)| {
-        let name = name.strip_suffix(']').and_then(|name| name.split_once('[')).map_or(name, |(name, _)| name);
-        let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-/".contains(&b);
-        name.len() <= LONGEST
-            && name.bytes().all(plain)
-            && name.starts_with(|c: char| c.is_ascii_lowercase() || c == '.')
-    })
-}
-
 static SERVED: LazyLock<Option<Regex>> =
     LazyLock::new(|| pattern(r#""(?:GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS) [^"]*" [123]\d\d\b"#));
 
@@ -429,10 +298,7 @@ pub(super) fn settled(cause: Cause, strength: Strength, line: &str, message: &st
     }
     let named =
         |regex: &Option<Regex>| regex.as_ref().is_some_and(|regex| regex.is_match(line.as_bytes()));
-    if SETTINGS.any(message)
-        || named(&VARIABLE)
-        || named(&FILE)
-    {
+    if SETTINGS.any(message) || named(&VARIABLE) || named(&FILE) {
         Cause::CfgLocal
     } else if cause == Cause::ExtContract && named(&RECORDS) {
         // What cannot be read is a file of records, no answer.
@@ -485,22 +351,6 @@ mod tests {
         assert!(!is_figure("timeout: refused", 7, Strength::Topic));
         assert!(!is_figure("timed out: 30000 ms", 9, Strength::Stated));
         assert!(is_figure("timed out: 0", 9, Strength::Stated));
-    }
-
-    #[test]
-    fn a_line_of_a_settings_file_is_told_from_an_error() {
-        for line in ["retry.on.error=true", "on_failure: continue", "socket.timeout.ms = 30000"] {
-            assert!(is_setting(line), "{line}");
-        }
-        for line in [
-            "error: refused",
-            "error_code=5",
-            "java.lang.NullPointerException: null",
-            "oauth_problem=token_expired",
-            "sales.csv: No such file or directory",
-        ] {
-            assert!(!is_setting(line), "{line}");
-        }
     }
 
     #[test]

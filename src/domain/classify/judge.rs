@@ -7,6 +7,7 @@ use super::context;
 use super::level::{self, Stated};
 use super::phrase::{Found, Phrases};
 use super::rules::{self, Strength};
+use super::shape;
 use super::text::normalise;
 use crate::domain::cause::Cause;
 use crate::domain::class::{Class, Level};
@@ -263,7 +264,10 @@ impl Table {
             let Some(&cause) = self.subject_causes.get(found.rule) else { return };
             let gap = |from: usize, to: usize| normal.get(from..to);
             let before = gap(found.end, best.start).is_some_and(|gap| {
-                gap.len() <= REACH && ![": ", "; ", "(", " for ", " from ", " in "].iter().any(|stop| gap.contains(stop))
+                gap.len() <= REACH
+                    && ![": ", "; ", "(", " for ", " from ", " in "]
+                        .iter()
+                        .any(|stop| gap.contains(stop))
             });
             let after = gap(best.end, found.start).is_some_and(|gap| gap.len() <= 2 && gap != ". ");
             let inside = best.start <= found.start && found.end <= best.end && !best.gapped;
@@ -275,9 +279,9 @@ impl Table {
                 owner = Some((distance, cause));
             }
         });
-        owner.map(|(_, cause)| cause).filter(|cause| {
-            matches!(cause.class(), Class::Configuration | Class::Technical)
-        })
+        owner
+            .map(|(_, cause)| cause)
+            .filter(|cause| matches!(cause.class(), Class::Configuration | Class::Technical))
     }
 
     /// What the message says best about the cause; none when nothing in it does.
@@ -345,13 +349,13 @@ impl Table {
                 && !self.peaceful.any(normal)
                 && !self.progress.any(normal)
                 && best.is_some_and(|(cause, _)| cause.class() != Class::Cascade)
-                && (context::names_tool(line) && self.refused.any(normal)
+                && (shape::names_tool(line) && self.refused.any(normal)
                     || self.reports(&self.flaws, normal)) =>
             {
                 error(Level::Error)
             }
             None if self.reports(&self.failure, normal)
-                && context::without_names(line).is_none_or(|rest| self.reports_in(&rest))
+                && shape::without_names(line).is_none_or(|rest| self.reports_in(&rest))
                 || answer && strength >= Some(Strength::Faint)
                 || context::names_exception(line)
                 || tells_exit(best) =>
@@ -411,11 +415,11 @@ fn judge(
     answer: bool,
     scratch: &mut String,
 ) -> Verdict {
-    let line = if stated.is_none() { context::without_job(line) } else { line };
+    let line = if stated.is_none() { shape::without_job(line) } else { line };
     let level = if error { Some(Level::Error) } else { stated.map(|stated| stated.level) };
     let bare = level.is_none() || !line.trim().contains(' ');
-    if bare && context::is_setting(line)
-        || level.is_none() && (context::is_commit(line) || context::served(line))
+    if bare && shape::is_setting(line)
+        || level.is_none() && (shape::is_commit(line) || context::served(line))
     {
         return Verdict::plain(Level::Info);
     }

@@ -77,7 +77,8 @@ static SHAPES: LazyLock<Shapes> = LazyLock::new(|| {
         // Names in front: 'org.apache.x ERROR', 'main ERROR '
         (&[], format!(r"^[\w.\[\]/:,*#-]{{1,60}}\s+{UPPER}(?:\s|:|$)")),
     ];
-    let shapes = shapes.into_iter().map(|(holds, text)| Shape { holds, text, regex: OnceLock::new() });
+    let shapes =
+        shapes.into_iter().map(|(holds, text)| Shape { holds, text, regex: OnceLock::new() });
     Shapes { each: shapes.collect(), seen: AtomicUsize::new(0), any: OnceLock::new() }
 });
 

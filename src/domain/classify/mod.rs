@@ -20,6 +20,7 @@ mod retell;
 mod root;
 mod rules;
 mod session;
+mod shape;
 mod text;
 mod trace;
 mod triggers;

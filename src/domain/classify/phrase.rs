@@ -105,11 +105,8 @@ impl Phrase {
     /// Where the phrase begins and ends, if its first literal stands from `start` to `end` and the rest follows.
     fn stands_in(&self, text: &str, start: usize, end: usize) -> Option<(usize, usize)> {
         let bytes = text.as_bytes();
-        let start = if self.counted {
-            start - digits(bytes.get(..start)?.iter().rev())?
-        } else {
-            start
-        };
+        let start =
+            if self.counted { start - digits(bytes.get(..start)?.iter().rev())? } else { start };
         if !self.open_start && joins(bytes, start) {
             return None;
         }
@@ -131,7 +128,8 @@ impl Phrase {
                 rest = rest.get(2..)?;
             } else {
                 let (literal, after) = rest.split_at(literal(rest));
-                let reach = if gap { bytes.len().min(at + GAP_BYTES + literal.len()) } else { bytes.len() };
+                let reach =
+                    if gap { bytes.len().min(at + GAP_BYTES + literal.len()) } else { bytes.len() };
                 let here = bytes.get(at..reach)?;
                 at += if gap {
                     memchr::memmem::find(here, literal.as_bytes())?

@@ -114,7 +114,13 @@ impl Gate {
     }
 
     /// Whether a word that was found makes its line worth a look.
-    fn tells(&self, word: usize, bytes: &[u8], (start, end): (usize, usize), line: &mut Line) -> bool {
+    fn tells(
+        &self,
+        word: usize,
+        bytes: &[u8],
+        (start, end): (usize, usize),
+        line: &mut Line,
+    ) -> bool {
         match self.meanings.get(word) {
             Some(Meaning::With(partners)) => {
                 let word = bytes.get(start..end).unwrap_or(&[]);

@@ -64,7 +64,8 @@ impl Keys {
     }
 
     fn place(&self, key: u64) -> (usize, u64) {
-        let hash = usize::try_from(key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> self.shift).unwrap_or(0);
+        let hash =
+            usize::try_from(key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> self.shift).unwrap_or(0);
         (hash / 64, 1 << (hash % 64))
     }
 
@@ -101,7 +102,8 @@ impl<T: AsRef<[u8]>> Prefixes<T> {
                 pairs.set(first, second);
             }
             let width = WIDTHS.iter().position(|&width| text.len() >= width);
-            let entry = width.and_then(|at| Some((lists.get_mut(at)?, key(text, *WIDTHS.get(at)?)?)));
+            let entry =
+                width.and_then(|at| Some((lists.get_mut(at)?, key(text, *WIDTHS.get(at)?)?)));
             match entry {
                 Some((list, key)) => list.push((key, number)),
                 None => single.push(number),
@@ -116,7 +118,12 @@ impl<T: AsRef<[u8]>> Prefixes<T> {
     }
 
     /// Calls `with` for each text that begins at `at`: its number, and where it ends. Stops when `with` says so.
-    pub(super) fn at(&self, bytes: &[u8], at: usize, with: &mut impl FnMut(usize, usize) -> bool) -> bool {
+    pub(super) fn at(
+        &self,
+        bytes: &[u8],
+        at: usize,
+        with: &mut impl FnMut(usize, usize) -> bool,
+    ) -> bool {
         let rest = bytes.get(at..).unwrap_or(&[]);
         let mut try_one = |number: u32| {
             let Some(number) = usize::try_from(number).ok() else { return false };
@@ -131,14 +138,19 @@ impl<T: AsRef<[u8]>> Prefixes<T> {
         if self.single.iter().any(|&number| try_one(number)) {
             return true;
         }
-        self.pairs.has(rest) && self.by_width.iter().zip(WIDTHS).any(|(keys, width)| {
-            key(rest, width)
-                .is_some_and(|key| keys.get(key).iter().any(|&(_, number)| try_one(number)))
-        })
+        self.pairs.has(rest)
+            && self.by_width.iter().zip(WIDTHS).any(|(keys, width)| {
+                key(rest, width)
+                    .is_some_and(|key| keys.get(key).iter().any(|&(_, number)| try_one(number)))
+            })
     }
 
     /// Calls `with` for each text that stands anywhere: its number, where it begins and ends. True when `with` said to stop.
-    pub(super) fn find(&self, bytes: &[u8], mut with: impl FnMut(usize, usize, usize) -> bool) -> bool {
+    pub(super) fn find(
+        &self,
+        bytes: &[u8],
+        mut with: impl FnMut(usize, usize, usize) -> bool,
+    ) -> bool {
         (0..bytes.len()).any(|at| self.at(bytes, at, &mut |number, end| with(number, at, end)))
     }
 

@@ -48,8 +48,12 @@ pub(super) fn names_same(outer: &str, inner: &str) -> bool {
 
 /// What a message names: words that are joined from others or stand between quotes, and addresses.
 fn names(message: &str) -> impl Iterator<Item = &str> {
-    let stop = |c: char| c.is_whitespace() || "()[]{}<>,;\"'`\u{201c}\u{201d}\u{ab}\u{bb}=|".contains(c);
-    message.split(stop).map(|word| word.trim_matches(|c: char| !c.is_alphanumeric())).filter(|word| is_name(word))
+    let stop =
+        |c: char| c.is_whitespace() || "()[]{}<>,;\"'`\u{201c}\u{201d}\u{ab}\u{bb}=|".contains(c);
+    message
+        .split(stop)
+        .map(|word| word.trim_matches(|c: char| !c.is_alphanumeric()))
+        .filter(|word| is_name(word))
 }
 
 fn is_name(word: &str) -> bool {
@@ -67,7 +71,42 @@ fn is_name(word: &str) -> bool {
     if ["Error", "Exception", "Warning"].iter().any(|end| word.contains(end)) {
         return false;
     }
-    let camel = bytes.windows(2).any(|two| matches!(two, [a, b] if a.is_ascii_lowercase() && b.is_ascii_uppercase()));
+    let camel = bytes
+        .windows(2)
+        .any(|two| matches!(two, [a, b] if a.is_ascii_lowercase() && b.is_ascii_uppercase()));
     let joint = word.contains('_') || word.contains('.') && letters >= 4;
     camel || joint
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_that_name_the_same_are_recognised() {
+        for (outer, inner) in [
+            ("cannot check 'birth_year': wrong type", "failed to convert column 'birth_year'"),
+            ("no connection in the pool for 10.1.2.3:9729", "connect to 10.1.2.3:9729 timed out"),
+            ("fetchQuote gave up", "failed fetchQuote (timeout)"),
+        ] {
+            assert!(names_same(outer, inner), "{outer}");
+        }
+        for (outer, inner) in [
+            ("order 7 failed", "order 7 has no customer"),
+            ("ValueError: a", "ValueError: b"),
+            ("at 10:00:00.123", "since 10:00:00.123"),
+        ] {
+            assert!(!names_same(outer, inner), "{outer}");
+        }
+    }
+
+    #[test]
+    fn a_message_that_leaves_out_the_reason_begins_another() {
+        assert!(begins(
+            "[main:4] - Connection to db failed!",
+            "[db:9] - Connection to db failed: refused"
+        ));
+        assert!(!begins("Connection to db failed: refused", "Connection to db failed!"));
+        assert!(!begins("no", "no way"));
+    }
 }

@@ -397,11 +397,22 @@ fn only_reports(message: &str) -> bool {
     message.len() <= LONGEST
         && !message.trim_end_matches([':', '.', '!']).contains(": ")
         && [
-            "fail", "error", "unsuccess", "abort", "not ", "no ", "nothing", "stopp", "skipp", "unsent",
-            "remain", "left in", "incomplete",
+            "fail",
+            "error",
+            "unsuccess",
+            "abort",
+            "not ",
+            "no ",
+            "nothing",
+            "stopp",
+            "skipp",
+            "unsent",
+            "remain",
+            "left in",
+            "incomplete",
         ]
         .iter()
-            .any(|word| lower.contains(word))
+        .any(|word| lower.contains(word))
 }
 
 /// Whether a value under `error` reports one.

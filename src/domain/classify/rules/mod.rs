@@ -61,7 +61,9 @@ static WORDS: LazyLock<Sections> = LazyLock::new(|| sections(include_str!("words
 
 /// What a line may speak of, each with the cause that trouble with it names.
 pub(super) fn subjects() -> impl Iterator<Item = (Cause, &'static [&'static str])> {
-    SUBJECTS.iter().filter_map(|(heading, phrases)| Some((heading.parse().ok()?, phrases.as_slice())))
+    SUBJECTS
+        .iter()
+        .filter_map(|(heading, phrases)| Some((heading.parse().ok()?, phrases.as_slice())))
 }
 
 /// The words that say that something is wrong with a subject.
@@ -95,14 +97,13 @@ fn sections(file: &'static str) -> Sections {
 /// What ` | ` parts.
 fn parts(line: &'static str) -> impl Iterator<Item = &'static str> {
     let mut start = 0;
-    memchr::memmem::find_iter(line.as_bytes(), b" | ")
-        .map(Some)
-        .chain([None])
-        .filter_map(move |end| {
+    memchr::memmem::find_iter(line.as_bytes(), b" | ").map(Some).chain([None]).filter_map(
+        move |end| {
             let part = line.get(start..end.unwrap_or(line.len()));
             start = end.unwrap_or(line.len()) + 3;
             part
-        })
+        },
+    )
 }
 
 /// What stands between brackets on a line of its own; a phrase may begin with a bracket too.
@@ -138,9 +139,20 @@ mod tests {
 
     #[test]
     fn every_list_of_words_is_there() {
-        for heading in
-            ["handled", "retrying", "last try", "dealt with", "progress", "outcome", "flaw", "failure", "said calmly", "advice", "peaceful", "common"]
-        {
+        for heading in [
+            "handled",
+            "retrying",
+            "last try",
+            "dealt with",
+            "progress",
+            "outcome",
+            "flaw",
+            "failure",
+            "said calmly",
+            "advice",
+            "peaceful",
+            "common",
+        ] {
             assert!(!words(heading).is_empty(), "{heading}");
         }
     }

@@ -4,7 +4,7 @@
 use super::super::*;
 
 /// Lines below the heading of their class: `== external`.
-const LINES: [&str; 7] = [
+const LINES: [&str; 8] = [
     include_str!("corpus/first.txt"),
     include_str!("corpus/second.txt"),
     include_str!("corpus/third.txt"),
@@ -12,6 +12,7 @@ const LINES: [&str; 7] = [
     include_str!("corpus/fifth.txt"),
     include_str!("corpus/sixth.txt"),
     include_str!("corpus/seventh.txt"),
+    include_str!("corpus/eighth.txt"),
 ];
 
 /// Runs below their heading (`== external: what it is about`). A line begins with `>` if it says why, `=` if it says so too, `+` if
@@ -39,7 +40,9 @@ fn runs() -> Vec<Run> {
             runs.push(Run { class, ..Run::default() });
             continue;
         }
-        let (Some(run), Some((mark, text))) = (runs.last_mut(), line.split_at_checked(2)) else { continue };
+        let (Some(run), Some((mark, text))) = (runs.last_mut(), line.split_at_checked(2)) else {
+            continue;
+        };
         let at = run.lines.len();
         match mark {
             "> " => run.root = Some(at),
@@ -91,7 +94,8 @@ fn each_run_gets_its_root_line_class_and_consequences() {
     for run in &runs {
         let all = analyse_all(&classifier, &run.lines);
         let root = all.as_ref().map(|all| all.root_line);
-        let told = root.is_some() && root == run.root || root.is_some_and(|at| run.others.contains(&at));
+        let told =
+            root.is_some() && root == run.root || root.is_some_and(|at| run.others.contains(&at));
         let class = all.as_ref().map_or("none", |all| all.root_class.as_str());
         right += usize::from(told && class == run.class);
         if !(told && class == run.class) {
