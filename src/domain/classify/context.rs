@@ -40,7 +40,7 @@ pub(super) fn denied(normal: &str, start: usize, end: usize) -> bool {
     let words = normal.get(start..end).unwrap_or("");
     let zero = words.starts_with("0 ")
         || words.contains(" 0 ")
-        || ["=0", " 0", ":0"].iter().any(|zero| words.ends_with(zero));
+        || ["=0", " 0", ":0", "(0"].iter().any(|zero| words.ends_with(zero));
     // `error count=0`, `failed rows: 0`: what is counted may stand between.
     let counted = normal.get(end..).map_or(end, |rest| end + nouns(rest));
     let none = |at| value(normal, at).is_some_and(|value| is_nothing(value, |n| n == "0"));
