@@ -110,6 +110,11 @@ impl Shapes {
         {
             return any.matches(header.as_bytes()).into_iter().collect();
         }
+        self.held(header)
+    }
+
+    /// The numbers of the shapes for which `header` holds what they ask for.
+    fn held(&self, header: &str) -> Vec<usize> {
         let folded = |c: char| if c.is_ascii_digit() { '0' } else { c.to_ascii_lowercase() };
         let lower: String = header.chars().map(folded).collect();
         let may = |shape: &Shape| {
@@ -247,6 +252,21 @@ mod tests {
             "I0105 10:00:00.1 1 x.go:1] error budget",
         ] {
             assert_eq!(level(line), Some(Level::Info), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_set_of_all_shapes_finds_no_other_than_those_tried_one_by_one() {
+        let corpus =
+            [include_str!("tests/corpus/fourth.txt"), include_str!("tests/corpus/sixth.txt")];
+        for line in corpus.iter().flat_map(|file| file.lines()) {
+            let header = head(line, HEADER_BYTES);
+            let matches =
+                |at: &usize| SHAPES.get(*at).is_some_and(|regex| regex.is_match(header.as_bytes()));
+            let single: Vec<usize> = SHAPES.held(header).into_iter().filter(matches).collect();
+            let set: Vec<usize> =
+                SHAPES.set().unwrap().matches(header.as_bytes()).into_iter().collect();
+            assert_eq!(single, set, "{line}");
         }
     }
 

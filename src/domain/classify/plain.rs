@@ -248,6 +248,23 @@ mod tests {
     }
 
     #[test]
+    fn the_gate_decides_alike_with_the_automaton_and_without_it() {
+        let corpus =
+            [include_str!("tests/corpus/first.txt"), include_str!("tests/corpus/fourth.txt")];
+        for wanted in [str::is_ascii, |_: &str| true] {
+            let cold = Gate::new(wanted, AhoCorasickKind::ContiguousNFA);
+            let warm = Gate::new(wanted, AhoCorasickKind::ContiguousNFA);
+            warm.seen.store(WARM_BYTES, Ordering::Relaxed);
+            for line in corpus.iter().flat_map(|file| file.lines()) {
+                cold.seen.store(0, Ordering::Relaxed);
+                assert_eq!(cold.passes(line.as_bytes()), warm.passes(line.as_bytes()), "{line}");
+            }
+            assert!(cold.automaton.get().is_none());
+            assert!(warm.automaton.get().is_some());
+        }
+    }
+
+    #[test]
     fn json_lines_are_always_looked_at() {
         assert!(!surely_plain(b"{\"a\":1}"));
         assert!(!surely_plain(b"all well\n{\"a\":1}\n"));
