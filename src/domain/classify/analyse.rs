@@ -37,7 +37,7 @@ pub fn analyse_all(classifier: &Classifier, lines: &[&str]) -> Option<Analysis> 
     let cascades = judged
         .iter()
         .enumerate()
-        .filter(|(_, line)| line.class == Some(Class::Cascade) && line.level == Level::Error);
+        .filter(|(_, line)| line.class == Some(Class::Cascade) && line.level >= Level::Warning);
     Some(Analysis {
         root_line,
         root_class: root.class?,

@@ -1,6 +1,6 @@
 //! Numbers that name a cause: HTTP statuses, SQLSTATEs, database error numbers, mail replies.
 
-use std::sync::LazyLock;
+use std::sync::{LazyLock, OnceLock};
 
 use regex::{Regex, RegexBuilder};
 
@@ -23,46 +23,69 @@ fn pattern(text: &str) -> Option<Regex> {
     RegexBuilder::new(text).unicode(false).build().or_else(|_| Regex::new(text)).ok()
 }
 
-/// Where a status stands, and whether the words around it leave no doubt that it is one.
-static STATUS: LazyLock<Vec<(Regex, Strength)>> = LazyLock::new(|| {
-    [
-        (
-            r"\bhttp(?:/[\d.]+)?(?: (?:status|error|code|response|request|failure|was|returned|with)){0,3}[ :=(\[#]{1,3}([45]\d\d)\b",
-            Strength::Stated,
-        ),
-        (
-            r"\bstatus(?: ?code)?(?: (?:is|was|of|text|returned))?['\]]?[ :=(\['#]{1,4}([45]\d\d)\b",
-            Strength::Stated,
-        ),
-        (
-            r"\b([45]\d\d)[ :,'-]{1,3}(?:client error|server error|bad request|unauthorized|unauthorised|payment required|forbidden|not found|method not allowed|not acceptable|proxy auth|request time|conflict|gone|length required|precondition|payload too|request entity|request uri|uri too|unsupported media|unprocessable|locked|failed dep|too many|internal server|internal err|not implemented|bad gateway|service (?:temporarily )?unavail|gateway|error responses?|http version|insufficient storage|rate limit)",
-            Strength::Stated,
-        ),
-        (
-            r"\b(?:error|responded|responded with|answered|answered with|replied|replied with|errcode|error code|statuscode)(?: code)?['\]]? ?[:=(\['#]* ?'?([45]\d\d)\b",
-            Strength::Stated,
-        ),
-        (
-            r"\b(?:returned|response|code|got|received|failed with|rc|result)(?: code)?['\]]? ?[:=(\['#]* ?'?([45]\d\d)\b",
-            Strength::Topic,
-        ),
-        (
-            r"\b(?:failed|failure|rejected|unsuccessful|gagal|fallo|échec|失败)(?: \w+)? ?[:=(\[]{1,2} ?'?(?:http )?([45]\d\d)\b",
-            Strength::Stated,
-        ),
-        (r"(?:: |[(\[] ?)([45]\d\d)(?:$|[)\]]|[,:]? *(?:-|–|\{|<|\[|:) )", Strength::Topic),
-        (r"(?:->|=>|→) ?(?:http )?([45]\d\d)\b", Strength::Topic),
-        (
-            r"\b(?:got|received|returned|gave)(?: http| status| a)? ([45]\d\d)(?:[,;.:)]|$| from\b| for url)",
-            Strength::Stated,
-        ),
-        (r"\b([45]\d\d) http (?:response|status|error|code)", Strength::Stated),
-        (r"\bapi error:? \(?([45]\d\d)\b", Strength::Stated),
-    ]
-    .into_iter()
-    .filter_map(|(text, strength)| Some((pattern(text)?, strength)))
-    .collect()
-});
+/// A way to print a status.
+struct Shape {
+    /// One of these stands in the line too; any line will do if there is none.
+    near: &'static [&'static str],
+    text: &'static str,
+    /// Whether the words around it leave no doubt that it is a status.
+    strength: Strength,
+    /// Compiled when a line first needs it.
+    regex: OnceLock<Option<Regex>>,
+}
+
+const fn shape(near: &'static [&'static str], text: &'static str, strength: Strength) -> Shape {
+    Shape { near, text, strength, regex: OnceLock::new() }
+}
+
+/// Where a status stands.
+static STATUS: [Shape; 12] = [
+    shape(
+        &["http"],
+        r"\bhttp(?:/[\d.]+)?(?: (?:status|error|code|response|request|failure|was|returned|with)){0,3}[ :=(\[#]{1,3}([45]\d\d)\b",
+        Strength::Stated,
+    ),
+    shape(
+        &["status", "状态码", "код", "código", "codigo", "statut", "estado"],
+        r"(?:\bstatus(?: ?code)?|状态码|код(?: ответа)?|c[oó]digo(?: de estado)?|statut|estado)(?: (?:is|was|of|text|returned))?['\]]?[ :=(\['#]{1,4}([45]\d\d)\b",
+        Strength::Stated,
+    ),
+    shape(
+        &[],
+        r"\b([45]\d\d)[ :,'-]{1,3}(?:client error|server error|bad request|unauthorized|unauthorised|payment required|forbidden|not found|method not allowed|not acceptable|proxy auth|request time|conflict|gone|length required|precondition|payload too|request entity|request uri|uri too|unsupported media|unprocessable|locked|failed dep|too many|internal server|internal err|not implemented|bad gateway|service (?:temporarily )?unavail|gateway|error responses?|http version|insufficient storage|rate limit)",
+        Strength::Stated,
+    ),
+    shape(
+        &["err", "respond", "answer", "repli"],
+        r"\b(?:error|responded|responded with|answered|answered with|replied|replied with|errcode|error code|statuscode)(?: code)?['\]]? ?[:=(\['#]* ?'?([45]\d\d)\b",
+        Strength::Stated,
+    ),
+    shape(
+        &["return", "response", "code", "got", "received", "failed with", "rc", "result"],
+        r"\b(?:returned|response|code|got|received|failed with|rc|result)(?: code)?['\]]? ?[:=(\['#]* ?'?([45]\d\d)\b",
+        Strength::Topic,
+    ),
+    shape(
+        &["fail", "reject", "unsuccessful", "gagal", "fallo", "échec", "失败"],
+        r"\b(?:failed|failure|rejected|unsuccessful|gagal|fallo|échec|失败)(?: \w+)? ?[:=(\[]{1,2} ?'?(?:http )?([45]\d\d)\b",
+        Strength::Stated,
+    ),
+    shape(&[], r"(?:: |[(\[] ?)([45]\d\d)(?:$|[)\]]|[,:]? *(?:[-–:] |[{<\[]))", Strength::Topic),
+    shape(
+        // A request and what came back: `POST /v3/orders 429 {…}`.
+        &["get ", "post ", "put ", "patch ", "delete "],
+        r"\b(?:get|post|put|patch|delete)(?: (?:path|url|/\S*)){1,2}[ :]{1,2}([45]\d\d)\b",
+        Strength::Stated,
+    ),
+    shape(&["->", "=>", "→"], r"(?:->|=>|→) ?(?:http )?([45]\d\d)\b", Strength::Topic),
+    shape(
+        &["got", "received", "returned", "gave"],
+        r"\b(?:got|received|returned|gave)(?: http| status| a)? ([45]\d\d)(?:[,;.:)]|$| from\b| for url)",
+        Strength::Stated,
+    ),
+    shape(&[" http "], r"\b([45]\d\d) http (?:response|status|error|code)", Strength::Stated),
+    shape(&["api error"], r"\bapi error:? \(?([45]\d\d)\b", Strength::Stated),
+];
 
 /// What a status asks for. `entity` is whether the address ends in the id of a record.
 ///
@@ -174,6 +197,18 @@ fn of_mail(reply: &str, class: &str, subject: &str) -> Cause {
     }
 }
 
+/// Whether a number between 400 and 599 stands in the line.
+fn holds_status(normal: &str) -> bool {
+    let bytes = normal.as_bytes();
+    let digit = |at: Option<usize>| at.and_then(|at| bytes.get(at)).is_some_and(u8::is_ascii_digit);
+    bytes.windows(3).enumerate().any(|(at, three)| {
+        matches!(three.first(), Some(b'4' | b'5'))
+            && three.iter().all(u8::is_ascii_digit)
+            && !digit(at.checked_sub(1))
+            && !digit(Some(at + 3))
+    })
+}
+
 /// Calls `with` for each number that names a cause. `line` is the raw line, `normal` its normalised form.
 pub(super) fn find(line: &str, normal: &str, mut with: impl FnMut(Coded)) {
     if !normal.bytes().any(|b| b.is_ascii_digit()) {
@@ -181,8 +216,13 @@ pub(super) fn find(line: &str, normal: &str, mut with: impl FnMut(Coded)) {
     }
     let hit = |cause, strength, at| Coded { cause, strength, at };
     let told = ["error", "fail", "exception"].iter().any(|word| normal.contains(word));
-    for (regex, most) in STATUS.iter() {
-        let most = if told { Strength::Stated } else { *most };
+    let near = |shape: &&Shape| {
+        shape.near.is_empty() || shape.near.iter().any(|word| normal.contains(word))
+    };
+    let shapes = if holds_status(normal) { STATUS.as_slice() } else { &[] };
+    for shape in shapes.iter().filter(near) {
+        let Some(regex) = shape.regex.get_or_init(|| pattern(shape.text)) else { continue };
+        let most = if told { Strength::Stated } else { shape.strength };
         for captures in regex.captures_iter(normal) {
             let Some(number) = captures.get(1) else { continue };
             let found = number

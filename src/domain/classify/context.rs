@@ -38,13 +38,38 @@ pub(super) fn negated(normal: &str, start: usize) -> bool {
 /// Whether the words from `start` to `end` are given a value that says no: `errors: 0`, `'failed': false`, or hold it: `0 rows failed`.
 pub(super) fn denied(normal: &str, start: usize, end: usize) -> bool {
     let words = normal.get(start..end).unwrap_or("");
-    let zero =
-        words.starts_with("0 ") || ["=0", " 0", ":0"].iter().any(|zero| words.ends_with(zero));
-    zero || value(normal, end).is_some_and(|value| {
-        is_nothing(value, |digits| digits == "0")
-            || ["[]", "{}", "''"].iter().any(|empty| value.starts_with(empty))
-            || is_measure(value)
-    })
+    let zero = words.starts_with("0 ")
+        || words.contains(" 0 ")
+        || ["=0", " 0", ":0", "(0"].iter().any(|zero| words.ends_with(zero));
+    // `error count=0`, `failed rows: 0`: what is counted may stand between.
+    let counted = normal.get(end..).map_or(end, |rest| end + nouns(rest));
+    let none = |at| value(normal, at).is_some_and(|value| is_nothing(value, |n| n == "0"));
+    // `失败 0 条`: scripts without letters put the number right behind.
+    let behind = !words.is_ascii()
+        && normal
+            .get(end..)
+            .and_then(|rest| rest.trim_start().strip_prefix('0'))
+            .is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_digit() || c == '.'));
+    zero || behind
+        || none(counted)
+        || value(normal, end).is_some_and(|value| {
+            is_nothing(value, |digits| digits == "0")
+                || ["[]", "{}", "''"].iter().any(|empty| value.starts_with(empty))
+                || is_measure(value)
+        })
+}
+
+/// How long the one or two words are that come next.
+fn nouns(rest: &str) -> usize {
+    let word = |rest: &str| match rest.strip_prefix(' ') {
+        Some(rest) => match rest.bytes().take_while(u8::is_ascii_alphabetic).count() {
+            0 => 0,
+            length => length + 1,
+        },
+        None => 0,
+    };
+    let first = word(rest);
+    first + if first > 0 { word(rest.get(first..).unwrap_or("")) } else { 0 }
 }
 
 /// Whether a value is a figure of a statistic: `0.12`, `1.2%`.
@@ -74,6 +99,12 @@ fn value(normal: &str, end: usize) -> Option<&str> {
     }
     let quoted = rest.starts_with('\'');
     let rest = rest.trim_start_matches('\'').trim_start();
+    let cell = |rest: &'_ str| {
+        rest.starts_with("| ") && rest.as_bytes().get(2).is_some_and(u8::is_ascii_digit)
+    };
+    if cell(rest) {
+        return rest.get(2..);
+    }
     let value = rest.strip_prefix(['=', '\u{ff1a}']).or_else(|| {
         rest.strip_prefix(':').filter(|value| quoted || !value.starts_with(char::is_alphabetic))
     })?;
@@ -98,51 +129,6 @@ fn is_nothing(value: &str, number: impl Fn(&str) -> bool) -> bool {
         }
         _ => false,
     }
-}
-
-/// Whether the line is one setting, figure or heading: `retry.on.error=true`, `on_failure: continue`, `##[group]Run x`.
-pub(super) fn is_setting(line: &str) -> bool {
-    const COMMANDS: &[&str] =
-        &["##[group]", "##[section]", "##[command]", "##[endgroup]", "::group::", "[command]"];
-    let line = line.trim();
-    if COMMANDS.iter().any(|command| line.starts_with(command))
-        || line.starts_with(['\'', '"']) && is_statistic(line)
-    {
-        return true;
-    }
-    let Some(at) = line.find(['=', ':']) else { return false };
-    let (key, value) = line.split_at(at);
-    let key = key.trim_end();
-    let value = value.trim_start_matches(['=', ':']).trim();
-    let plain =
-        |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'_' | b'-');
-    key.bytes().all(plain)
-        && key.bytes().any(|b| matches!(b, b'.' | b'_' | b'-'))
-        && !value.contains([' ', '&', '%'])
-        && !["err", "exc", "oauth", "status", "fault"].iter().any(|word| key.starts_with(word))
-        && (line.contains('=') || value.bytes().all(plain))
-}
-
-/// `'requests/failed': 12,`: one figure of a printed dictionary.
-fn is_statistic(line: &str) -> bool {
-    let Some((key, value)) = line.rsplit_once("': ").or_else(|| line.rsplit_once("\": ")) else {
-        return false;
-    };
-    let figure = value.trim_end_matches(',');
-    key.contains('/') && figure.bytes().all(|b| b.is_ascii_digit() || b == b'.')
-}
-
-/// Whether the line shows a commit as git prints it: `[main 1a2b3c4] Fix the crash`, `commit 1a2b3c4 Fix the crash`.
-pub(super) fn is_commit(line: &str) -> bool {
-    let id = match line.strip_prefix("commit ") {
-        Some(rest) => rest.split(' ').next(),
-        None => line
-            .strip_prefix('[')
-            .and_then(|line| line.split_once("] "))
-            .and_then(|(head, _)| head.rsplit_once(' '))
-            .map(|(_, id)| id),
-    };
-    id.is_some_and(|id| (6..=40).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
 /// How the elements and members begin that answers of external systems put their reason in.
@@ -197,7 +183,12 @@ pub(super) fn answer(line: &str) -> bool {
         let (space, local) = head(element, 60).split_once(':')?;
         space.bytes().all(|b| b.is_ascii_alphanumeric()).then(|| format!("<{local}"))
     });
-    begins(text.as_bytes()) || local.is_some_and(|local| begins(local.as_bytes()))
+    // `<Response><Code>9</Code><Message>…`: the reason may stand further in.
+    let inside = line.starts_with('<')
+        && ["<message>", "<error>", "<errormessage>", "<faultstring>", "<reason>", "<description>"]
+            .iter()
+            .any(|name| head(line, 400).to_ascii_lowercase().contains(name));
+    begins(text.as_bytes()) || local.is_some_and(|local| begins(local.as_bytes())) || inside
 }
 
 /// Whether a message says only that something failed: `Nightly sync failed`, `load failed after 3 seconds`.
@@ -267,7 +258,7 @@ fn pattern(text: &str) -> Option<Regex> {
 /// Names of exceptions, as languages write them in front of a message.
 static EXCEPTION: LazyLock<Option<Regex>> = LazyLock::new(|| {
     pattern(
-        r"\b[A-Z][A-Za-z0-9]*[a-z0-9](?:Error|Exception|Timeout|Violation|Failure|Failed|Fault|NotFound|Invalid|Refused|Denied|Unavailable|Mismatch|Exceeded|Expired|Unauthorized|Forbidden)(?:$|:|\(| with #)|(?:^|[\s(])(?:\w+\.)+(?:errors?|exceptions?|exc)\.[A-Z]\w+(?:$|:|\()",
+        r"\b[A-Z][A-Za-z0-9]*[a-z0-9](?:Error|Exception|Timeout|Violation|Failure|Failed|Fault|NotFound|Invalid|Refused|Denied|Unavailable|Mismatch|Exceeded|Expired|Unauthorized|Forbidden)(?:$|[:()]| with #)|(?:^|[\s(])(?:\w+\.)+(?:errors?|exceptions?|exc)\.[A-Z]\w+(?:$|:|\()",
     )
 });
 
@@ -290,8 +281,8 @@ static FILE: LazyLock<Option<Regex>> = LazyLock::new(|| {
     )
 });
 
-static SETTINGS: LazyLock<Option<Phrases>> =
-    LazyLock::new(|| Phrases::new(rules::words("settings").into_iter().map(|text| (0, text))).ok());
+static SETTINGS: LazyLock<Phrases> =
+    LazyLock::new(|| Phrases::new(rules::words("settings").iter().map(|text| (0, *text))));
 
 /// Names of files that hold records.
 static RECORDS: LazyLock<Option<Regex>> = LazyLock::new(|| {
@@ -307,10 +298,7 @@ pub(super) fn settled(cause: Cause, strength: Strength, line: &str, message: &st
     }
     let named =
         |regex: &Option<Regex>| regex.as_ref().is_some_and(|regex| regex.is_match(line.as_bytes()));
-    if SETTINGS.as_ref().is_some_and(|phrases| phrases.any(message))
-        || named(&VARIABLE)
-        || named(&FILE)
-    {
+    if SETTINGS.any(message) || named(&VARIABLE) || named(&FILE) {
         Cause::CfgLocal
     } else if cause == Cause::ExtContract && named(&RECORDS) {
         // What cannot be read is a file of records, no answer.
@@ -363,22 +351,6 @@ mod tests {
         assert!(!is_figure("timeout: refused", 7, Strength::Topic));
         assert!(!is_figure("timed out: 30000 ms", 9, Strength::Stated));
         assert!(is_figure("timed out: 0", 9, Strength::Stated));
-    }
-
-    #[test]
-    fn a_line_of_a_settings_file_is_told_from_an_error() {
-        for line in ["retry.on.error=true", "on_failure: continue", "socket.timeout.ms = 30000"] {
-            assert!(is_setting(line), "{line}");
-        }
-        for line in [
-            "error: refused",
-            "error_code=5",
-            "java.lang.NullPointerException: null",
-            "oauth_problem=token_expired",
-            "sales.csv: No such file or directory",
-        ] {
-            assert!(!is_setting(line), "{line}");
-        }
     }
 
     #[test]

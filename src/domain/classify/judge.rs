@@ -7,6 +7,7 @@ use super::context;
 use super::level::{self, Stated};
 use super::phrase::{Found, Phrases};
 use super::rules::{self, Strength};
+use super::shape;
 use super::text::normalise;
 use crate::domain::cause::Cause;
 use crate::domain::class::{Class, Level};
@@ -29,6 +30,13 @@ impl Verdict {
     pub(super) fn states_cause(self) -> bool {
         self.cause.is_some() && self.strength >= Some(Strength::Topic)
     }
+
+    /// Whether the line says why beyond our own program, in so many words.
+    pub(super) fn states_why(self) -> bool {
+        let beyond = |class| !matches!(class, Class::Technical | Class::Cascade);
+        self.cause.is_some_and(|cause| beyond(cause.class()))
+            && self.strength >= Some(Strength::Stated)
+    }
 }
 
 /// The compiled phrases.
@@ -37,6 +45,10 @@ struct Table {
     phrases: Phrases,
     handled: Phrases,
     retrying: Phrases,
+    last_try: Phrases,
+    settled: Phrases,
+    progress: Phrases,
+    outcome: Phrases,
     peaceful: Phrases,
     harmless: Phrases,
     failure: Phrases,
@@ -46,6 +58,7 @@ struct Table {
     subjects: Phrases,
     subject_causes: Vec<Cause>,
     refused: Phrases,
+    flaws: Phrases,
 }
 
 /// A line in front of the table.
@@ -95,36 +108,40 @@ impl Hit {
     }
 }
 
-static TABLE: LazyLock<Option<Table>> = LazyLock::new(|| Table::new().ok());
+static TABLE: LazyLock<Table> = LazyLock::new(Table::new);
 
 impl Table {
-    fn new() -> Result<Self, aho_corasick::BuildError> {
-        let list = |heading| Phrases::new(rules::words(heading).into_iter().map(|text| (0, text)));
-        Ok(Self {
+    fn new() -> Self {
+        let list = |heading| Phrases::new(rules::words(heading).iter().map(|text| (0, *text)));
+        Self {
             causes: rules::table().iter().map(|rule| (rule.cause, rule.strength)).collect(),
             phrases: Phrases::new(
                 rules::table()
                     .iter()
                     .enumerate()
                     .flat_map(|(at, rule)| rule.phrases.iter().map(move |text| (at, *text))),
-            )?,
-            handled: list("handled")?,
-            retrying: list("retrying")?,
-            peaceful: list("peaceful")?,
-            harmless: list("harmless")?,
-            failure: list("failure")?,
-            calmly: list("said calmly")?,
-            advice: list("advice")?,
-            rejects: list("rejects")?,
-            subject_causes: rules::subjects().iter().map(|(cause, _)| *cause).collect(),
+            ),
+            handled: list("handled"),
+            retrying: list("retrying"),
+            last_try: list("last try"),
+            settled: list("dealt with"),
+            progress: list("progress"),
+            outcome: list("outcome"),
+            peaceful: list("peaceful"),
+            harmless: list("harmless"),
+            failure: list("failure"),
+            calmly: list("said calmly"),
+            advice: list("advice"),
+            rejects: list("rejects"),
+            subject_causes: rules::subjects().map(|(cause, _)| cause).collect(),
             subjects: Phrases::new(
                 rules::subjects()
-                    .iter()
                     .enumerate()
                     .flat_map(|(at, (_, words))| words.iter().map(move |text| (at, *text))),
-            )?,
-            refused: Phrases::new(rules::refused().into_iter().map(|text| (0, text)))?,
-        })
+            ),
+            flaws: list("flaw"),
+            refused: Phrases::new(rules::refused().iter().map(|text| (0, *text))),
+        }
     }
 
     /// What the line says about causes: in its message, or else in its header.
@@ -216,10 +233,15 @@ impl Table {
         Some((context::settled(cause, best.strength, line, message), best.strength))
     }
 
-    /// What is not valid or not there need be no record: "licence key is not valid" speaks of a credential.
+    /// What is not valid or not there need be no record: "licence key is not valid" speaks of a credential, "module 'x' not found"
+    /// of our own program. The subject next to the words decides.
     fn owner(&self, best: Hit, normal: &str, message: usize) -> Option<Cause> {
         const WORDS: &[&str] = &[
             "valid",
+            "found",
+            "exist",
+            "no such",
+            "unknown",
             "válid",
             "gültig",
             "vorhanden",
@@ -228,7 +250,8 @@ impl Table {
             "existe",
             "найден",
         ];
-        const REACH: usize = 16;
+        /// How far behind its subject the words may stand, with its name between them.
+        const REACH: usize = 40;
         let words = normal.get(best.start..best.end)?;
         if best.cause.class() != Class::Mapping || best.strength == Strength::Sure {
             return None;
@@ -236,17 +259,29 @@ impl Table {
         if !WORDS.iter().any(|word| words.contains(word)) {
             return None;
         }
-        let mut owner = None;
+        let mut owner: Option<(usize, Cause)> = None;
         self.subjects.find(normal, |found| {
-            let cause = self.subject_causes.get(found.rule).copied();
-            let before = found.end <= best.start && best.start - found.end <= REACH;
-            let after = found.start >= best.end && found.start - best.end <= 1;
-            let setting = cause.is_some_and(|cause| cause.class() == Class::Configuration);
-            if found.start >= message && setting && (before || after) {
-                owner = cause;
+            let Some(&cause) = self.subject_causes.get(found.rule) else { return };
+            let gap = |from: usize, to: usize| normal.get(from..to);
+            let before = gap(found.end, best.start).is_some_and(|gap| {
+                gap.len() <= REACH
+                    && ![": ", "; ", "(", " for ", " from ", " in "]
+                        .iter()
+                        .any(|stop| gap.contains(stop))
+            });
+            let after = gap(best.end, found.start).is_some_and(|gap| gap.len() <= 2 && gap != ". ");
+            let inside = best.start <= found.start && found.end <= best.end && !best.gapped;
+            let distance = best.start.abs_diff(found.end);
+            if found.start >= message
+                && (before || after || inside)
+                && owner.is_none_or(|(nearest, _)| distance < nearest)
+            {
+                owner = Some((distance, cause));
             }
         });
         owner
+            .map(|(_, cause)| cause)
+            .filter(|cause| matches!(cause.class(), Class::Configuration | Class::Technical))
     }
 
     /// What the message says best about the cause; none when nothing in it does.
@@ -278,7 +313,7 @@ impl Table {
             cause: Some(best.map_or(Cause::TecUnclassified, |(cause, _)| cause)),
             strength,
         };
-        if self.harmless.any(normal) {
+        if self.harmless.any(normal) && !normal.contains("fatal: ") {
             return Verdict::plain(level.unwrap_or(Level::Info).min(Level::Warning));
         }
         match level {
@@ -297,10 +332,10 @@ impl Table {
                 error(Level::Error)
             }
             Some(Level::Info | Level::Debug) => plain,
-            None if self.retrying.any(normal)
+            None if (self.retrying.any(normal) || self.settled.any(normal))
                 && !answer
                 && !context::names_exception(line)
-                && !normal.contains("giving up") =>
+                && !self.last_try.any(normal) =>
             {
                 Verdict::plain(Level::Warning)
             }
@@ -308,7 +343,19 @@ impl Table {
                 error(Level::Error)
             }
             None if self.peaceful.any(normal) => plain,
+            // `Deleting old crash reports`: what it works on is no outcome.
+            None if self.progress.any(normal) && !self.outcome.any(normal) => plain,
+            None if strength >= Some(Strength::Topic)
+                && !self.peaceful.any(normal)
+                && !self.progress.any(normal)
+                && best.is_some_and(|(cause, _)| cause.class() != Class::Cascade)
+                && (shape::names_tool(line) && self.refused.any(normal)
+                    || self.reports(&self.flaws, normal)) =>
+            {
+                error(Level::Error)
+            }
             None if self.reports(&self.failure, normal)
+                && shape::without_names(line).is_none_or(|rest| self.reports_in(&rest))
                 || answer && strength >= Some(Strength::Faint)
                 || context::names_exception(line)
                 || tells_exit(best) =>
@@ -329,9 +376,19 @@ impl Table {
         reported
     }
 
+    /// Whether a line that is not yet normalised reports a failure.
+    fn reports_in(&self, line: &str) -> bool {
+        let mut normal = String::with_capacity(line.len() + 16);
+        normalise(line, 0, &mut normal);
+        self.reports(&self.failure, &normal)
+    }
+
     /// Success in so many words outweighs a mere consequence.
     fn peaceful_for(&self, normal: &str, best: Option<(Cause, Strength)>) -> bool {
-        best.is_some_and(|(cause, _)| cause.class() == Class::Cascade) && self.peaceful.any(normal)
+        let weak = |(cause, strength): (Cause, Strength)| {
+            cause.class() == Class::Cascade && strength < Strength::Sure
+        };
+        best.is_some_and(weak) && self.peaceful.any(normal)
     }
 }
 
@@ -358,18 +415,16 @@ fn judge(
     answer: bool,
     scratch: &mut String,
 ) -> Verdict {
+    let line = if stated.is_none() { shape::without_job(line) } else { line };
     let level = if error { Some(Level::Error) } else { stated.map(|stated| stated.level) };
     let bare = level.is_none() || !line.trim().contains(' ');
-    if bare && context::is_setting(line)
-        || level.is_none() && (context::is_commit(line) || context::served(line))
+    if bare && shape::is_setting(line)
+        || level.is_none() && (shape::is_commit(line) || context::served(line))
     {
         return Verdict::plain(Level::Info);
     }
     let message = normalise(line, stated.map_or(0, |stated| stated.message), scratch);
-    TABLE.as_ref().map_or_else(
-        || Verdict::plain(level.unwrap_or(Level::Info)),
-        |table| table.decide(&Text { line, normal: scratch, message, answer }, level),
-    )
+    TABLE.decide(&Text { line, normal: scratch, message, answer }, level)
 }
 
 /// Judges what a JSON line says.

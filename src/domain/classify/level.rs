@@ -1,5 +1,6 @@
 //! Reads how serious a line says it is, in the shapes that loggers write.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{LazyLock, OnceLock};
 
 use regex::bytes::{Regex, RegexBuilder, RegexSet, RegexSetBuilder};
@@ -37,44 +38,48 @@ pub(super) fn named(word: &str) -> Option<Level> {
     })
 }
 
-/// The shapes, in the order in which they are tried. Each captures the level's word as `l`.
+/// How many lines are read before one pass over all shapes is worth its building.
+const WARM_LINES: usize = 200;
+
+/// The shapes, in the order in which they are tried. Each captures the level's word as `l`, and begins with what a line must hold
+/// to have it, in lower case and with 0 for each digit; any line will do if that is nothing.
 static SHAPES: LazyLock<Shapes> = LazyLock::new(|| {
-    const WORD: &str = r"(?P<l>(?i:trace|debug|verbose|info|information|notice|warn|warning|error|erro|err|fatal|critical|crit|severe|emerg|emergency|alert|panic|dpanic|dbg|inf|wrn|ftl|fine|finer|finest|config))";
+    const WORD: &str = r"(?P<l>(?i:trace|debug|verbose|info|information|note|notice|warn|warning|error|erro|err|fatal|critical|crit|severe|emerg|emergency|alert|panic|dpanic|dbg|inf|wrn|ftl|fine|finer|finest|config))";
     const UPPER: &str = r"(?P<l>TRACE|DEBUG|VERBOSE|INFO|NOTICE|WARN|WARNING|ERROR|ERRO|ERR|FATAL|CRITICAL|CRIT|SEVERE|EMERG|EMERGENCY|ALERT|PANIC|DPANIC|DBG|INF|WRN|FTL|FINE|FINER|FINEST|CONFIG)";
     // A time of day, then anything short without a sentence, then the level in capitals.
-    let shapes = [
+    let shapes: [(&'static [&'static str], String); 19] = [
         // logfmt: level=error lvl=warn severity=ERROR "level":"error"
-        format!(r#"(?i:\b(?:level|lvl|severity|loglevel|log\.level|levelname)"?\s?[=:]\s?"?){WORD}\b"?"#),
+        (&["level", "lvl", "severity"], format!(r#"(?i:\b(?:level|lvl|severity|loglevel|log\.level|levelname)"?\s?[=:]\s?"?){WORD}\b"?"#)),
         // CI commands: ##[error] ::error:: ::warning file=…::
-        format!(r"^[^:]{{0,80}}(?:[\d:.TZ-]{{0,40}}\s)?##\[{WORD}\]"),
-        format!(r"^::{WORD}(?: [^:]*)?::"),
+        (&["##["], format!(r"^[^:]{{0,80}}(?:[\d:.TZ-]{{0,40}}\s)?##\[{WORD}\]")),
+        (&["::"], format!(r"^::{WORD}(?: [^:]*)?::")),
         // [error] [ERROR] <error> (ERROR) |ERROR|, possibly after a time and a name: also channel.ERROR of Monolog.
-        format!(r"(?:^|[\s\]\[|)>:-])[\[<(|]\s{{0,3}}{WORD}\s{{0,4}}[\]>)|]:?"),
-        format!(r"(?:^|\s)[A-Za-z_][\w-]{{0,30}}\.{UPPER}:"),
+        (&["[", "<", "(", "|"], format!(r"(?:^|[\s\]\[|)>:-])[\[<(|]\s{{0,3}}{WORD}\s{{0,4}}[\]>)|]:?")),
+        (&["."], format!(r"(?:^|\s)[A-Za-z_][\w-]{{0,30}}\.{UPPER}:")),
         // ERROR:root: and 'ERROR - ', 'ERROR | ', 'ERROR 2024-…', 'ERROR [main]' at the beginning or after a header of short words.
-        format!(r"^\W{{0,18}}{WORD}\s?:(?:\s|[\w.]+:|$)"),
-        format!(r"^\W{{0,18}}{UPPER}(?:\s+|$|[-|:\[(])"),
-        format!(r"\d\d:\d\d(?::\d\d)?\S{{0,16}}(?:[\s|,;\]-]+[^\s:]\S{{0,60}}){{0,6}}?[\s|,;\]-]+{UPPER}(?:[\s:|,;\])\[(-]|$)"),
-        format!(r"\d\d:\d\d(?::\d\d)?\S{{0,16}}\s+\W{{0,9}}{WORD}\s*[:|-]"),
-        format!(r"\d\d:\d\d:\d\d,\s+{WORD}\s"),
-        format!(r"\d{{4}}[.-]\d\d[.-]\d\d(?:\s+[\w.:-]{{1,40}}){{0,6}}?\s+{UPPER}\s"),
+        (&[":"], format!(r"^\W{{0,18}}{WORD}\s?:(?:\s|[\w.]+:|$)")),
+        (&[], format!(r"^\W{{0,18}}{UPPER}(?:\s+|$|[-|:\[(])")),
+        (&["00:00"], format!(r"\d\d:\d\d(?::\d\d)?\S{{0,16}}(?:[\s|,;\]-]+[^\s:]\S{{0,60}}){{0,6}}?[\s|,;\]-]+{UPPER}(?:[\s:|,;\])\[(-]|$)")),
+        (&["00:00"], format!(r"\d\d:\d\d(?::\d\d)?\S{{0,16}}\s+\W{{0,9}}{WORD}\s*[:|-]")),
+        (&["00:00:00,"], format!(r"\d\d:\d\d:\d\d,\s+{WORD}\s")),
+        (&["0000-00-00", "0000.00.00", "0000-00.00", "0000.00-00"], format!(r"\d{{4}}[.-]\d\d[.-]\d\d(?:\s+[\w.:-]{{1,40}}){{0,6}}?\s+{UPPER}\s")),
         // PostgreSQL's own log.
-        r"^(?:\d{4}-\d\d-\d\d [\d:.]+ \S+ (?:\S+ ){0,3})?(?P<l>LOG):\s".to_owned(),
+        (&["log:"], r"^(?:\d{4}-\d\d-\d\d [\d:.]+ \S+ (?:\S+ ){0,3})?(?P<l>LOG):\s".to_owned()),
         // npm ERR!, yarn error, cargo error[E0001]:, gradle 'e: ', docker compose 'web_1  | ERROR …'
-        r"^npm (?P<l>(?i:err!|error|warn|notice|info|http|verb))(?:\s|$)".to_owned(),
-        r"^[\w.-]{1,40}\s*\|\s+(?:[\d:.,TZ+ -]{0,40})?\[?(?P<l>TRACE|DEBUG|INFO|WARN|WARNING|ERROR|FATAL|SEVERE|CRITICAL)\]?\b".to_owned(),
-        r"^\d{1,5} (?P<l>error|warn|info|verbose|http|silly|notice) ".to_owned(),
-        r"^(?i:php (?:\w+ )?)(?P<l>(?i:fatal|notice|warning|deprecated|error))\b(?: error)?:".to_owned(),
+        (&["npm "], r"^npm (?P<l>(?i:err!|error|warn|notice|info|http|verb))(?:\s|$)".to_owned()),
+        (&["|"], r"^[\w.-]{1,40}\s*\|\s+(?:[\d:.,TZ+ -]{0,40})?\[?(?P<l>TRACE|DEBUG|INFO|WARN|WARNING|ERROR|FATAL|SEVERE|CRITICAL)\]?\b".to_owned()),
+        (&["0 "], r"^\d{1,5} (?P<l>error|warn|info|verbose|http|silly|notice) ".to_owned()),
+        (&["php "], r"^(?i:php (?:\w+ )?)(?P<l>(?i:fatal|notice|warning|deprecated|error))\b(?: error)?:".to_owned()),
         // The console logger of .NET: 'fail: Shop.Sync[0] …'
-        r"^(?P<l>trce|dbug|info|warn|fail|crit): [A-Z]\w*(?:\.\w+)+".to_owned(),
+        (&["trce: ", "dbug: ", "info: ", "warn: ", "fail: ", "crit: "], r"^(?P<l>trce|dbug|info|warn|fail|crit): [A-Z]\w*(?:\.\w+)+".to_owned()),
         // Minecraft, Forge, and others that name thread and level together: '[main/WARN]: …'
-        format!(r"^(?:\[[^\]]{{1,30}}\] ?){{0,2}}\[[\w .#-]{{1,40}}/{UPPER}\]"),
+        (&["["], format!(r"^(?:\[[^\]]{{1,30}}\] ?){{0,2}}\[[\w .#-]{{1,40}}/{UPPER}\]")),
         // Names in front: 'org.apache.x ERROR', 'main ERROR '
-        format!(r"^[\w.\[\]/:,*#-]{{1,60}}\s+{UPPER}(?:\s|:|$)"),
+        (&[], format!(r"^[\w.\[\]/:,*#-]{{1,60}}\s+{UPPER}(?:\s|:|$)")),
     ];
-    let any = RegexSetBuilder::new(&shapes).unicode(false).build().ok();
-    let each = shapes.into_iter().map(|shape| (shape, OnceLock::new())).collect();
-    Shapes { any, each }
+    let shapes =
+        shapes.into_iter().map(|(holds, text)| Shape { holds, text, regex: OnceLock::new() });
+    Shapes { each: shapes.collect(), seen: AtomicUsize::new(0), any: OnceLock::new() }
 });
 
 /// A pattern over bytes: levels are ASCII in all languages, and Unicode classes would make the automaton a hundred times larger.
@@ -82,17 +87,50 @@ fn pattern(text: &str) -> Option<Regex> {
     RegexBuilder::new(text).unicode(false).build().ok()
 }
 
-/// The shapes as one set, which says in one pass which of them are worth asking for their captures.
+struct Shape {
+    holds: &'static [&'static str],
+    text: String,
+    /// Compiled when a line asks for it: most programs write one shape.
+    regex: OnceLock<Option<Regex>>,
+}
+
 struct Shapes {
-    any: Option<RegexSet>,
-    /// Compiled when a line asks for one: most programs write one shape.
-    each: Vec<(String, OnceLock<Option<Regex>>)>,
+    each: Vec<Shape>,
+    /// How many lines were read without the set.
+    seen: AtomicUsize,
+    /// The shapes as one set, which says in one pass which of them are worth asking for their captures.
+    any: OnceLock<Option<RegexSet>>,
 }
 
 impl Shapes {
+    /// The numbers of the shapes that `header` may have.
+    fn of(&self, header: &str) -> Vec<usize> {
+        if self.seen.fetch_add(1, Ordering::Relaxed) >= WARM_LINES
+            && let Some(any) = self.set()
+        {
+            return any.matches(header.as_bytes()).into_iter().collect();
+        }
+        self.held(header)
+    }
+
+    /// The numbers of the shapes for which `header` holds what they ask for.
+    fn held(&self, header: &str) -> Vec<usize> {
+        let folded = |c: char| if c.is_ascii_digit() { '0' } else { c.to_ascii_lowercase() };
+        let lower: String = header.chars().map(folded).collect();
+        let may = |shape: &Shape| {
+            shape.holds.is_empty() || shape.holds.iter().any(|text| lower.contains(text))
+        };
+        (0..).zip(&self.each).filter(|(_, shape)| may(shape)).map(|(at, _)| at).collect()
+    }
+
+    fn set(&self) -> Option<&RegexSet> {
+        let texts = || self.each.iter().map(|shape| shape.text.as_str());
+        self.any.get_or_init(|| RegexSetBuilder::new(texts()).unicode(false).build().ok()).as_ref()
+    }
+
     fn get(&self, at: usize) -> Option<&Regex> {
-        let (shape, compiled) = self.each.get(at)?;
-        compiled.get_or_init(|| pattern(shape)).as_ref()
+        let shape = self.each.get(at)?;
+        shape.regex.get_or_init(|| pattern(&shape.text)).as_ref()
     }
 }
 
@@ -127,8 +165,7 @@ pub(super) fn of_line(line: &str) -> Option<Stated> {
     }
     let header = head(line, HEADER_BYTES);
     let mut best: Option<(usize, Stated)> = None;
-    let hits = SHAPES.any.as_ref().map(|set| set.matches(header.as_bytes()));
-    for shape in hits.iter().flatten().filter_map(|at| SHAPES.get(at)) {
+    for shape in SHAPES.of(header).into_iter().filter_map(|at| SHAPES.get(at)) {
         let Some(captures) = shape.captures(header.as_bytes()) else { continue };
         let (Some(whole), Some(word)) = (captures.get(0), captures.name("l")) else { continue };
         let Some(level) =
@@ -215,6 +252,21 @@ mod tests {
             "I0105 10:00:00.1 1 x.go:1] error budget",
         ] {
             assert_eq!(level(line), Some(Level::Info), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_set_of_all_shapes_finds_no_other_than_those_tried_one_by_one() {
+        let corpus =
+            [include_str!("tests/corpus/fourth.txt"), include_str!("tests/corpus/sixth.txt")];
+        for line in corpus.iter().flat_map(|file| file.lines()) {
+            let header = head(line, HEADER_BYTES);
+            let matches =
+                |at: &usize| SHAPES.get(*at).is_some_and(|regex| regex.is_match(header.as_bytes()));
+            let single: Vec<usize> = SHAPES.held(header).into_iter().filter(matches).collect();
+            let set: Vec<usize> =
+                SHAPES.set().unwrap().matches(header.as_bytes()).into_iter().collect();
+            assert_eq!(single, set, "{line}");
         }
     }
 

@@ -1,23 +1,11 @@
-//! Finds the phrases of the rules in a normalised line: one automaton over all first pieces, then a look at the rest.
+//! Finds the phrases of the rules in a normalised line: all first pieces at once, then a look at the rest.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
-
-use aho_corasick::{AhoCorasick, BuildError, MatchKind};
+use super::prefix::Prefixes;
 
 /// How far a ` * ` reaches, in bytes.
 const GAP_BYTES: usize = 160;
 
-/// One piece of a phrase after its first literal.
-#[derive(Clone, Debug)]
-enum Piece {
-    /// This text, here or (after a gap) within reach.
-    Literal { text: String, anywhere: bool },
-    /// One digit or more.
-    Digits,
-}
-
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Phrase {
     rule: usize,
     /// Nothing but punctuation may stand before it.
@@ -26,14 +14,8 @@ struct Phrase {
     counted: bool,
     open_start: bool,
     open_end: bool,
-    rest: Vec<Piece>,
-}
-
-impl Phrase {
-    /// Whether it reaches over text that it does not name.
-    fn gapped(&self) -> bool {
-        self.rest.iter().any(|piece| matches!(piece, Piece::Literal { anywhere: true, .. }))
-    }
+    /// What stands behind the first literal, as it is written.
+    rest: &'static str,
 }
 
 /// A phrase that was found.
@@ -49,78 +31,82 @@ pub(super) struct Found {
     pub(super) gapped: bool,
 }
 
-/// A compiled set of phrases.
+/// A set of phrases.
 #[derive(Debug)]
 pub(super) struct Phrases {
-    automaton: AhoCorasick,
-    /// By pattern of the automaton.
-    by_anchor: Vec<Vec<Phrase>>,
+    /// Those that begin where a word does.
+    words: Anchored,
+    /// Those that may begin inside one.
+    inner: Anchored,
+}
+
+/// Phrases by their first literal.
+#[derive(Debug)]
+struct Anchored {
+    anchors: Prefixes<&'static str>,
+    /// By the number of the anchor.
+    phrases: Vec<Phrase>,
+}
+
+impl Anchored {
+    fn new(phrases: Vec<(&'static str, Phrase)>) -> Self {
+        let (anchors, phrases) = phrases.into_iter().unzip();
+        Self { anchors: Prefixes::new(anchors), phrases }
+    }
+
+    /// Calls `with` for each phrase whose first literal begins at `at`. True when `with` said to stop.
+    fn find(&self, text: &str, at: usize, with: &mut impl FnMut(Found) -> bool) -> bool {
+        self.anchors.at(text.as_bytes(), at, &mut |number, end| {
+            let Some(phrase) = self.phrases.get(number) else { return false };
+            phrase.stands_in(text, at, end).is_some_and(|(start, end)| {
+                with(Found { rule: phrase.rule, start, end, gapped: phrase.gapped() })
+            })
+        })
+    }
 }
 
 impl Phrases {
-    /// Compiles phrases, each with the number of its rule.
-    pub(super) fn new<'a>(
-        phrases: impl IntoIterator<Item = (usize, &'a str)>,
-    ) -> Result<Self, BuildError> {
-        let mut places: HashMap<String, usize> = HashMap::new();
-        let mut anchors: Vec<String> = Vec::new();
-        let mut by_anchor: Vec<Vec<Phrase>> = Vec::new();
-        for (rule, text) in phrases {
-            let (anchor, phrase) = compile(rule, text);
-            match places.entry(anchor) {
-                Entry::Occupied(known) => {
-                    if let Some(list) = by_anchor.get_mut(*known.get()) {
-                        list.push(phrase);
-                    }
-                }
-                Entry::Vacant(new) => {
-                    anchors.push(new.key().clone());
-                    new.insert(by_anchor.len());
-                    by_anchor.push(vec![phrase]);
-                }
-            }
-        }
-        let automaton = AhoCorasick::builder().match_kind(MatchKind::Standard).build(&anchors)?;
-        Ok(Self { automaton, by_anchor })
+    /// Takes phrases, each with the number of its rule.
+    pub(super) fn new(phrases: impl IntoIterator<Item = (usize, &'static str)>) -> Self {
+        let split = phrases.into_iter().map(|(rule, text)| split(rule, text));
+        let (inner, words) = split.partition(|(_, phrase)| phrase.open_start || phrase.counted);
+        Self { words: Anchored::new(words), inner: Anchored::new(inner) }
     }
 
     /// Calls `with` for each phrase found in `text`.
     pub(super) fn find(&self, text: &str, mut with: impl FnMut(Found)) {
-        for hit in self.automaton.find_overlapping_iter(text) {
-            for phrase in self.by_anchor.get(hit.pattern().as_usize()).into_iter().flatten() {
-                if let Some((start, end)) = phrase.stands_in(text, hit.start(), hit.end()) {
-                    with(Found { rule: phrase.rule, start, end, gapped: phrase.gapped() });
-                }
-            }
-        }
+        self.look(text, |found| {
+            with(found);
+            false
+        });
     }
 
     /// Whether any phrase stands in `text`.
     pub(super) fn any(&self, text: &str) -> bool {
-        self.automaton.find_overlapping_iter(text).any(|hit| {
-            self.by_anchor
-                .get(hit.pattern().as_usize())
-                .into_iter()
-                .flatten()
-                .any(|phrase| phrase.stands_in(text, hit.start(), hit.end()).is_some())
+        self.look(text, |_| true)
+    }
+
+    /// Calls `with` for each phrase found in `text` until it says to stop; whether it did.
+    fn look(&self, text: &str, mut with: impl FnMut(Found) -> bool) -> bool {
+        let bytes = text.as_bytes();
+        (0..bytes.len()).any(|at| {
+            !joins(bytes, at) && self.words.find(text, at, &mut with)
+                || self.inner.find(text, at, &mut with)
         })
     }
 }
 
 impl Phrase {
+    /// Whether it reaches over text that it does not name.
+    fn gapped(&self) -> bool {
+        self.rest.contains('*')
+    }
+
     /// Where the phrase begins and ends, if its first literal stands from `start` to `end` and the rest follows.
     fn stands_in(&self, text: &str, start: usize, end: usize) -> Option<(usize, usize)> {
         let bytes = text.as_bytes();
-        let start = if self.counted {
-            let before = bytes.get(..start)?.iter().rev();
-            let digits = before.take_while(|b| b.is_ascii_digit()).count();
-            if digits == 0 {
-                return None;
-            }
-            start - digits
-        } else {
-            start
-        };
+        let start =
+            if self.counted { start - digits(bytes.get(..start)?.iter().rev())? } else { start };
         if !self.open_start && joins(bytes, start) {
             return None;
         }
@@ -128,30 +114,52 @@ impl Phrase {
             return None;
         }
         let mut at = end;
-        for piece in &self.rest {
-            match piece {
-                Piece::Digits => {
-                    let digits = bytes.get(at..)?.iter().take_while(|b| b.is_ascii_digit()).count();
-                    if digits == 0 {
-                        return None;
-                    }
-                    at += digits;
-                }
-                Piece::Literal { text: literal, anywhere: false } => {
-                    if !bytes.get(at..)?.starts_with(literal.as_bytes()) {
-                        return None;
-                    }
-                    at += literal.len();
-                }
-                Piece::Literal { text: literal, anywhere: true } => {
-                    let reach = bytes.len().min(at + GAP_BYTES + literal.len());
-                    at += memchr::memmem::find(bytes.get(at..reach)?, literal.as_bytes())?
-                        + literal.len();
-                }
+        let mut rest = self.rest;
+        let mut gap = false;
+        while let Some(c) = rest.bytes().next() {
+            if c == b'*' {
+                gap = true;
+                rest = rest.get(1..)?;
+            } else if c == b'#' {
+                at += digits(bytes.get(at..)?.iter())?;
+                gap = false;
+                rest = rest.get(1..)?;
+            } else if rest.starts_with("~ ") {
+                rest = rest.get(2..)?;
+            } else {
+                let (literal, after) = rest.split_at(literal(rest));
+                let reach =
+                    if gap { bytes.len().min(at + GAP_BYTES + literal.len()) } else { bytes.len() };
+                let here = bytes.get(at..reach)?;
+                at += if gap {
+                    memchr::memmem::find(here, literal.as_bytes())?
+                } else if here.starts_with(literal.as_bytes()) {
+                    0
+                } else {
+                    return None;
+                } + literal.len();
+                gap = false;
+                rest = after;
             }
         }
         (self.open_end || !joins(bytes, at)).then_some((start, at))
     }
+}
+
+/// How many digits come first, if any does.
+fn digits<'a>(bytes: impl Iterator<Item = &'a u8>) -> Option<usize> {
+    let digits = bytes.take_while(|b| b.is_ascii_digit()).count();
+    (digits > 0).then_some(digits)
+}
+
+/// How long the literal is that `text` begins with.
+fn literal(text: &str) -> usize {
+    let bytes = text.as_bytes();
+    // A `~` inside, as in `column~ * not found`, lets the word before the gap go on: the gap takes what is left of it.
+    let ends = |at: usize, b: u8| {
+        matches!(b, b'*' | b'#') || b == b'~' && bytes.get(at + 1) == Some(&b' ')
+    };
+    (0..).zip(bytes).find(|&(at, &b)| ends(at, b)).map_or(bytes.len(), |(at, _)| at)
 }
 
 /// Whether a word goes on across this place.
@@ -161,34 +169,13 @@ fn joins(bytes: &[u8], at: usize) -> bool {
 }
 
 /// Splits a phrase into its first literal and the rest.
-fn compile(rule: usize, text: &str) -> (String, Phrase) {
+fn split(rule: usize, text: &'static str) -> (&'static str, Phrase) {
     let (text, first) = text.strip_prefix('^').map_or((text, false), |rest| (rest, true));
     let open_start = text.starts_with('~');
     let open_end = text.ends_with('~');
     let body = text.trim_matches('~');
     let (body, counted) = body.strip_prefix('#').map_or((body, false), |rest| (rest, true));
-    let mut anchor = String::new();
-    let mut rest = Vec::new();
-    for (nth, part) in body.split('*').enumerate() {
-        // A `~` inside, as in `column~ * not found`, lets the word before the gap go on: the gap takes what is left of it.
-        let part = part.replace("~ ", "");
-        for (digits, literal) in part.split('#').enumerate() {
-            if digits > 0 {
-                rest.push(Piece::Digits);
-            }
-            if literal.is_empty() {
-                continue;
-            }
-            if nth == 0 && digits == 0 {
-                literal.clone_into(&mut anchor);
-            } else {
-                rest.push(Piece::Literal {
-                    text: literal.to_owned(),
-                    anywhere: nth > 0 && digits == 0,
-                });
-            }
-        }
-    }
+    let (anchor, rest) = body.split_at(literal(body));
     (anchor, Phrase { rule, first, counted, open_start, open_end, rest })
 }
 
@@ -196,8 +183,8 @@ fn compile(rule: usize, text: &str) -> (String, Phrase) {
 mod tests {
     use super::*;
 
-    fn has(phrase: &str, text: &str) -> bool {
-        Phrases::new([(0, phrase)]).unwrap().any(text)
+    fn has(phrase: &'static str, text: &str) -> bool {
+        Phrases::new([(0, phrase)]).any(text)
     }
 
     #[test]

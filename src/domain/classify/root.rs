@@ -25,7 +25,17 @@ enum Ground {
 /// The first error that is no cascade counts. When it does not say why (`TEC-UNCLASSIFIED`), the line that explains it does, or
 /// else the next error within eight lines that says why.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct RootFinder(Option<(u64, Ground)>);
+pub struct RootFinder(Option<Found>);
+
+/// The line that counts up to now.
+#[derive(Clone, Copy, Debug)]
+struct Found {
+    /// The first error that is no cascade.
+    first: u64,
+    /// The line that says why.
+    at: u64,
+    ground: Ground,
+}
 
 impl RootFinder {
     /// Looks at line `number`, the next one of the attempt. True when the attempt failed because of what this line says, as far
@@ -35,22 +45,23 @@ impl RootFinder {
             return false;
         }
         let says_why = line.cause != Some(Cause::TecUnclassified) || line.marked;
-        let Some((first, ground)) = self.0 else {
+        let Some(Found { first, at, ground }) = self.0 else {
             let ground = if says_why { Ground::Certain } else { Ground::Unexplained };
-            self.0 = Some((number, ground));
+            self.0 = Some(Found { first: number, at: number, ground });
             return true;
         };
-        let found = if line.explains == Some(first) {
+        // A session says that a line explains another only where it knows better: the innermost cause of a trace comes last.
+        let explains = line.explains.is_some_and(|head| head == first || head == at);
+        let found = if explains {
             Ground::Explained
         } else if says_why && number.saturating_sub(first) <= REASON_LINES {
             Ground::Near
         } else {
             return false;
         };
-        // The innermost cause of a trace comes last, so what explains replaces what explained; a near error does not.
-        let better = ground < found || (ground, found) == (Ground::Explained, Ground::Explained);
+        let better = explains || ground < found;
         if better {
-            self.0 = Some((first, found));
+            self.0 = Some(Found { first, at: number, ground: found });
         }
         better
     }

@@ -9,6 +9,8 @@ use super::judge::{self, Verdict};
 use super::level;
 use super::marks::{self, Record};
 use super::plain::surely_plain;
+use super::retell::{self, wraps};
+use super::rules::Strength;
 use super::text::head;
 use super::trace::{self, Part};
 use super::{Classifier, Judgement, indicated, unnamed};
@@ -21,6 +23,8 @@ const REMEMBERED: usize = 8;
 const NEAR_LINES: u64 = 12;
 /// How many lines a trace may be silent before it is over (blocks of plain output are not shown to the session).
 const TRACE_LINES: u64 = 2_000;
+/// How long a message is at most that says that a connection was closed and no more, in bytes.
+const BARE_BYTES: usize = 40;
 /// How much of a message is remembered, in bytes.
 const MESSAGE_BYTES: usize = 400;
 
@@ -28,6 +32,7 @@ const MESSAGE_BYTES: usize = 400;
 #[derive(Clone, Debug)]
 struct Seen {
     number: u64,
+    class: Class,
     message: String,
 }
 
@@ -36,6 +41,16 @@ struct Seen {
 struct Head {
     number: u64,
     explained: bool,
+    /// What it says is only what a cause made of our own program: the innermost cause counts.
+    outer: bool,
+}
+
+impl Head {
+    fn new(number: u64, verdict: Verdict) -> Self {
+        let ours = verdict.cause.is_none_or(|cause| cause.class() == Class::Technical);
+        let weak = verdict.strength < Some(Strength::Stated);
+        Self { number, explained: verdict.states_cause(), outer: ours || weak }
+    }
 }
 
 /// Where in a trace the stream is.
@@ -241,14 +256,16 @@ impl Memory {
     /// The error that a trace ends with or wraps: told once. `head` is the line that announced it.
     fn end_of_trace(&mut self, number: u64, head: Option<Head>, verdict: Verdict) -> Judgement {
         let Some(head) = head else {
-            self.trace = Trace::After(Head { number, explained: verdict.states_cause() });
+            self.trace = Trace::After(Head::new(number, verdict));
             return of_verdict(verdict);
         };
-        if head.explained || !verdict.states_cause() {
+        let inner = head.outer && verdict.states_why();
+        if head.explained && !inner || !verdict.states_cause() {
             self.trace = Trace::After(head);
             return Judgement::plain(Level::Debug);
         }
-        self.trace = Trace::After(Head { number: head.number, explained: true });
+        let number = head.number;
+        self.trace = Trace::After(Head { number, explained: true, ..Head::new(number, verdict) });
         Judgement { explains: Some(head.number), ..of_verdict(verdict) }
     }
 
@@ -284,7 +301,7 @@ impl Memory {
     /// Remembers an error that frames may follow; any other line ends a trace.
     fn follow(&mut self, number: u64, text: &str, verdict: Verdict) {
         if verdict.level == Level::Error {
-            self.trace = Trace::After(Head { number, explained: verdict.states_cause() });
+            self.trace = Trace::After(Head::new(number, verdict));
         } else if !text.trim().is_empty() {
             self.trace = Trace::Outside;
         }
@@ -295,15 +312,18 @@ impl Memory {
         let (Some(class), true) = (judgement.class, judgement.level >= Level::Warning) else {
             return;
         };
+        let message = head(message_of(text, judgement.text.as_deref()), MESSAGE_BYTES).to_owned();
         if judgement.level == Level::Warning {
-            if class != Class::Cascade {
-                self.warned = Some(number);
-            } else {
+            if class != Class::Cascade && !judgement.marked {
+                self.recognise(number, &message, judgement);
+            }
+            if judgement.class == Some(Class::Cascade) {
                 judgement.cascade_of = self.root.or(self.warned);
+            } else {
+                self.warned = Some(number);
             }
             return;
         }
-        let message = head(message_of(text, judgement.text.as_deref()), MESSAGE_BYTES).to_owned();
         if class != Class::Cascade && !judgement.marked && judgement.explains.is_none() {
             self.recognise(number, &message, judgement);
         }
@@ -321,15 +341,35 @@ impl Memory {
         if self.seen.len() == REMEMBERED {
             self.seen.pop_front();
         }
-        self.seen.push_back(Seen { number, message });
+        let class = judgement.class.unwrap_or(class);
+        self.seen.push_back(Seen { number, class, message });
     }
 
     /// An error that repeats an earlier one in other words, or only says that something failed right after one that said why.
     fn recognise(&self, number: u64, message: &str, judgement: &mut Judgement) {
         let near = |seen: &&Seen| number.saturating_sub(seen.number) <= NEAR_LINES;
-        let told = self.seen.iter().rev().filter(near).any(|seen| wraps(message, &seen.message));
-        let bare = judgement.cause == Some(Cause::TecUnclassified)
-            && only_reports(message)
+        let recent = || self.seen.iter().rev().filter(near);
+        let akin = |seen: &&Seen| {
+            judgement.class == Some(seen.class)
+                || judgement.class == Some(Class::Technical) && seen.class != Class::Cascade
+        };
+        // The same again is no consequence, unless the first was one.
+        let again = recent().find(|seen| retell::same_opening(message, &seen.message));
+        let told = recent().any(|seen| retell::begins(message, &seen.message))
+            || again.map_or_else(
+                || {
+                    let same = |seen: &Seen| retell::names_same(message, &seen.message);
+                    recent().any(|seen| wraps(message, &seen.message))
+                        || recent().filter(akin).any(same)
+                },
+                |seen| seen.class == Class::Cascade,
+            );
+        let unsaid = judgement.cause == Some(Cause::TecUnclassified) && only_reports(message);
+        // A connection that is closed without a word, right after an error, is closed because of it.
+        let hung_up = judgement.cause == Some(Cause::ExtNetClosed)
+            && message.len() <= BARE_BYTES
+            && !message.contains(": ");
+        let bare = (unsaid || hung_up)
             && self.root.is_some_and(|root| number.saturating_sub(root) <= NEAR_LINES);
         if (told || bare) && self.root.is_some() {
             judgement.class = Some(Class::Cascade);
@@ -350,31 +390,29 @@ fn message_of<'a>(text: &'a str, replaced: Option<&'a str>) -> &'a str {
     })
 }
 
-/// Whether `outer` tells the cause of `inner` again under another heading.
-fn wraps(outer: &str, inner: &str) -> bool {
-    const SHORTEST: usize = 16;
-    let cause = outer.rsplit_once(": ").map_or("", |(_, cause)| cause).trim_end();
-    if cause.len() < SHORTEST || outer == inner || !inner.trim_end().ends_with(cause) {
-        return false;
-    }
-    let opening = |text: &'_ str| -> Vec<String> {
-        text.split_whitespace()
-            .take(3)
-            .map(|word| word.replace(|c: char| c.is_ascii_digit(), ""))
-            .collect()
-    };
-    opening(outer) != opening(inner)
-}
-
 /// Whether a message says only that something failed: short, and nothing after a colon.
 fn only_reports(message: &str) -> bool {
     const LONGEST: usize = 120;
     let lower = message.to_lowercase();
     message.len() <= LONGEST
         && !message.trim_end_matches([':', '.', '!']).contains(": ")
-        && ["fail", "error", "unsuccessful", "abort", "not complete"]
-            .iter()
-            .any(|word| lower.contains(word))
+        && [
+            "fail",
+            "error",
+            "unsuccess",
+            "abort",
+            "not ",
+            "no ",
+            "nothing",
+            "stopp",
+            "skipp",
+            "unsent",
+            "remain",
+            "left in",
+            "incomplete",
+        ]
+        .iter()
+        .any(|word| lower.contains(word))
 }
 
 /// Whether a value under `error` reports one.

@@ -24,8 +24,10 @@ pub(super) fn part(line: &str) -> Part {
         .split_once(" | ")
         .filter(|(name, _)| name.len() <= 30 && !name.contains(": "))
         .map_or(text, |(_, rest)| rest.trim_start());
-    if text.contains("Traceback (most recent call last)") {
-        return Part::PythonHead;
+    if let Some((_, rest)) = text.split_once("Traceback (most recent call last)") {
+        // A whole trace may stand in one line, with the error at its end.
+        let head = !rest.contains(|c: char| c.is_alphanumeric());
+        return if head { Part::PythonHead } else { Part::None };
     }
     if text.starts_with("thread '") && text.contains("panicked at") {
         return if text.trim_end().ends_with(':') { Part::RustHead } else { Part::None };

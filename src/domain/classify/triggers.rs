@@ -3,11 +3,10 @@
 //! Each phrase that can make a line an error gives one telling word, or two ordinary words that must stand in one line. Words and
 //! not phrases, because the same phrase comes as `rate limit`, `RATE_LIMIT`, `rateLimit` and with any space between.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use aho_corasick::AhoCorasick;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::context;
+use super::prefix::Prefixes;
 use super::rules::{self, Strength};
 use crate::domain::cause::Cause;
 
@@ -123,6 +122,11 @@ const FIXED: &[&str] = &[
     "not found",
     "notfound",
     "not_found",
+    ": bad ",
+    ": missing ",
+    ": wrong ",
+    ": no ",
+    ": not ",
 ];
 
 /// Lines that begin so are looked at: objects, elements, syslog's and glog's levels, numbered database errors.
@@ -171,18 +175,15 @@ pub(super) fn all() -> Triggers {
             strong.insert(format!("{join}{class}.{digit}."));
         }
     }
-    let single = |word: &&&str| word.bytes().all(|b| b.is_ascii_alphanumeric());
-    let fixed = AhoCorasick::new(FIXED.iter().filter(single)).ok();
-    let common: BTreeSet<&str> = rules::words("common")
-        .into_iter()
-        .map(|word| super::text::head(word, WORD_BYTES))
-        .collect();
+    let fixed: Vec<&str> = FIXED.iter().copied().filter(|word| is_word(word)).collect();
+    let fixed = Prefixes::new(fixed);
+    let ranks = ranks();
     let mut weak: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for phrase in deciding() {
-        if fixed.as_ref().is_some_and(|fixed| fixed.is_match(phrase)) && !phrase.contains(" not ") {
+        if fixed.any(phrase.as_bytes()) && !phrase.contains(" not ") {
             continue;
         }
-        match choose(phrase, &common) {
+        match choose(phrase, &ranks) {
             Choice::Word(word) => both_cases(word, &mut strong),
             Choice::Pair(first, second) => {
                 weak.entry(first).or_default().insert(second);
@@ -199,7 +200,8 @@ pub(super) fn deciding() -> impl Iterator<Item = &'static str> {
             || (rule.cause == Cause::CasExit && rule.strength == Strength::Summary)
     };
     let phrases = rules::table().iter().filter(alone).flat_map(|rule| rule.phrases.iter().copied());
-    phrases.chain(rules::words("failure")).chain(rules::words("said calmly"))
+    let words = |heading| rules::words(heading).iter().copied();
+    phrases.chain(words("failure")).chain(words("flaw")).chain(words("said calmly"))
 }
 
 /// Words that say nothing about a line; chosen only if a phrase has no others.
@@ -219,39 +221,74 @@ enum Choice {
     Pair(&'static str, &'static str),
 }
 
-/// The word, or the two words, that `phrase` cannot match without: the longest that ordinary output is not full of.
-fn choose(phrase: &'static str, common: &BTreeSet<&str>) -> Choice {
+fn is_word(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_alphanumeric())
+}
+
+/// How little a word says: the higher, the less.
+fn ranks() -> HashMap<&'static str, u8> {
     // These do not stand in the raw line where the phrase has them: contractions, addresses and paths are replaced.
     const REPLACED: &[&str] = &["cannot", "will", "url", "path"];
-    let mut words: Vec<&str> = phrase
+    let common =
+        rules::words("common").iter().map(|word| (super::text::head(word, WORD_BYTES), COMMON));
+    let mut ranks: HashMap<&str, u8> = common.collect();
+    ranks.extend(RARER.iter().map(|word| (*word, 1)));
+    ranks.extend(FILLERS.iter().map(|word| (*word, 4)));
+    ranks.extend(REPLACED.iter().map(|word| (*word, NEVER)));
+    ranks
+}
+
+/// The rank of a word that ordinary output is full of.
+const COMMON: u8 = 2;
+/// The rank of a word that is not looked for.
+const NEVER: u8 = u8::MAX;
+
+/// The word, or the two words, that `phrase` cannot match without: the longest that ordinary output is not full of.
+fn choose(phrase: &'static str, ranks: &HashMap<&str, u8>) -> Choice {
+    let words = phrase
         .split(|c: char| !c.is_alphanumeric() && c != '~')
         // A short word is looked for as a whole, which it need not be where the phrase is open.
         .filter(|word| !word.contains('~') || word.len() > SHORT_BYTES + 1)
         .map(|word| word.trim_matches('~'))
-        .filter(|word| (word.len() > 1 || !word.is_ascii()) && !REPLACED.contains(word))
-        .map(|word| if word.is_ascii() { super::text::head(word, WORD_BYTES) } else { word })
-        .collect();
+        .filter(|word| word.len() > 1 || !word.is_ascii())
+        .map(|word| if word.is_ascii() { super::text::head(word, WORD_BYTES) } else { word });
     let literal = phrase.trim_matches(['~', '*', '#', ' ', '^']);
-    let rank = |word: &str| match word {
-        word if FILLERS.contains(&word) => 4,
-        word if RARER.contains(&word) => 1,
-        word if word.len() <= SHORT_BYTES && word.is_ascii() => 3,
-        word if common.contains(word) || word.bytes().all(|b| b.is_ascii_digit()) => 2,
-        _ => 0,
-    };
-    words.sort_by_key(|word| (rank(word), std::cmp::Reverse(word.len())));
-    words.dedup();
-    // The gate folds the case of ASCII only, so that a pair in another script would miss the first word of a sentence.
-    let foreign = words.iter().filter(|word| !word.is_ascii()).max_by_key(|word| word.len());
-    if let Some(word) = foreign {
-        return Choice::Word(word);
+    let [mut first, mut second]: [Option<(u8, &str)>; 2] = [None, None];
+    let mut foreign: Option<&str> = None;
+    for word in words {
+        let short = word.len() <= SHORT_BYTES && word.is_ascii();
+        let rank = match ranks.get(word) {
+            Some(&NEVER) => continue,
+            Some(&rank) if rank != COMMON || !short => rank,
+            _ if short => 3,
+            _ if word.bytes().all(|b| b.is_ascii_digit()) => COMMON,
+            _ => 0,
+        };
+        // The gate folds the case of ASCII only, so that a pair in another script would miss the first word of a sentence.
+        if !word.is_ascii() && foreign.is_none_or(|other| word.len() >= other.len()) {
+            foreign = Some(word);
+        }
+        let before = |other: Option<(u8, &str)>| {
+            other.is_none_or(|(least, other)| (rank, other.len()) < (least, word.len()))
+        };
+        if [first, second].iter().flatten().any(|(_, other)| *other == word) {
+            continue;
+        }
+        if before(first) {
+            (first, second) = (Some((rank, word)), first);
+        } else if before(second) {
+            second = Some((rank, word));
+        }
     }
-    match words.as_slice() {
-        [first, second, ..] => Choice::Pair(first, second),
-        [word] if word.len() > SHORT_BYTES || !word.is_ascii() || literal.contains(' ') => {
+    match (foreign, first, second) {
+        (Some(word), ..) => Choice::Word(word),
+        (None, Some((_, first)), Some((_, second))) => Choice::Pair(first, second),
+        (None, Some((_, word)), None)
+            if word.len() > SHORT_BYTES || !word.is_ascii() || literal.contains(' ') =>
+        {
             Choice::Word(word)
         }
-        [_] | [] => Choice::Word(literal),
+        (None, ..) => Choice::Word(literal),
     }
 }
 

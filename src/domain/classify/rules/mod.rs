@@ -44,10 +44,6 @@ const FILES: [&str; 5] = [
     include_str!("cascade.txt"),
 ];
 
-const SUBJECTS: &str = include_str!("subjects.txt");
-
-const WORDS: &str = include_str!("words.txt");
-
 static TABLE: LazyLock<Vec<Rule>> =
     LazyLock::new(|| FILES.into_iter().flat_map(sections).filter_map(rule).collect());
 
@@ -56,44 +52,58 @@ pub(super) fn table() -> &'static [Rule] {
     &TABLE
 }
 
+/// Lists of phrases with their headings.
+type Sections = Vec<(&'static str, Vec<&'static str>)>;
+
+static SUBJECTS: LazyLock<Sections> = LazyLock::new(|| sections(include_str!("subjects.txt")));
+
+static WORDS: LazyLock<Sections> = LazyLock::new(|| sections(include_str!("words.txt")));
+
 /// What a line may speak of, each with the cause that trouble with it names.
-pub(super) fn subjects() -> Vec<(Cause, Vec<&'static str>)> {
-    sections(SUBJECTS)
-        .into_iter()
-        .filter_map(|(heading, phrases)| Some((heading.parse().ok()?, phrases)))
-        .collect()
+pub(super) fn subjects() -> impl Iterator<Item = (Cause, &'static [&'static str])> {
+    SUBJECTS
+        .iter()
+        .filter_map(|(heading, phrases)| Some((heading.parse().ok()?, phrases.as_slice())))
 }
 
 /// The words that say that something is wrong with a subject.
-pub(super) fn refused() -> Vec<&'static str> {
-    let sections = sections(SUBJECTS);
-    sections
-        .into_iter()
-        .find(|(found, _)| *found == "refused")
-        .map(|(_, all)| all)
-        .unwrap_or_default()
+pub(super) fn refused() -> &'static [&'static str] {
+    list(&SUBJECTS, "refused")
 }
 
 /// A list of `words.txt` by its heading.
-pub(super) fn words(heading: &str) -> Vec<&'static str> {
-    sections(WORDS)
-        .into_iter()
-        .find(|(found, _)| *found == heading)
-        .map(|(_, phrases)| phrases)
-        .unwrap_or_default()
+pub(super) fn words(heading: &str) -> &'static [&'static str] {
+    list(&WORDS, heading)
+}
+
+fn list(sections: &'static Sections, heading: &str) -> &'static [&'static str] {
+    let found = sections.iter().find(|(found, _)| *found == heading);
+    found.map_or(&[], |(_, phrases)| phrases.as_slice())
 }
 
 /// The headings of a file and the phrases below each.
-fn sections(file: &'static str) -> Vec<(&'static str, Vec<&'static str>)> {
-    let mut sections: Vec<(&str, Vec<&str>)> = Vec::new();
+fn sections(file: &'static str) -> Sections {
+    let mut sections = Sections::new();
     for line in file.lines().map(str::trim).filter(|line| !line.starts_with(';')) {
         if let Some(heading) = heading(line) {
             sections.push((heading, Vec::new()));
         } else if let Some((_, phrases)) = sections.last_mut() {
-            phrases.extend(line.split(" | ").map(str::trim).filter(|phrase| !phrase.is_empty()));
+            phrases.extend(parts(line).map(str::trim).filter(|phrase| !phrase.is_empty()));
         }
     }
     sections
+}
+
+/// What ` | ` parts.
+fn parts(line: &'static str) -> impl Iterator<Item = &'static str> {
+    let mut start = 0;
+    memchr::memmem::find_iter(line.as_bytes(), b" | ").map(Some).chain([None]).filter_map(
+        move |end| {
+            let part = line.get(start..end.unwrap_or(line.len()));
+            start = end.unwrap_or(line.len()) + 3;
+            part
+        },
+    )
 }
 
 /// What stands between brackets on a line of its own; a phrase may begin with a bracket too.
@@ -129,9 +139,20 @@ mod tests {
 
     #[test]
     fn every_list_of_words_is_there() {
-        for heading in
-            ["handled", "retrying", "failure", "said calmly", "advice", "peaceful", "common"]
-        {
+        for heading in [
+            "handled",
+            "retrying",
+            "last try",
+            "dealt with",
+            "progress",
+            "outcome",
+            "flaw",
+            "failure",
+            "said calmly",
+            "advice",
+            "peaceful",
+            "common",
+        ] {
             assert!(!words(heading).is_empty(), "{heading}");
         }
     }

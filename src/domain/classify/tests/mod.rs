@@ -1,5 +1,6 @@
 //! What the rules must do, told by lines made for the purpose.
 
+mod corpus;
 mod families;
 mod marked;
 mod stream;
