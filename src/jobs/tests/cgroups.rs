@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::engine::ports::Unfinished;
 use crate::ids::ExecutionId;
 use crate::instant::Instant;
+use crate::jobs::Redactor;
 use crate::jobs::cgroup::Cgroups;
 use crate::jobs::placing::Placer;
 use crate::jobs::procfs::Process;
@@ -84,6 +85,50 @@ async fn an_orphan_without_a_marker_is_the_one_executions_whose_cgroup_it_is_in(
     child.kill().expect("ours");
     child.wait().expect("ours");
     drop(beside);
+}
+
+#[tokio::test]
+async fn what_a_command_started_before_it_was_moved_is_pulled_in_behind_it() {
+    let Some(cgroups) = cgroups().await else { return };
+    let execution = ExecutionId::random(Instant::from_secs(2), [9; 10]);
+    let script = "env -i sleep 31461 & sh -c 'sleep 31462 & (setsid sleep 31463 &); exec sleep 31464' & \
+         while [ $(pgrep -x -f 'sleep 3146[1-4]' | wc -l) -lt 4 ]; do :; done; echo ready; read line";
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", script]).env("DAYBOOK_EXECUTION", execution.to_string());
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it starts");
+    let mut said = [0; 6];
+    let stdout = child.stdout.as_mut().expect("piped");
+    std::io::Read::read_exact(stdout, &mut said).expect("it says so");
+    let group = cgroups.of_attempt(execution, 1);
+    assert!(group.take_in(pid(&child), execution).expect("it may be moved"));
+    let shown = |process: &Process| process.describe(&Redactor::none());
+    let inside: Vec<String> = group.processes().iter().map(shown).collect();
+    for line in ["`/bin/sh -c", "31461", "31462", "31463", "31464"] {
+        assert!(inside.iter().any(|process| process.contains(line)), "{line}: {inside:?}");
+    }
+    assert!(group.kill());
+    child.wait().expect("ours");
+    while group.remove().is_err() {
+        Trees::Cgroups.processes().collect();
+    }
+}
+
+/// Whoever reads its members and ends them one by one is always too late.
+#[tokio::test]
+async fn a_tree_that_forks_faster_than_it_can_be_read_is_ended_in_one_step() {
+    if cgroups().await.is_none() {
+        return;
+    }
+    let bench = Trees::Cgroups.shell("./chain; true");
+    let chain = bench.root.path().join("chain");
+    let text = "#!/bin/sh\ntrap '' TERM\nsetsid \"$0\" >/dev/null 2>&1 &\n";
+    std::fs::write(&chain, text).expect("a file");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&chain, mode).expect("mode");
+    let done = bench.run().await;
+    assert_eq!(done.warnings().len(), 1, "{:?}", done.warnings());
+    assert!(done.warnings()[0].ends_with("left over, ended by Daybook"), "{:?}", done.warnings());
 }
 
 #[tokio::test]
