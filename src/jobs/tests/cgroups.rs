@@ -104,8 +104,9 @@ async fn what_a_command_started_before_it_was_moved_is_pulled_in_behind_it() {
     assert!(group.take_in(pid(&child), execution).expect("it may be moved"));
     let shown = |process: &Process| process.describe(&Redactor::none());
     let inside: Vec<String> = group.processes().iter().map(shown).collect();
-    for line in ["`/bin/sh -c", "31461", "31462", "31463", "31464"] {
-        assert!(inside.iter().any(|process| process.contains(line)), "{line}: {inside:?}");
+    for line in ["/bin/sh -c", "sleep 31461`", "sleep 31462`", "sleep 31463`", "sleep 31464`"] {
+        let begin = format!("`{line}");
+        assert!(inside.iter().any(|process| process.starts_with(&begin)), "{line}: {inside:?}");
     }
     assert!(group.kill());
     child.wait().expect("ours");
