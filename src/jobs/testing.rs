@@ -101,6 +101,7 @@ macro_rules! in_each_way {
         async fn told_by(trees: Trees) {
             if trees.usable().await {
                 super::$test(trees).await;
+                trees.processes().tidied().await;
             } else {
                 eprintln!("not tested: no cgroup can be made here");
             }
@@ -245,7 +246,7 @@ impl Bench {
             grace: Duration::from_millis(300),
             caller: None,
             cancel: CancellationToken::new(),
-            trees: Trees::CgroupsLate,
+            trees: Trees::Proc,
             cancel_at_error: false,
             interrupt: CancellationToken::new(),
         }

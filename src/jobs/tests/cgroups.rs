@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::engine::ports::Unfinished;
 use crate::ids::ExecutionId;
 use crate::instant::Instant;
+use crate::jobs::Redactor;
 use crate::jobs::cgroup::Cgroups;
 use crate::jobs::placing::Placer;
 use crate::jobs::procfs::Process;
@@ -47,14 +48,15 @@ async fn a_cgroup_is_removed_with_those_that_the_command_made_in_it() {
     let mut bench = Trees::Cgroups.shell("");
     let own = folder(&cgroups, &bench);
     let text = format!(
-        "mkdir {own}/inner {own}/inner/deep; setsid sleep 31211 >/dev/null 2>&1 & \
-         echo $! >{own}/inner/deep/cgroup.procs; cat /proc/$!/cgroup",
+        "mkdir {own}/inner {own}/inner/deep; setsid sleep 31411 >/dev/null 2>&1 & \
+         echo $! >{own}/inner/deep/cgroup.procs; cat /proc/$!/cgroup; \
+         while ! pgrep -x -f 'sleep 31411' >/dev/null; do :; done",
         own = own.display()
     );
     bench.schedule.job = Trees::Cgroups.shell(&text).schedule.job;
     let done = bench.run().await;
     assert!(done.lines.iter().any(|line| line.text.ends_with("/inner/deep")), "{:?}", done.lines);
-    assert!(done.warnings()[0].contains("`sleep 31211`"), "{:?}", done.warnings());
+    assert!(done.warnings()[0].contains("`sleep 31411`"), "{:?}", done.warnings());
     Trees::Cgroups.processes().tidied().await;
     assert!(!own.exists());
 }
@@ -66,19 +68,19 @@ async fn an_orphan_without_a_marker_is_the_one_executions_whose_cgroup_it_is_in(
         return;
     }
     let mut other = Command::new("sleep");
-    other.arg("31222").stdout(Stdio::null());
+    other.arg("31422").stdout(Stdio::null());
     let (mut child, beside) =
         Trees::Cgroups.processes().start((other_execution(), 1), &mut other).expect("it starts");
     beside.placing().await;
     let done = Trees::Cgroups
         .shell(
-            "(setsid env -i sleep 31221 </dev/null >/dev/null 2>&1 &) ; \
-             while ! pgrep -x -f 'sleep 31221' >/dev/null; do :; done",
+            "(setsid env -i sleep 31421 </dev/null >/dev/null 2>&1 &) ; \
+             while ! pgrep -x -f 'sleep 31421' >/dev/null; do :; done",
         )
         .run()
         .await;
-    assert!(done.warnings()[0].contains("`sleep 31221`"), "{:?}", done.warnings());
-    assert!(!done.warnings()[0].contains("31222"), "{:?}", done.warnings());
+    assert!(done.warnings()[0].contains("`sleep 31421`"), "{:?}", done.warnings());
+    assert!(!done.warnings()[0].contains("31422"), "{:?}", done.warnings());
     assert_eq!(child.try_wait().expect("ours"), None, "the other one's goes on");
     child.kill().expect("ours");
     child.wait().expect("ours");
@@ -86,15 +88,60 @@ async fn an_orphan_without_a_marker_is_the_one_executions_whose_cgroup_it_is_in(
 }
 
 #[tokio::test]
+async fn what_a_command_started_before_it_was_moved_is_pulled_in_behind_it() {
+    let Some(cgroups) = cgroups().await else { return };
+    let execution = ExecutionId::random(Instant::from_secs(2), [9; 10]);
+    let script = "env -i sleep 31461 & sh -c 'sleep 31462 & (setsid sleep 31463 &); exec sleep 31464' & \
+         while [ $(pgrep -x -f 'sleep 3146[1-4]' | wc -l) -lt 4 ]; do :; done; echo ready; read line";
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", script]).env("DAYBOOK_EXECUTION", execution.to_string());
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it starts");
+    let mut said = [0; 6];
+    let stdout = child.stdout.as_mut().expect("piped");
+    std::io::Read::read_exact(stdout, &mut said).expect("it says so");
+    let group = cgroups.of_attempt(execution, 1);
+    assert!(group.take_in(pid(&child), execution).expect("it may be moved"));
+    let shown = |process: &Process| process.describe(&Redactor::none());
+    let inside: Vec<String> = group.processes().iter().map(shown).collect();
+    for line in ["/bin/sh -c", "sleep 31461`", "sleep 31462`", "sleep 31463`", "sleep 31464`"] {
+        let begin = format!("`{line}");
+        assert!(inside.iter().any(|process| process.starts_with(&begin)), "{line}: {inside:?}");
+    }
+    assert!(group.kill());
+    child.wait().expect("ours");
+    while group.remove().is_err() {
+        Trees::Cgroups.processes().collect();
+    }
+}
+
+/// Whoever reads its members and ends them one by one is always too late.
+#[tokio::test]
+async fn a_tree_that_forks_faster_than_it_can_be_read_is_ended_in_one_step() {
+    if cgroups().await.is_none() {
+        return;
+    }
+    let bench = Trees::Cgroups.shell("./chain; true");
+    let chain = bench.root.path().join("chain");
+    let text = "#!/bin/sh\ntrap '' TERM\nsetsid \"$0\" >/dev/null 2>&1 &\n";
+    std::fs::write(&chain, text).expect("a file");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&chain, mode).expect("mode");
+    let done = bench.run().await;
+    assert_eq!(done.warnings().len(), 1, "{:?}", done.warnings());
+    assert!(done.warnings()[0].ends_with("left over, ended by Daybook"), "{:?}", done.warnings());
+}
+
+#[tokio::test]
 async fn a_killed_daemons_command_is_found_by_its_cgroup_without_any_marker() {
     let Some(cgroups) = cgroups().await else { return };
     let bench = Trees::Cgroups.shell("true");
     let own = folder(&cgroups, &bench);
-    let mut left = sleeper(&cgroups, bench.execution, "31231");
+    let mut left = sleeper(&cgroups, bench.execution, "31431");
     // A process that nobody collects is no longer there for others either.
     let collected = std::thread::spawn(move || left.wait());
     let (conclusion, lines) = bench.concluded(Unfinished::Interrupted).await;
-    assert!(lines[0].text.contains("`sleep 31231`"), "{lines:?}");
+    assert!(lines[0].text.contains("`sleep 31431`"), "{lines:?}");
     assert_eq!(conclusion.lines, 2);
     collected.join().expect("no panic").expect("it has ended");
     assert!(!own.exists(), "its cgroup is removed");
@@ -113,7 +160,7 @@ async fn a_start_removes_the_empty_cgroups_that_a_killed_daemon_left_and_no_othe
         std::fs::create_dir(&folder).expect("a cgroup");
         folder
     });
-    let mut lives = sleeper(&ours, other_execution(), "31241");
+    let mut lives = sleeper(&ours, other_execution(), "31441");
     let placer = Placer::start(ours);
     placer.known().await.expect("they can be used");
     placer.flush().await;
@@ -138,7 +185,7 @@ async fn what_lives_in_the_cgroup_of_an_execution_that_is_over_is_asked_to_end_a
     let Some(cgroups) = cgroups().await else { return };
     let processes = Trees::Cgroups.processes();
     let mut command = Command::new("/bin/sh");
-    let stubborn = "trap '' TERM; echo ready; while :; do sleep 31251; done";
+    let stubborn = "trap '' TERM; echo ready; while :; do sleep 31451; done";
     command.args(["-c", stubborn]).stdout(Stdio::piped());
     let execution = ExecutionId::random(Instant::from_secs(1), [8; 10]);
     let (mut child, managed) = processes.start((execution, 1), &mut command).expect("it starts");
