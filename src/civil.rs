@@ -9,7 +9,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, FixedOffset, NaiveDate, NaiveDateTime, SecondsFormat};
@@ -444,9 +444,17 @@ struct Database {
     known: Mutex<BTreeMap<String, Zone>>,
 }
 
+/// Where this process has zone data of its own.
+static OWN_DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
+
+/// Looks for zone data in `directory` before the system's, as the C library does with `TZDIR`. Without effect once a zone was
+/// read.
+pub fn look_in(directory: PathBuf) {
+    drop(OWN_DIRECTORY.set(directory));
+}
+
 static DATABASE: LazyLock<Database> = LazyLock::new(|| {
-    // As the C library does: whoever sets TZDIR has zone data of his own.
-    let own = std::env::var_os("TZDIR").map(PathBuf::from);
+    let own = OWN_DIRECTORY.get().cloned();
     let directories = own.into_iter().chain(SYSTEM_DIRECTORIES.iter().map(PathBuf::from));
     let system = directories.into_iter().find_map(|directory| {
         let zones = TimeZoneDatabase::from_dir(&directory).ok()?;

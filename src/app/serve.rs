@@ -114,8 +114,12 @@ struct Heard {
 }
 
 impl Core {
-    fn new(metrics: Arc<Metrics>, client: reqwest::Client) -> (Self, Heard) {
-        let clock = clock();
+    fn new(
+        metrics: Arc<Metrics>,
+        client: reqwest::Client,
+        environment: &Environment,
+    ) -> (Self, Heard) {
+        let clock = clock(environment);
         let board = Arc::new(Board::default());
         board.write(|state| state.started_at = clock.now());
         let (handle, requests) = Handle::new(Arc::clone(&board), REQUESTS_WAITING);
@@ -127,9 +131,10 @@ impl Core {
 }
 
 /// The host's clock, unless a test of this build has its own.
-fn clock() -> Arc<dyn Clock> {
+#[cfg_attr(not(debug_assertions), expect(unused_variables, reason = "only tests have a clock"))]
+fn clock(environment: &Environment) -> Arc<dyn Clock> {
     #[cfg(debug_assertions)]
-    if let Some(clock) = super::test_clock::from_environment() {
+    if let Some(clock) = super::test_clock::named_in(environment) {
         return clock;
     }
     Arc::new(SystemClock::new())
@@ -150,7 +155,7 @@ impl Daemon {
         let proxy = Proxies::new(&self.environment.all()).rule();
         let client = notify::client(&proxy)
             .map_err(|err| ServeError::machine("the client for pings", &err))?;
-        let (core, heard) = Core::new(Arc::new(metrics), client);
+        let (core, heard) = Core::new(Arc::new(metrics), client, &self.environment);
         let mut stores = store::open(&self.settings.data.value, &core.metrics)?;
         let server = Server::bind(&self.binds()).await?;
         // Before the first command runs: a signal must not leave it behind.

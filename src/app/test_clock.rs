@@ -1,10 +1,11 @@
 //! A clock that a test sets: only in builds with debug assertions, which no release has.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::{Clock, VirtualClock};
+use crate::config::Environment;
 use crate::instant::Instant;
 
 /// Names the file that holds the clock's reading; without it the host's clock is used.
@@ -14,8 +15,8 @@ const LOOK: Duration = Duration::from_millis(20);
 
 /// The clock that the environment asks for, if it does: it shows the file's instant, runs at the host's pace, and is set each
 /// time the file's text changes.
-pub(super) fn from_environment() -> Option<Arc<dyn Clock>> {
-    let path = PathBuf::from(std::env::var_os(VARIABLE)?);
+pub(super) fn named_in(environment: &Environment) -> Option<Arc<dyn Clock>> {
+    let path = environment.path(VARIABLE)?;
     let (mut text, at) = reading(&path)?;
     let clock = Arc::new(VirtualClock::new(at));
     let (own, path) = (Arc::clone(&clock), path);

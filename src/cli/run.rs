@@ -17,6 +17,7 @@ use super::{
     classify, console, doctor, event, execution, interface, manual, reload, schedule, status,
     store, token,
 };
+use crate::civil;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Checks, Environment};
 use crate::domain::classify::Classifier;
@@ -58,8 +59,12 @@ pub fn main(args: impl IntoIterator<Item = OsString>, wiring: Wiring) -> u8 {
     // Standard output is written by the line by default, which costs a system call for each line of a log.
     let mut out = BufWriter::with_capacity(64 * 1024, stdout);
     let clock = SystemClock::new();
+    let environment = Environment::from_process();
+    if let Some(directory) = environment.path("TZDIR") {
+        civil::look_in(directory);
+    }
     let world = World {
-        environment: Environment::from_process(),
+        environment,
         clock: &clock,
         input: &mut io::stdin().lock(),
         out: &mut out,

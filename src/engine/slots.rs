@@ -49,7 +49,8 @@ struct Known<'a> {
 
 impl<'a> Known<'a> {
     fn wishes(self) -> Wishes<'a> {
-        let pauses = self.schedule.paused.iter().chain(self.pause).map(|pause| pause.until);
+        let pauses =
+            self.schedule.paused.as_deref().into_iter().chain(self.pause).map(|pause| pause.until);
         let longest = pauses.max_by_key(|until| (until.is_none(), *until));
         Wishes {
             disabled: !self.definition.enabled,
@@ -139,7 +140,7 @@ impl Engine {
         let schedule = self.state.schedules.get(id)?;
         let interface = state.definition().filter(|_| !state.removed && !schedule.removed)?;
         let definition = interface.schedules.get(&id.schedule)?;
-        Some(Known { schedule, definition, interface, pause: state.paused.as_ref() })
+        Some(Known { schedule, definition, interface, pause: state.paused.as_deref() })
     }
 
     /// The open executions of a schedule that belong to no series.
