@@ -6,7 +6,7 @@ mod asking;
 #[expect(dead_code, reason = "shared with other tests")]
 mod support;
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use asking::{items, text, until, with_status, word};
 use serde_json::{Value, json};
@@ -112,7 +112,6 @@ fn slots_of_the_past_run_once_and_each_is_accounted_for() {
         &["slot-started", "closed"],
     );
     what_lies_ahead_is_told(&daemon);
-    down_time_is_told(&mut daemon);
 }
 
 /// The slot of an execution that ended KO.
@@ -150,29 +149,4 @@ fn what_lies_ahead_is_told(daemon: &Daemon) {
         let refused = daemon.run(&["schedule", "why", asked]);
         assert_eq!(refused.status.code(), Some(code), "{asked}");
     }
-}
-
-fn down_time_is_told(daemon: &mut Daemon) {
-    daemon.json(&["schedule", "resume", "shop/tick"]);
-    slots(daemon, "shop/tick", "started", 2);
-    daemon.kill();
-    // Two seconds at least must pass without a daemon: the host's clock says when.
-    let end = SystemTime::now() + Duration::from_millis(2_100);
-    until("two seconds", || (SystemTime::now() >= end).then_some(()));
-    daemon.start();
-    let coalesced = until("slots of the time down", || {
-        let ledger = daemon.json(&["schedule", "slots", "shop/tick", "--limit", "1000"]);
-        let row = items(&ledger).iter().find(|row| row["reason"] == "coalesced");
-        row.map(|row| word(row, "at").to_owned())
-    });
-    let told = why(daemon, "shop/tick", Some(&coalesced));
-    tells(
-        &told,
-        &[
-            "was missed (coalesced)",
-            "The daemon was not running from",
-            "was caught up in its place",
-        ],
-        &["daemon-started", "slots-passed", "slot-started"],
-    );
 }

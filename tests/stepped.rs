@@ -144,6 +144,10 @@ fn time_while_it_was_down_is_accounted_for() {
         text.contains("40m late") && text.contains("The daemon was not running then"),
         "{text}"
     );
+    let told = daemon.json(&["schedule", "why", "shop/hourly", "--at", "2026-11-22T13:00:00Z"]);
+    let text = word(&told, "text");
+    assert!(text.contains("The daemon was not running from 2026-11-22T13:00:0"), "{text}");
+    assert!(text.contains("Slot 2026-11-22T16:00:00+01:00 was caught up in its place"), "{text}");
 }
 
 /// Zone data with one zone, Paris, that follows the rules of `of`.
