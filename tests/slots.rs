@@ -23,6 +23,9 @@ command = [\"true\"]
 [schedules.by-hand]
 manual = true
 command = [\"true\"]
+[schedules.follower]
+after = { schedule = \"shop/long\", deadline = \"1h\" }
+command = [\"true\"]
 [schedules.long]
 cron = \"* * * * * *\"
 shell = \"i=0; until [ -e mended ] || [ $i -ge 2400 ]; do i=$((i+1)); sleep 0.05; done\"
@@ -74,6 +77,7 @@ fn slots_of_the_past_run_once_and_each_is_accounted_for() {
     daemon.json(&["schedule", "pause", "shop/tick", "--note", "the provider is down"]);
     let skipped = slots(&daemon, "shop/tick", "paused", 2);
     an_overlap_names_what_stood_in_the_way(&daemon);
+    what_waits_for_another_is_pending(&daemon);
     std::fs::write(folder.path().join("mended"), "").expect("written");
 
     let span = ["--from", &ko, "--to", &second_after(&skipped[1])];
@@ -131,6 +135,18 @@ fn an_overlap_names_what_stood_in_the_way(daemon: &Daemon) {
         &["was skipped (overlap)", "was not over", "and is still"],
         &["slots-passed", "opened"],
     );
+}
+
+fn what_waits_for_another_is_pending(daemon: &Daemon) {
+    let slot = slots(daemon, "shop/follower", "pending", 1).remove(0);
+    for at in [None, Some(slot.as_str())] {
+        let told = why(daemon, "shop/follower", at);
+        tells(&told, &["waits for execution", "of shop/long, which is running"], &["opened"]);
+        assert_eq!(
+            (&told["slot"]["at"], &told["slot"]["outcome"]),
+            (&json!(slot), &json!("pending"))
+        );
+    }
 }
 
 fn what_lies_ahead_is_told(daemon: &Daemon) {

@@ -10,6 +10,7 @@ use crate::domain::closing::Closings;
 use crate::domain::definition::{self, Timing};
 use crate::domain::event::RequestAnswered;
 use crate::domain::policy::{Paused, Wishes};
+use crate::domain::schedule::Awaiting;
 use crate::domain::timing::Plan;
 use crate::ids::{ExecutionId, InterfaceId, Position, ScheduleId, ScheduleRef};
 use crate::instant::Instant;
@@ -86,6 +87,8 @@ pub struct ScheduleRow {
     pub next: Option<Instant>,
     /// The slot that somebody asked to skip.
     pub skip_next: Option<Box<Instant>>,
+    /// Slots that wait for the schedule that it follows, by nominal instant. Boxed, since hardly any of many schedules has one.
+    pub awaiting: Option<Box<BTreeMap<Instant, Awaiting>>>,
     /// The newest execution.
     pub last: Option<view::Last>,
     /// The newest finished execution when it is an open KO.

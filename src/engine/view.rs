@@ -167,6 +167,7 @@ impl Engine {
                 .map(|pause| Box::new(shown(pause))),
             next: next.filter(|_| in_file),
             skip_next: folded.skip_next.clone(),
+            awaiting: (!folded.awaiting.is_empty()).then(|| Box::new(folded.awaiting.clone())),
             last: self.last(folded),
             red: folded
                 .finished

@@ -377,6 +377,7 @@ fn fill(board: &Board) -> BTreeMap<Role, String> {
                 state: view::State::Active,
                 paused: None,
                 next: (id == "sales").then(|| Instant::from_secs(BEGIN + 100)),
+                awaiting: None,
                 skip_next: None,
                 last: None,
                 red: None,

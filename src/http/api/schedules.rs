@@ -122,7 +122,7 @@ pub async fn show(
     existing(&app, &name).map(|(_, schedule)| Json(schedule))
 }
 
-/// The ledger: what became of each slot, newest first.
+/// The ledger: what became of each slot, newest first; before them those that wait for another schedule, pending.
 ///
 /// # Errors
 /// It does not exist, a parameter is wrong, or the lists are being rebuilt.
@@ -140,10 +140,36 @@ pub async fn slots(
     reads: Reads,
 ) -> Result<Response, Problem> {
     let (from, to) = (input.instant("from"), input.instant("to"));
-    let span = Span { from, to, limit: input.limit(), cursor: input.text("cursor", 200) };
+    let mut span = Span { from, to, limit: input.limit(), cursor: input.text("cursor", 200) };
     input.finish()?;
     let (name, _) = existing(&app, &name)?;
-    Ok(page_answer(&uri, reads.slots(name, span).await?))
+    // Undecided, they are newer than all that is decided: they stand on the first page alone.
+    let mut pending = if span.cursor.is_none() { awaiting(&app, &name, &span) } else { Vec::new() };
+    pending.truncate(span.limit.saturating_sub(1));
+    span.limit -= pending.len();
+    let mut page = reads.slots(name, span).await?;
+    page.items.splice(..0, pending);
+    Ok(page_answer(&uri, page))
+}
+
+/// The slots that wait for the schedule that theirs follows, newest first, with the execution that they wait for.
+fn awaiting(app: &App, name: &ScheduleRef, span: &Span) -> Vec<Slot> {
+    let inside = |at: &Instant| {
+        span.from.is_none_or(|from| *at >= from) && span.to.is_none_or(|to| *at < to)
+    };
+    let slot = |at: Instant| Slot {
+        interface: name.interface.clone(),
+        schedule: name.schedule.clone(),
+        at,
+        outcome: SlotOutcome::Pending,
+        reason: None,
+        execution: None,
+    };
+    app.engine.board().read(|state| {
+        let row = state.schedules.get(name).and_then(|row| row.awaiting.as_deref());
+        let waiting = row.into_iter().flat_map(|row| row.keys().rev().copied());
+        waiting.filter(inside).map(slot).collect()
+    })
 }
 
 /// The next slots, all pending, with what daylight saving does to them, and why they will be skipped as things stand.

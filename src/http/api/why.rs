@@ -130,6 +130,10 @@ pub async fn why(
 
 async fn tell_of_newest_and_next(subject: &Subject<'_>, story: &mut Story) -> Result<(), Problem> {
     let now = subject.app.clock.now();
+    let waiting = subject.row.as_ref().and_then(|row| row.awaiting.as_ref()?.keys().next_back());
+    if let Some(newest) = waiting {
+        return tell_of(subject, *newest, story).await;
+    }
     match subject.decided_before(None).await? {
         Some(newest) => tell_of(subject, newest.at, story).await?,
         None => ahead::none_decided(subject, story).await?,
@@ -165,6 +169,9 @@ async fn tell_of(subject: &Subject<'_>, at: Instant, story: &mut Story) -> Resul
                 }
             }
         }
+        return Ok(());
+    }
+    if ahead::awaited(subject, at, story).await? {
         return Ok(());
     }
     let just_before = Instant::from_millis(at.millis().saturating_sub(1));

@@ -6,6 +6,7 @@ use super::Subject;
 use super::story::Story;
 use crate::domain::definition::Overlap;
 use crate::domain::policy::Unwanted;
+use crate::domain::slot::Reason;
 use crate::http::api::schedules::SHIFT_MAX;
 use crate::http::problem::Problem;
 use crate::ids::{ExecutionId, StreamId};
@@ -37,16 +38,38 @@ pub(super) fn tell(subject: &Subject<'_>, at: Instant, story: &mut Story) -> Res
         story.say(format!("It will be skipped (overlap) if execution {open} is not over by then."));
     }
     daylight(subject, at, story);
-    let reason = against.map(|why| why.reason());
-    story.slot = Some(Slot {
-        interface: subject.name.interface.clone(),
-        schedule: subject.name.schedule.clone(),
-        at,
-        outcome: SlotOutcome::Pending,
-        reason,
-        execution: None,
-    });
+    story.slot = Some(pending(subject, at, against.map(|why| why.reason())));
     Ok(())
+}
+
+/// Tells of a slot that waits for the schedule that it follows; false when `at` is none.
+pub(super) async fn awaited(
+    subject: &Subject<'_>,
+    at: Instant,
+    story: &mut Story,
+) -> Result<bool, Problem> {
+    let row = subject.row.as_ref();
+    let Some(awaiting) = row.and_then(|row| row.awaiting.as_ref()?.get(&at)) else {
+        return Ok(false);
+    };
+    let execution = subject.reads.execution(awaiting.execution).await?;
+    story.say(format!(
+        "Slot {} waits for execution {} of {}/{}, which is {}: until {} at most, then it is skipped (dependency).",
+        subject.show(at),
+        execution.id,
+        execution.interface,
+        execution.schedule,
+        execution.status.as_str(),
+        subject.show(awaiting.deadline)
+    ));
+    story.cite(subject.reads.event_at(execution.position).await?);
+    story.slot = Some(pending(subject, at, None));
+    Ok(true)
+}
+
+fn pending(subject: &Subject<'_>, at: Instant, reason: Option<Reason>) -> Slot {
+    let (interface, schedule) = (subject.name.interface.clone(), subject.name.schedule.clone());
+    Slot { interface, schedule, at, outcome: SlotOutcome::Pending, reason, execution: None }
 }
 
 /// An open execution that a slot would meet under `overlap = "skip"`.
