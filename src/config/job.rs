@@ -7,7 +7,7 @@ use super::interface::secretable;
 use super::reader::{Fields, Item};
 use super::values::check_url;
 use crate::domain::definition::{EnvValue, Http, Job, Param};
-use crate::domain::masking::has_login;
+use crate::domain::masking::{has_login, holds_secret};
 
 /// Names of our templates, and what a shell text uses in their place.
 const SHELL_NAMES: [(&str, &str); 3] = [
@@ -82,10 +82,23 @@ fn command(item: &Item<'_>, params: &BTreeSet<&str>, checker: &Checker) -> Optio
     if program.value().as_str().is_some_and(|text| text.trim().is_empty()) {
         program.refuse("is empty: it names no program", None);
     }
+    items.iter().for_each(|item| warn_of_secret(item, IN_COMMAND));
     Some(Job::Command(items.iter().filter_map(|item| template(item, params, checker)).collect()))
 }
 
+const IN_CALL: &str = "send it as a header: headers.authorization = { credential = \"…\" }";
+const IN_COMMAND: &str = "let the job read it from a variable: [env] NAME = { credential = \"…\" }; a command line is seen by all users";
+
+/// Warns of a secret that stands in a text itself: a definition is recorded as it stands.
+fn warn_of_secret(item: &Item<'_>, hint: &str) {
+    if item.value().as_str().is_some_and(holds_secret) {
+        item.hide();
+        item.warn("looks as if it holds a secret in plain text", Some(hint.to_owned()));
+    }
+}
+
 fn shell(item: &Item<'_>) -> Option<Job> {
+    warn_of_secret(item, IN_COMMAND);
     let text = item.text()?;
     for after in text.split("{{").skip(1) {
         let name = after.trim_start();
@@ -120,6 +133,7 @@ fn http(fields: &Fields<'_>, params: &BTreeSet<&str>, checker: &Checker) -> Opti
             item.refuse(&err.why, err.hint);
             return None;
         }
+        warn_of_secret(&item, IN_CALL);
         check_template(&item, &text, params, checker);
         Some(text)
     });
@@ -139,7 +153,10 @@ fn http(fields: &Fields<'_>, params: &BTreeSet<&str>, checker: &Checker) -> Opti
     }
     let method =
         fields.choice("method", |word| Some(word.to_owned())).unwrap_or_else(|| "GET".to_owned());
-    let body = fields.get("body").and_then(|item| template(&item, params, checker));
+    let body = fields.get("body").and_then(|item| {
+        warn_of_secret(&item, IN_CALL);
+        template(&item, params, checker)
+    });
     let mut expect: Vec<u16> =
         fields.list("expect").unwrap_or_default().iter().filter_map(Item::integer).collect();
     expect.sort_unstable();

@@ -17,6 +17,7 @@ pub(crate) fn sounds_secret(name: &str) -> bool {
         "ACCESS_KEY",
         "AUTHORIZATION",
         "CREDENTIAL",
+        "COOKIE",
     ];
     // `TOKEN_FILE`, `TOKEN_URL` and the like say where a secret is, not what it is.
     let elsewhere = ["_FILE", "_PATH", "_URL", "_DIR", "_NAME", "_ID"];
@@ -88,6 +89,20 @@ fn without_secrets(text: &str) -> String {
     }
     shown.push_str(rest);
     shown
+}
+
+/// Whether a text holds a value behind a secret's name. One that a template or a variable fills in is none.
+pub(crate) fn holds_secret(text: &str) -> bool {
+    let shown = without_secrets(text);
+    if shown == text {
+        return false;
+    }
+    // The same text with what is filled in later taken out.
+    let filled = ["{{", "$"].iter().any(|mark| text.contains(mark));
+    !filled
+        || text.split_whitespace().any(|word| {
+            !["{{", "$"].iter().any(|mark| word.contains(mark)) && without_secrets(word) != word
+        })
 }
 
 /// An address whose path is its secret, down to its host.

@@ -96,6 +96,32 @@ fn text_that_looks_like_a_secret_is_a_warning_and_names_the_remedy() {
     );
 }
 
+#[test]
+fn a_secret_inside_a_command_an_address_or_a_body_is_a_warning_that_does_not_show_it() {
+    let schedule = |job: &str| format!("[schedules.a]\ncron = \"@daily\"\n{job}\n");
+    for job in [
+        r#"command = ["./sync", "--password=abcdef"]"#,
+        r#"shell = "curl -H 'X-Api-Key: abcdef' https://a.example""#,
+        r#"shell = '''curl -d '{"password": "abcdef"}' https://a.example'''"#,
+        r#"http = { url = "https://a.example/?token=abcdef" }"#,
+        r#"http = { url = "https://a.example", method = "POST", body = '{"api_key":"abcdef"}' }"#,
+    ] {
+        let (interface, problems) = read(&schedule(job));
+        let shown = format!("{}{problems:?}", render_all(&problems, Paint::Plain));
+        assert!(interface.is_some(), "{shown}");
+        assert!(shown.contains("holds a secret in plain text"), "{job}: {shown}");
+        assert!(!shown.contains("abcdef"), "{shown}");
+    }
+    for job in [
+        "command = [\"./sync\", \"--password={{ param.pw }}\"]\nparams.pw = {}",
+        r#"shell = 'curl -H "Authorization: Bearer $TOKEN" https://a.example'"#,
+        r#"shell = "login --password=$PW --user=a""#,
+        r#"command = ["./sync", "--token-file=/etc/token"]"#,
+    ] {
+        assert_eq!(said(&schedule(job)), "", "{job}");
+    }
+}
+
 /// Lines under `[schedules.a]` that is otherwise in order, and what is said about them, without place and hint.
 const BAD_KEYS: &[(&str, &str)] = &[
     ("enabled = \"yes\"", "`enabled`: expects true or false, not text"),

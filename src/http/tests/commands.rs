@@ -1,9 +1,12 @@
 //! What changes something.
 
+use std::sync::Arc;
+
 use http::{Method, StatusCode};
 use serde_json::Value;
 
 use super::access::filled;
+use crate::domain::definition::Overlap;
 use crate::domain::event::Outcome;
 use crate::http::routes::ROUTES;
 use crate::http::testing::{Answer, Daemon};
@@ -261,6 +264,17 @@ async fn a_dry_run_tells_what_would_stand_in_the_way() {
     daemon.run().await;
     assert_eq!(problem("").await, "conflict", "another one of the schedule is open");
     assert!(problem(r#","force":true"#).await.is_null());
+    for (overlap, expected) in
+        [(Overlap::QueueAll, Value::from("conflict")), (Overlap::Allow, Value::Null)]
+    {
+        daemon.app.engine.board().write(|state| {
+            for row in state.schedules.values_mut() {
+                let schedules = &mut Arc::make_mut(&mut row.definition).schedules;
+                schedules.values_mut().for_each(|schedule| schedule.overlap = overlap);
+            }
+        });
+        assert_eq!(problem("").await, expected, "{overlap:?}");
+    }
 }
 
 #[tokio::test]
