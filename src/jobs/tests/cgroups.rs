@@ -128,9 +128,9 @@ async fn what_a_command_started_before_it_was_moved_is_pulled_in_behind_it() {
     .await;
 }
 
-/// Each process starts the next one and ends: whoever reads numbers and ends them one by one is always too late.
+/// Each process starts the next one and ends: most are gone before they can be looked at.
 #[tokio::test]
-async fn a_tree_that_forks_faster_than_it_can_be_read_is_ended_in_one_step() {
+async fn a_chain_of_processes_that_follow_one_another_is_ended_and_named() {
     let Some(cgroups) = cgroups().await else { return };
     // It would come to an end by itself, but not within the 5 s that what is left over has.
     let chain = "perl -e '$SIG{TERM} = \"IGNORE\"; for (1 .. 200_000) { exit if fork }'";
