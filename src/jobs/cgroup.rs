@@ -19,6 +19,9 @@ use crate::ids::ExecutionId;
 /// Rounds in which children are pulled in: each finds those that a pulled one had before.
 const ROUNDS_MAX: usize = 100;
 
+/// Looks at a cgroup in which something lives until one shows it.
+const LOOKS_MAX: usize = 100;
+
 /// The daemon's own cgroup, and what names those of its attempts.
 #[derive(Debug)]
 pub(super) struct Cgroups {
@@ -255,13 +258,20 @@ impl Group {
 
     /// The living processes in it and below it, by their numbers.
     pub(super) fn processes(&self) -> Vec<Process> {
-        if !self.is_populated() {
-            return Vec::new();
+        // One that does nothing but start the next one may be gone before it is looked at; then the next one is.
+        for _ in 0..LOOKS_MAX {
+            if !self.is_populated() {
+                break;
+            }
+            let mut pids = self.pids();
+            pids.sort_unstable();
+            let read = pids.into_iter().filter_map(Process::read);
+            let alive: Vec<Process> = read.filter(|process| !process.zombie).collect();
+            if !alive.is_empty() {
+                return alive;
+            }
         }
-        let mut pids = self.pids();
-        pids.sort_unstable();
-        let read = pids.into_iter().filter_map(Process::read);
-        read.filter(|process| !process.zombie).collect()
+        Vec::new()
     }
 
     fn pids(&self) -> Vec<i32> {
