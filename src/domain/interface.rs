@@ -48,6 +48,11 @@ impl Definition {
         let mut interface: definition::Interface = serde_json::from_str(text)?;
         // Entry by entry in ascending order leaves the nodes of the map half empty; made at once they are full.
         interface.schedules = mem::take(&mut interface.schedules).into_iter().collect();
+        for schedule in interface.schedules.values_mut() {
+            if let definition::Job::Command(words) = &mut schedule.job {
+                words.shrink_to_fit();
+            }
+        }
         Ok(Self(Arc::new(interface)))
     }
 }
