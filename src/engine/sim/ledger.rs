@@ -393,21 +393,22 @@ impl Ledger {
                 known.spec = Some(spec);
                 known.anchor(cursor);
             }
-            // A slot that ran keeps its outcome; the cursor passes over it.
-            Anchor::Clock if known.cursor < cursor.millis() && cursor <= at => {
-                let ran = known.ran.contains(&cursor.millis());
-                ensure(ran, || format!("the cursor moves to {cursor}, where nothing ran"))?;
-                known.advance(cursor.millis());
-            }
             Anchor::Clock => {
                 let far = |from: i64| from - at.millis() > 3 * HOUR;
                 let stepped = append.events.iter().any(|envelope| match &envelope.event {
                     Event::ClockStepped(step) => step.to == at && far(step.from.millis()),
                     _ => false,
                 });
-                let wrong = || format!("the cursor moves to {cursor} at {at}");
-                ensure(cursor == at && (stepped || far(known.cursor)), wrong)?;
-                known.anchor(cursor);
+                if cursor == at && (stepped || far(known.cursor)) {
+                    known.anchor(cursor);
+                } else {
+                    // A slot that ran keeps its outcome; the cursor passes over it.
+                    let ran = known.cursor < cursor.millis() && known.ran.contains(&cursor.millis());
+                    ensure(ran && cursor <= at, || {
+                        format!("the cursor moves to {cursor} at {at}, where nothing ran")
+                    })?;
+                    known.advance(cursor.millis());
+                }
             }
         }
         Ok(())
@@ -478,25 +479,27 @@ impl Ledger {
         let When::After { of, outcome, deadline_s } = &spec.when else { return Ok(()) };
         let at = append.at.millis();
         let nothing = |_| PassedOver::No;
-        let situation = self.situation(id, &spec, &nothing);
+        let mut situation = self.situation(id, &spec, &nothing);
         let known = &self.schedules[id];
-        let mut must: BTreeMap<i64, &'static str> = BTreeMap::new();
-        let mut may: BTreeSet<i64> = BTreeSet::new();
-        for (slot, (execution, deadline)) in &known.awaiting {
-            let met = |ended: &&Ended| {
-                ended.schedule == *of && ended.root == *execution && ended.meets(outcome)
-            };
-            if at >= *deadline {
-                may.insert(*slot);
-            } else if append.ended.iter().any(|ended| met(&ended)) {
-                must.insert(*slot, situation.delivered(*slot));
+        let mut must: BTreeMap<i64, Vec<&'static str>> = BTreeMap::new();
+        let awaiting = known.awaiting.iter();
+        let may: BTreeSet<i64> = awaiting
+            .filter(|(_, (_, deadline))| at >= *deadline)
+            .map(|(slot, _)| *slot)
+            .collect();
+        for ended in append.ended.iter().filter(|end| end.schedule == *of && end.meets(outcome)) {
+            let slot = known.awaiting.iter().find(|(_, (execution, _))| *execution == ended.root);
+            if let Some((slot, _)) = slot.filter(|(slot, _)| !may.contains(slot)) {
+                let outcome = situation.delivered(at);
+                must.insert(*slot, vec![outcome]);
+                situation.open |= outcome == START;
             }
         }
         let mut cursor = known.cursor;
         for passed in passes {
             for slot in passed.instants.iter().map(|slot| slot.millis()) {
                 if cursor < slot && known.is_new(slot) {
-                    must.insert(slot, situation.unwanted(slot).unwrap_or(DEPENDENCY));
+                    must.insert(slot, situation.not_run(at));
                 }
             }
             cursor = cursor.max(passed.last.millis());
@@ -508,7 +511,7 @@ impl Ledger {
         if own.iter().any(leaves) {
             let waits = known.awaiting.keys().filter(|slot| !must.contains_key(slot));
             let waits: Vec<i64> = waits.copied().collect();
-            must.extend(waits.into_iter().map(|slot| (slot, DEPENDENCY)));
+            must.extend(waits.into_iter().map(|slot| (slot, vec![DEPENDENCY])));
         }
         let mut awaits: BTreeMap<i64, (ExecutionId, i64)> = append
             .openings()
@@ -533,7 +536,7 @@ impl Ledger {
         id: &ScheduleRef,
         (event, must, awaits, may): (
             &Own<'_>,
-            &mut BTreeMap<i64, &'static str>,
+            &mut BTreeMap<i64, Vec<&'static str>>,
             &mut BTreeMap<i64, (ExecutionId, i64)>,
             &BTreeSet<i64>,
         ),
@@ -562,8 +565,9 @@ impl Ledger {
             }
         };
         for (slot, outcome) in decided {
-            let expected = must.remove(&slot).or(may.contains(&slot).then_some(DEPENDENCY));
-            ensure(expected == Some(outcome.as_str()), || {
+            let late = may.contains(&slot).then(|| vec![DEPENDENCY]);
+            let expected = must.remove(&slot).or(late).unwrap_or_default();
+            ensure(expected.contains(&outcome.as_str()), || {
                 format!("{} is {outcome}, expected {expected:?}", Instant::from_millis(slot))
             })?;
             self.decided += 1;

@@ -79,9 +79,21 @@ impl Situation<'_> {
         }
     }
 
-    /// What may become of a slot whose followed execution just ended as wanted.
-    pub(super) fn delivered(&self, slot: i64) -> &'static str {
-        self.unwanted(slot).unwrap_or_else(|| self.start(false))
+    /// What becomes of a slot whose followed execution ended as wanted `at` now, when its nominal instant is past.
+    pub(super) fn delivered(&self, at: i64) -> &'static str {
+        self.unwanted(at).unwrap_or_else(|| self.start(false))
+    }
+
+    /// What may become of a slot that the followed schedule did not run. A pause that ends just now may end before it is
+    /// told or after.
+    pub(super) fn not_run(&self, at: i64) -> Vec<&'static str> {
+        let forever = self.pauses.iter().any(|until| until.is_none_or(|until| at < until));
+        match (self.spec.enabled, forever, self.pauses.is_empty()) {
+            (false, ..) => vec![DISABLED],
+            (true, true, _) => vec![PAUSED],
+            (true, false, false) => vec![PAUSED, DEPENDENCY],
+            (true, false, true) => vec![DEPENDENCY],
+        }
     }
 }
 

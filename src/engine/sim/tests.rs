@@ -17,6 +17,7 @@ fn told(story: &Story) -> Result<Told, String> {
 fn run(seeds: std::ops::Range<u64>) -> Told {
     let mut all = Told::default();
     for seed in seeds {
+        if std::env::var("SIM_TRACE").is_ok() { eprintln!("seed {seed}"); }
         let story = generate::story(seed);
         match told(&story) {
             Ok(one) => {

@@ -58,7 +58,10 @@ pub(super) struct Open {
     /// Runs one after another with the others of its schedule.
     one_by_one: bool,
     lock: Option<&'static str>,
-    not_before: i64,
+    /// Its splay is over then, whether it waits for that or not.
+    splayed: i64,
+    /// It waits for its splay: until then.
+    not_before: Option<i64>,
     /// The pace of its series, in milliseconds.
     pace: Option<i64>,
     on_interrupt: &'static str,
@@ -112,8 +115,11 @@ fn executions(events: &[Envelope]) -> impl Iterator<Item = (ExecutionId, &Event)
 
 impl Turns {
     /// A new process knows nothing of paces, and has no answer to give.
-    pub(super) fn restart(&mut self) {
+    pub(super) fn restart(&mut self, now: Instant) {
         self.paced.clear();
+        for open in self.open.values_mut() {
+            open.not_before = Some(open.splayed).filter(|at| *at > now.millis());
+        }
         self.asked = Asked::default();
     }
 
@@ -220,6 +226,9 @@ impl Turns {
             !series && !matches!(opened.trigger, Trigger::Manual | Trigger::Rerun)
         });
         let delay = opened.schedule.splay_ms(spec.splay_s * 1000);
+        let splayed = live_slot.filter(|_| spec.splay_s > 0).map_or(i64::MIN, |slot| {
+            slot.millis() + i64::try_from(delay).expect("small")
+        });
         let rate = spec.rate_per_hour.filter(|_| series && spec.mode == "all");
         let open = Open {
             schedule: opened.schedule.clone(),
@@ -231,9 +240,8 @@ impl Turns {
             cancelling: false,
             one_by_one: series || spec.overlap != "allow",
             lock: spec.lock,
-            not_before: live_slot.map_or(at, |slot| {
-                slot.millis() + i64::try_from(delay).expect("small")
-            }),
+            splayed,
+            not_before: Some(splayed).filter(|splayed| *splayed > at),
             pace: rate.map(|rate| 3_600_000 / i64::from(rate)),
             on_interrupt: spec.on_interrupt,
         };
@@ -326,7 +334,7 @@ impl Turns {
             Some(format!("{beside} run of {interface}"))
         } else if self.running().count() >= AT_ONCE {
             Some("the daemon's limit".to_owned())
-        } else if open.not_before > at {
+        } else if open.not_before.is_some_and(|splayed| splayed > at) {
             Some("its splay".to_owned())
         } else if paced.is_some_and(|paced| *paced > at) {
             Some("its pace".to_owned())
@@ -352,7 +360,11 @@ impl Turns {
     }
 
     /// Nothing waits without a reason.
-    pub(super) fn check_quiet(&self, now: Instant) -> Checked {
+    pub(super) fn check_quiet(&mut self, now: Instant) -> Checked {
+        // A splay that is over stays so when the clock is set back.
+        for open in self.open.values_mut() {
+            open.not_before = open.not_before.filter(|splayed| *splayed > now.millis());
+        }
         for (id, open) in &self.open {
             if open.phase == Phase::Queued && !open.cancelling {
                 let obstacle = self.obstacle(open, now.millis());

@@ -199,7 +199,7 @@ impl World {
     async fn start(&mut self, from_checkpoint: bool) -> Checked {
         self.write_files()?;
         let state = self.folded_state(from_checkpoint)?;
-        self.ledger.turns.restart();
+        self.ledger.turns.restart(self.clock.now());
         self.ledger.disturbed = self.clock.now();
         self.draining = false;
         self.starts += 1;
