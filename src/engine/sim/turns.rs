@@ -119,6 +119,10 @@ impl Turns {
         self.paced.clear();
         for open in self.open.values_mut() {
             open.not_before = Some(open.splayed).filter(|at| *at > now.millis());
+            // One that waits for its next attempt is taken over as if it started.
+            if let (Phase::Waiting, Some(pace)) = (open.phase, open.pace) {
+                self.paced.insert(open.schedule.clone(), now.millis() + pace);
+            }
         }
         self.asked = Asked::default();
     }
