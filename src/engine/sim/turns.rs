@@ -65,6 +65,8 @@ pub(super) struct Open {
     /// The pace of its series, in milliseconds.
     pace: Option<i64>,
     on_interrupt: &'static str,
+    /// Its opening's place among all.
+    ordinal: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -191,8 +193,9 @@ impl Turns {
         }
         for (newer, opened) in executions(append.events) {
             if let Event::Opened(opened) = opened {
-                for (id, open) in &self.open {
-                    let stays = *id != newer && !open.cancelling && self.gives_way(open, opened);
+                let ordinal = self.open.get(&newer).map(|newer| newer.ordinal);
+                for (id, open) in self.open.iter().filter(|(_, open)| Some(open.ordinal) < ordinal) {
+                    let stays = !open.cancelling && self.gives_way(open, opened);
                     ensure(!stays, || format!("{id} does not make way for {newer}"))?;
                 }
             }
@@ -248,6 +251,7 @@ impl Turns {
             not_before: Some(splayed).filter(|splayed| *splayed > at),
             pace: rate.map(|rate| 3_600_000 / i64::from(rate)),
             on_interrupt: spec.on_interrupt,
+            ordinal: self.schedules_of.len(),
         };
         self.schedules_of.insert(id, opened.schedule.clone());
         let fresh = self.open.insert(id, open).is_none() && !self.ended.contains(&id);

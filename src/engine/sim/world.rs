@@ -109,7 +109,6 @@ struct World {
     armed: Option<(Fault, Down)>,
     boot: u64,
     starts: u64,
-    draining: bool,
     /// Where the newest answer said that its events end.
     answered: Position,
 }
@@ -155,7 +154,6 @@ impl World {
             armed: None,
             boot: 1,
             starts: 0,
-            draining: false,
             answered: Position(0),
         }
     }
@@ -201,7 +199,7 @@ impl World {
         let state = self.folded_state(from_checkpoint)?;
         self.ledger.turns.restart(self.clock.now());
         self.ledger.disturbed = self.clock.now();
-        self.draining = false;
+        self.ledger.draining = false;
         self.starts += 1;
         let (news, heard) = mpsc::unbounded_channel();
         let (commits, committed) = mpsc::unbounded_channel();
@@ -456,7 +454,7 @@ impl World {
     }
 
     async fn stop(&mut self, drain_s: u64, down: &Down) -> Checked {
-        self.draining = true;
+        self.ledger.draining = true;
         go_on(&self.daemon()?.news, Engine::drain);
         let mut lived = self.pass(drain_s).await;
         if lived.is_ok() {

@@ -40,7 +40,7 @@ impl World {
 
     async fn look_inside(&mut self, whole: bool) -> Lived {
         let now = self.clock.now();
-        self.ledger.check_quiet(now, self.draining)?;
+        self.ledger.check_quiet(now)?;
         let (reply, answer) = oneshot::channel();
         go_on(&self.daemon()?.news, move |engine| {
             let mut board = BoardState::default();
