@@ -60,6 +60,17 @@ impl Disk {
         ends.into_iter().take_while(|end| *end <= durable).collect()
     }
 
+    /// What is on disk, append by append.
+    pub(super) fn appends(&self) -> Vec<Vec<Envelope>> {
+        let (mut events, mut after) = (self.since(0), 0);
+        let mut cut = |end: u64| {
+            let count = usize::try_from(end - after).expect("small");
+            after = end;
+            events.drain(..count).collect()
+        };
+        self.ends().into_iter().map(&mut cut).collect()
+    }
+
     /// The events after `after`, as far as they are on disk.
     pub(super) fn since(&self, after: u64) -> Vec<Envelope> {
         self.log.read(Position(after), usize::MAX).expect("memory")

@@ -2,16 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::append::{Append, Own, outcome_of};
 use super::nominal::{Walk, once};
-use super::rules::{
-    CATCH_UP, DEPENDENCY, Expected, PassedOver, START, Situation, TOO_LATE, expected,
-};
+use super::rules::{CATCH_UP, Expected, PassedOver, START, Situation, TOO_LATE, expected};
 use super::story::{File, Spec, When};
-use super::turns::{Ended, Turns};
+use super::turns::Turns;
 use super::{Checked, ensure};
-use crate::domain::event::{Anchor, Envelope, Event, Opened, SlotsPassed, Trigger};
+use crate::domain::event::{Anchor, Envelope, Event, SlotsPassed, Trigger};
 use crate::ids::{ExecutionId, InterfaceId, ScheduleRef, StreamId};
 use crate::instant::Instant;
+
+mod follow;
 
 const HOUR: i64 = 3_600_000;
 
@@ -49,80 +50,6 @@ struct Known {
     paused: Option<Option<i64>>,
     /// Slots that wait for an execution, until when.
     awaiting: BTreeMap<i64, (ExecutionId, i64)>,
-}
-
-/// An event of a schedule's own stream.
-enum Own<'a> {
-    Started(Instant, &'a Opened),
-    Passed(&'a SlotsPassed),
-    Anchored(Anchor, Instant),
-    Awaited(i64, ExecutionId, i64),
-    Removed,
-    Paused(Option<Instant>),
-    Resumed,
-}
-
-/// One append.
-pub(super) struct Append<'a> {
-    pub(super) at: Instant,
-    pub(super) events: &'a [Envelope],
-    /// The executions that it closes.
-    pub(super) ended: Vec<Ended>,
-}
-
-impl Append<'_> {
-    fn opened(&self, id: ExecutionId) -> Option<&Opened> {
-        self.events.iter().find_map(|envelope| match &envelope.event {
-            Event::Opened(opened) if envelope.stream == StreamId::Execution(id) => Some(opened),
-            _ => None,
-        })
-    }
-
-    fn openings(&self) -> impl Iterator<Item = (ExecutionId, &Opened)> {
-        self.events.iter().filter_map(|envelope| match (&envelope.stream, &envelope.event) {
-            (StreamId::Execution(id), Event::Opened(opened)) => Some((*id, opened)),
-            _ => None,
-        })
-    }
-
-    /// The events of each schedule's stream, in order.
-    fn own(&self) -> Checked<BTreeMap<ScheduleRef, Vec<Own<'_>>>> {
-        let mut all: BTreeMap<ScheduleRef, Vec<Own<'_>>> = BTreeMap::new();
-        for envelope in self.events {
-            let StreamId::Schedule(id) = &envelope.stream else { continue };
-            let own = match &envelope.event {
-                Event::SlotStarted(started) => {
-                    let (slot, execution) = (started.slot, started.execution);
-                    let right = execution == ExecutionId::for_slot(id, slot)
-                        && started.late_ms
-                            == u64::try_from(self.at.since(slot).as_millis()).unwrap_or(0);
-                    let opened = self.opened(execution).filter(|opened| {
-                        right && opened.slot == Some(slot) && opened.rerun_of.is_none()
-                    });
-                    let opened =
-                        opened.ok_or_else(|| format!("{id} {slot} is started and not opened"))?;
-                    Own::Started(slot, opened)
-                }
-                Event::SlotsPassed(passed) => Own::Passed(passed),
-                Event::ScheduleAnchored(anchored) => Own::Anchored(anchored.why, anchored.cursor),
-                Event::SlotAwaited(awaited) => Own::Awaited(
-                    awaited.slot.millis(),
-                    awaited.execution,
-                    awaited.deadline.millis(),
-                ),
-                Event::ScheduleRemoved(_) => Own::Removed,
-                Event::SchedulePaused(paused) => Own::Paused(paused.until),
-                Event::ScheduleResumed(_) => Own::Resumed,
-                other => return Err(format!("{} in the stream of {id}", other.name())),
-            };
-            all.entry(id.clone()).or_default().push(own);
-        }
-        Ok(all)
-    }
-}
-
-fn outcome_of(passed: &SlotsPassed) -> String {
-    format!("{}({})", passed.verdict.as_str(), passed.reason.as_str())
 }
 
 impl Known {
@@ -284,6 +211,12 @@ impl Ledger {
     ) -> Checked<&'e [Expected]> {
         match event {
             Own::Started(slot, opened) => {
+                let known = self.schedules.get(id);
+                let before = known.and_then(|known| known.walk.before(slot.millis()));
+                let before = before.map(Instant::from_millis);
+                ensure(before.is_none() || opened.previous_slot == before, || {
+                    format!("{slot} follows {before:?}, told {:?}", opened.previous_slot)
+                })?;
                 let outcome = if opened.trigger == Trigger::CatchUp { CATCH_UP } else { START };
                 self.take(id, wanted, (slot.millis(), outcome))
             }
@@ -468,122 +401,6 @@ impl Ledger {
                 }
                 other => return Err(format!("{} of {id}", other.name())),
             }
-        }
-        Ok(())
-    }
-
-    fn read_follower(
-        &mut self,
-        append: &Append<'_>,
-        id: &ScheduleRef,
-        (own, passes): (&[Own<'_>], &[&SlotsPassed]),
-    ) -> Checked {
-        let Some(Some(spec)) = self.schedules.get(id).map(|known| known.spec.clone()) else {
-            return Ok(());
-        };
-        let When::After { of, outcome, deadline_s } = &spec.when else { return Ok(()) };
-        let at = append.at.millis();
-        let nothing = |_| PassedOver::No;
-        let mut situation = self.situation(id, &spec, &nothing);
-        let known = &self.schedules[id];
-        let mut must: BTreeMap<i64, Vec<&'static str>> = BTreeMap::new();
-        let awaiting = known.awaiting.iter();
-        let may: BTreeSet<i64> = awaiting
-            .filter(|(_, (_, deadline))| at >= *deadline)
-            .map(|(slot, _)| *slot)
-            .collect();
-        for ended in append.ended.iter().filter(|end| end.schedule == *of && end.meets(outcome)) {
-            let slot = known.awaiting.iter().find(|(_, (execution, _))| *execution == ended.root);
-            if let Some((slot, _)) = slot.filter(|(slot, _)| !may.contains(slot)) {
-                let outcome = situation.delivered(at);
-                must.insert(*slot, vec![outcome]);
-                situation.open |= outcome == START;
-            }
-        }
-        let mut cursor = known.cursor;
-        for passed in passes {
-            for slot in passed.instants.iter().map(|slot| slot.millis()) {
-                if cursor < slot && known.is_new(slot) {
-                    must.insert(slot, situation.not_run(at));
-                }
-            }
-            cursor = cursor.max(passed.last.millis());
-        }
-        let mut awaits: BTreeMap<i64, (ExecutionId, i64)> = append
-            .openings()
-            .filter(|(_, opened)| opened.schedule == *of && opened.rerun_of.is_none())
-            .map(|(open, opened)| (opened.slot.unwrap_or_else(|| open.instant()).millis(), open))
-            .filter(|(slot, _)| known.is_new(*slot))
-            .map(|(slot, open)| {
-                (slot, (open, at + i64::try_from(deadline_s * 1000).expect("small")))
-            })
-            .collect();
-        let leaves = |own: &Own<'_>| {
-            let anew = |why: &Anchor| *why != Anchor::Clock;
-            matches!(own, Own::Removed) || matches!(own, Own::Anchored(why, _) if anew(why))
-        };
-        if own.iter().any(leaves) {
-            let waits = known.awaiting.keys().chain(awaits.keys());
-            let waits = waits.filter(|slot| !must.contains_key(slot));
-            let waits: Vec<i64> = waits.copied().collect();
-            must.extend(waits.into_iter().map(|slot| (slot, vec![DEPENDENCY])));
-        }
-        let mut follows = true;
-        for event in own {
-            if follows {
-                self.read_followed(append, id, (event, &mut must, &mut awaits, &may))?;
-            } else {
-                self.read_event(append, id, (event, &[]))?;
-            }
-            follows &= !leaves(event);
-        }
-        ensure(must.is_empty(), || format!("at {} expected {must:?}", append.at))?;
-        ensure(awaits.is_empty(), || format!("at {} does not await {awaits:?}", append.at))
-    }
-
-    #[expect(clippy::type_complexity, reason = "what is expected, named where it is made")]
-    fn read_followed(
-        &mut self,
-        append: &Append<'_>,
-        id: &ScheduleRef,
-        (event, must, awaits, may): (
-            &Own<'_>,
-            &mut BTreeMap<i64, Vec<&'static str>>,
-            &mut BTreeMap<i64, (ExecutionId, i64)>,
-            &BTreeSet<i64>,
-        ),
-    ) -> Checked {
-        let decided: Vec<(i64, String)> = match event {
-            Own::Started(slot, opened) => {
-                let outcome = if opened.trigger == Trigger::After { START } else { "odd" };
-                vec![(slot.millis(), outcome.to_owned())]
-            }
-            Own::Passed(passed) => {
-                let outcome = outcome_of(passed);
-                passed.instants.iter().map(|slot| (slot.millis(), outcome.clone())).collect()
-            }
-            Own::Awaited(slot, execution, deadline) => {
-                let expected = awaits.remove(slot);
-                ensure(expected == Some((*execution, *deadline)), || {
-                    format!("awaits {slot} until {deadline}, expected {expected:?}")
-                })?;
-                if let Some(known) = self.schedules.get_mut(id) {
-                    known.awaiting.insert(*slot, (*execution, *deadline));
-                }
-                return Ok(());
-            }
-            Own::Anchored(..) | Own::Removed | Own::Paused(_) | Own::Resumed => {
-                return self.read_event(append, id, (event, &[])).map(|_| ());
-            }
-        };
-        for (slot, outcome) in decided {
-            let late = may.contains(&slot).then(|| vec![DEPENDENCY]);
-            let expected = must.remove(&slot).or(late).unwrap_or_default();
-            ensure(expected.contains(&outcome.as_str()), || {
-                format!("{} is {outcome}, expected {expected:?}", Instant::from_millis(slot))
-            })?;
-            self.decided += 1;
-            self.schedules.get_mut(id).map_or(Ok(()), |known| known.decide(id, slot))?;
         }
         Ok(())
     }

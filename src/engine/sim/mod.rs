@@ -4,6 +4,7 @@
 //! [`story`] is what happens, [`generate`] makes it from a seed, [`world`] lets it happen, [`nominal`] and [`rules`] are
 //! the second reading, and [`ledger`] with [`turns`] compares the log with it, append by append.
 
+mod append;
 mod disk;
 mod generate;
 mod jobs;

@@ -172,6 +172,8 @@ pub(super) struct Walk {
     walked_to: i64,
     /// Slots that were found and are not decided, in milliseconds.
     found: Vec<i64>,
+    /// The newest one that is decided.
+    last: Option<i64>,
 }
 
 enum Kind {
@@ -183,7 +185,7 @@ enum Kind {
 impl Walk {
     /// No slots at all.
     pub(super) const fn none() -> Self {
-        Self { kind: Kind::Nothing, walked_to: 0, found: Vec::new() }
+        Self { kind: Kind::Nothing, walked_to: 0, found: Vec::new(), last: None }
     }
 
     /// The slots of `spec` later than `after`.
@@ -206,7 +208,7 @@ impl Walk {
             },
             When::After { .. } | When::Manual | When::Reboot => Kind::Nothing,
         };
-        Self { kind, walked_to: after.millis(), found: Vec::new() }
+        Self { kind, walked_to: after.millis(), found: Vec::new(), last: None }
     }
 
     /// The undecided slots up to `until`, in milliseconds.
@@ -238,7 +240,13 @@ impl Walk {
 
     /// Forgets the slots up to `until`.
     pub(super) fn decided(&mut self, until: i64) {
+        self.last = self.found.iter().rev().find(|slot| **slot <= until).copied().or(self.last);
         self.found.retain(|slot| *slot > until);
+    }
+
+    /// The slot before this one, if the walk came by it.
+    pub(super) fn before(&self, slot: i64) -> Option<i64> {
+        self.found.iter().rev().find(|found| **found < slot).copied().or(self.last)
     }
 }
 

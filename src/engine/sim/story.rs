@@ -174,7 +174,11 @@ pub(super) fn edit_files(
         Edit::When(_) | Edit::Zone(_) | Edit::Enabled(_) | Edit::Overlap(_) | Edit::Mode(_) => {
             let Some(spec) = file.schedules.get_mut(id) else { return };
             match edit {
-                Edit::When(when) => spec.when = when.clone(),
+                Edit::When(when) => {
+                    spec.when = when.clone();
+                    // A time that is left out and not made up for is refused.
+                    spec.gap = spec.gap.filter(|_| !matches!(when, When::At(_)));
+                }
                 Edit::Zone(zone) => spec.zone = zone,
                 Edit::Enabled(enabled) => spec.enabled = *enabled,
                 Edit::Overlap(overlap) => spec.overlap = overlap,

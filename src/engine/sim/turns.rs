@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::ledger::Append;
+use super::append::Append;
 use super::story::{File, Spec};
 use super::{Checked, ensure};
 use crate::domain::event::{Envelope, Event, Opened, Outcome, SlotsPassed, Trigger};

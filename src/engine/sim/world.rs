@@ -35,13 +35,15 @@ use crate::store::codec;
 use crate::store::memory::MemoryLog;
 
 /// What a story came to.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Told {
     pub(super) events: u64,
     pub(super) decided: u64,
     pub(super) starts: u64,
     /// Over all events as they are stored.
     pub(super) hash: Option<blake3::Hash>,
+    /// The log, append by append.
+    pub(super) log: Vec<Vec<Envelope>>,
 }
 
 /// Files that change under the daemon.
@@ -122,13 +124,8 @@ pub(super) fn tell(story: &Story) -> Checked<Told> {
         .map_err(|err| err.to_string())?;
     runtime.block_on(async {
         let mut world = World::new(story.clone());
-        world.begin().await?;
-        for (number, step) in story.steps.iter().enumerate() {
-            let at = world.clock.now();
-            let told = world.step(step).await;
-            told.map_err(|why| format!("in step {number}, begun at {at}: {why}"))?;
-        }
-        world.end().await
+        let told = world.live().await;
+        told.map_err(|why| format!("{why}\nthe newest events:\n{}", world.newest_events()))
     })
 }
 
@@ -158,9 +155,26 @@ impl World {
         }
     }
 
-    async fn begin(&mut self) -> Checked {
+    async fn live(&mut self) -> Checked<Told> {
         self.start(false).await?;
-        self.finish(Ok(())).await
+        self.finish(Ok(())).await?;
+        for (number, step) in self.story.steps.clone().iter().enumerate() {
+            let at = self.clock.now();
+            let told = self.step(step).await;
+            told.map_err(|why| format!("in step {number}, begun at {at}: {why}"))?;
+        }
+        self.end().await.map_err(|why| format!("at the end: {why}"))
+    }
+
+    /// What the log says at its end, a line for each event.
+    fn newest_events(&self) -> String {
+        let shown = self.disk.since(self.disk.durable_count().saturating_sub(24));
+        let lines = shown.iter().map(|envelope| {
+            let Envelope { position, at, stream, event, .. } = envelope;
+            let text: String = format!("{event:?}").chars().take(200).collect();
+            format!("  {} {at} {stream}: {text}", position.0)
+        });
+        lines.collect::<Vec<_>>().join("\n")
     }
 
     /// Writes the files as the ledger knows them.
@@ -261,7 +275,6 @@ impl World {
     }
 
     async fn step(&mut self, step: &Step) -> Checked {
-        if std::env::var("SIM_TRACE").is_ok() { eprintln!("{} {step:?}", self.clock.now()); }
         match step {
             Step::Pass { secs } => {
                 let lived = self.pass(*secs).await;
@@ -364,11 +377,6 @@ impl World {
             }
             let count = usize::try_from(end - self.read).expect("small");
             let (append, later) = rest.split_at(count.min(rest.len()));
-            if std::env::var("SIM_TRACE").is_ok() {
-                for envelope in append {
-                    eprintln!("    {} {} {} {:?}", envelope.position.0, envelope.at, envelope.stream, envelope.event);
-                }
-            }
             self.ledger.read(append).map_err(|why| {
                 let at = append.first().map(|envelope| envelope.at).unwrap_or_default();
                 format!("the append of {at} up to position {end}: {why}")
@@ -484,6 +492,7 @@ impl World {
             decided: self.ledger.decided,
             starts: self.starts,
             hash: Some(hasher.finalize()),
+            log: self.disk.appends(),
         })
     }
 }
