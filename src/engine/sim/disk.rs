@@ -62,11 +62,11 @@ impl Disk {
 
     /// What is on disk, append by append.
     pub(super) fn appends(&self) -> Vec<Vec<Envelope>> {
-        let (mut events, mut after) = (self.since(0), 0);
+        let (mut events, mut after) = (self.since(0).into_iter(), 0);
         let mut cut = |end: u64| {
             let count = usize::try_from(end - after).expect("small");
             after = end;
-            events.drain(..count).collect()
+            events.by_ref().take(count).collect()
         };
         self.ends().into_iter().map(&mut cut).collect()
     }

@@ -72,12 +72,15 @@ impl Known {
         due.into_iter().filter(|slot| !self.ran.contains(slot)).collect()
     }
 
-    fn decide(&mut self, id: &ScheduleRef, slot: i64) -> Checked {
+    fn decide(&mut self, id: &ScheduleRef, slot: i64, at: Instant) -> Checked {
         let before = self.outcomes.insert(slot, self.pass);
         let shown = Instant::from_millis(slot);
         ensure(before < Some(self.pass), || format!("{id} {shown} has a second outcome"))?;
         self.awaiting.remove(&slot);
-        self.advance(slot);
+        // One that waited since before the clock was set back lies ahead of what is still to come.
+        if slot <= at.millis() {
+            self.advance(slot);
+        }
         Ok(())
     }
 
@@ -218,7 +221,7 @@ impl Ledger {
                     format!("{slot} follows {before:?}, told {:?}", opened.previous_slot)
                 })?;
                 let outcome = if opened.trigger == Trigger::CatchUp { CATCH_UP } else { START };
-                self.take(id, wanted, (slot.millis(), outcome))
+                self.take(append, id, (wanted, slot.millis(), outcome))
             }
             Own::Passed(passed) if wanted.is_empty() && passed.count == 1 => {
                 self.read_past_once(append, id, passed)?;
@@ -236,7 +239,9 @@ impl Ledger {
                 let outcome = outcome_of(passed);
                 ensure(whole, || format!("{outcome} for {listed:?}, expected {wanted:?}"))?;
                 self.turns.check_in_the_way(id, passed, &append.ended)?;
-                slots.iter().try_fold(wanted, |left, slot| self.take(id, left, (*slot, &outcome)))
+                slots
+                    .iter()
+                    .try_fold(wanted, |left, slot| self.take(append, id, (left, *slot, &outcome)))
             }
             Own::Anchored(why, cursor) => {
                 if let Some((slot, _)) = wanted.first() {
@@ -265,9 +270,9 @@ impl Ledger {
 
     fn take<'e>(
         &mut self,
+        append: &Append<'_>,
         id: &ScheduleRef,
-        wanted: &'e [Expected],
-        (slot, outcome): (i64, &str),
+        (wanted, slot, outcome): (&'e [Expected], i64, &str),
     ) -> Checked<&'e [Expected]> {
         let shown = Instant::from_millis(slot);
         match wanted.split_first() {
@@ -275,7 +280,7 @@ impl Ledger {
                 let right = outcomes.contains(&outcome);
                 ensure(right, || format!("{shown} is {outcome}, expected {outcomes:?}"))?;
                 self.decided += 1;
-                self.schedules.get_mut(id).map_or(Ok(()), |known| known.decide(id, slot))?;
+                self.schedules.get_mut(id).map_or(Ok(()), |known| known.decide(id, slot, append.at))?;
                 Ok(left)
             }
             other => {

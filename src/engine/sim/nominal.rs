@@ -20,23 +20,29 @@ const LONGEST_SHIFT: i64 = 3 * 3600;
 /// What a zone's clock shows.
 struct WallClock {
     zone: TimeZone,
-    /// Seconds east of Greenwich by quarter of an hour: no shift of our times happens inside one.
-    offsets: HashMap<i64, i64>,
+    /// A quarter of an hour and the seconds east of Greenwich in it: no shift of our times happens inside one.
+    quarter: (i64, i64),
 }
 
 impl WallClock {
     fn new(zone: &str) -> Self {
         let zone = TimeZone::get(zone).expect("a zone of the generator's list");
-        Self { zone, offsets: HashMap::new() }
+        let mut clock = Self { zone, quarter: (0, 0) };
+        clock.quarter.1 = clock.ask(0);
+        clock
+    }
+
+    fn ask(&self, quarter: i64) -> i64 {
+        let at = Timestamp::from_second(quarter * QUARTER).expect("in range");
+        i64::from(self.zone.to_offset(at).seconds())
     }
 
     fn offset(&mut self, secs: i64) -> i64 {
         let quarter = secs.div_euclid(QUARTER);
-        let zone = &self.zone;
-        *self.offsets.entry(quarter).or_insert_with(|| {
-            let at = Timestamp::from_second(quarter * QUARTER).expect("in range");
-            i64::from(zone.to_offset(at).seconds())
-        })
+        if quarter != self.quarter.0 {
+            self.quarter = (quarter, self.ask(quarter));
+        }
+        self.quarter.1
     }
 
     fn shows(&mut self, secs: i64) -> i64 {

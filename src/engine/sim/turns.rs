@@ -253,9 +253,9 @@ impl Turns {
             on_interrupt: spec.on_interrupt,
             ordinal: self.schedules_of.len(),
         };
-        self.schedules_of.insert(id, opened.schedule.clone());
-        let fresh = self.open.insert(id, open).is_none() && !self.ended.contains(&id);
-        ensure(fresh, || format!("{id} is opened twice"))
+        self.open.insert(id, open);
+        let before = self.schedules_of.insert(id, opened.schedule.clone());
+        ensure(before.is_none(), || format!("{id} is opened twice"))
     }
 
     /// Whether `open` is to end for a newer slot of its schedule.

@@ -124,7 +124,7 @@ impl Ledger {
                 format!("{} is {outcome}, expected {expected:?}", Instant::from_millis(slot))
             })?;
             self.decided += 1;
-            self.schedules.get_mut(id).map_or(Ok(()), |known| known.decide(id, slot))?;
+            self.schedules.get_mut(id).map_or(Ok(()), |known| known.decide(id, slot, append.at))?;
         }
         Ok(())
     }
