@@ -81,4 +81,3 @@ impl Append<'_> {
 pub(super) fn outcome_of(passed: &SlotsPassed) -> String {
     format!("{}({})", passed.verdict.as_str(), passed.reason.as_str())
 }
-

@@ -107,7 +107,8 @@ impl Maker {
             0..65 => When::Cron(self.pattern()),
             65..80 => {
                 let period_s = self.random.pick(&[600, 5400, 2 * HOUR, 7 * HOUR, 26 * HOUR]);
-                let near = self.day.secs() - 40_000 + i64::try_from(self.random.below(80_000)).expect("small");
+                let near = self.day.secs() - 40_000
+                    + i64::try_from(self.random.below(80_000)).expect("small");
                 let anchor = self.random.percent(40).then(|| Instant::from_secs(near));
                 When::Every { period_s, anchor }
             }
@@ -218,11 +219,9 @@ impl Maker {
                 let drain_s = self.random.below(HOUR);
                 Step::Stop { drain_s, down: self.down() }
             }
-            59..67 => Step::Fault {
-                after: self.random.below(30),
-                how: self.fault(),
-                down: self.down(),
-            },
+            59..67 => {
+                Step::Fault { after: self.random.below(30), how: self.fault(), down: self.down() }
+            }
             67..74 => Step::Edit(self.any(), self.edit()),
             74..80 => {
                 let target = self.target();

@@ -244,7 +244,8 @@ impl Ledger {
                     .try_fold(wanted, |left, slot| self.take(append, id, (left, *slot, &outcome)))
             }
             Own::Anchored(why, cursor) => {
-                if let Some((slot, _)) = wanted.first() {
+                let left = |slot: i64| *why != Anchor::Clock || slot <= cursor.millis();
+                if let Some((slot, _)) = wanted.first().filter(|(slot, _)| left(*slot)) {
                     let slot = Instant::from_millis(*slot);
                     return Err(format!("anchored at {cursor} with {slot} undecided"));
                 }
@@ -280,7 +281,9 @@ impl Ledger {
                 let right = outcomes.contains(&outcome);
                 ensure(right, || format!("{shown} is {outcome}, expected {outcomes:?}"))?;
                 self.decided += 1;
-                self.schedules.get_mut(id).map_or(Ok(()), |known| known.decide(id, slot, append.at))?;
+                self.schedules
+                    .get_mut(id)
+                    .map_or(Ok(()), |known| known.decide(id, slot, append.at))?;
                 Ok(left)
             }
             other => {
@@ -346,7 +349,8 @@ impl Ledger {
                     known.anchor(cursor);
                 } else {
                     // A slot that ran keeps its outcome; the cursor passes over it.
-                    let ran = known.cursor < cursor.millis() && known.ran.contains(&cursor.millis());
+                    let ran =
+                        known.cursor < cursor.millis() && known.ran.contains(&cursor.millis());
                     ensure(ran && cursor <= at, || {
                         format!("the cursor moves to {cursor} at {at}, where nothing ran")
                     })?;

@@ -163,7 +163,11 @@ impl Wanted {
     fn seconds(&mut self, reading: i64) -> Vec<i64> {
         match self {
             Self::Times(times) => {
-                if times.fits_minute(reading) { times.seconds.clone() } else { Vec::new() }
+                if times.fits_minute(reading) {
+                    times.seconds.clone()
+                } else {
+                    Vec::new()
+                }
             }
             Self::Once(once) if (reading..reading + MINUTE).contains(once) => vec![*once - reading],
             Self::Once(_) => Vec::new(),
@@ -285,10 +289,9 @@ fn minute_slots(
     if seconds.is_empty() {
         return slots;
     }
-    let (earlier, later) = clock.twice(at);
     let this_pass = match fold {
-        "first" => !earlier,
-        "last" => !later,
+        "first" => !clock.twice(at).0,
+        "last" => !clock.twice(at).1,
         _ => true,
     };
     if this_pass {

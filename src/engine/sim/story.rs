@@ -59,26 +59,52 @@ pub(super) enum When {
 #[derive(Clone, Debug)]
 pub(super) enum Step {
     /// Time passes.
-    Pass { secs: u64 },
+    Pass {
+        secs: u64,
+    },
     /// The wall clock is set.
-    SetClock { by_s: i64 },
+    SetClock {
+        by_s: i64,
+    },
     /// The machine sleeps: wall clock and elapsed time jump, and timers are late.
-    Suspend { secs: u64 },
+    Suspend {
+        secs: u64,
+    },
     /// The process is killed.
     Kill(Down),
     /// The daemon drains for a while, then stops in good order.
-    Stop { drain_s: u64, down: Down },
+    Stop {
+        drain_s: u64,
+        down: Down,
+    },
     /// The disk or the process fails at the `after`th append from now on.
-    Fault { after: u64, how: Fault, down: Down },
+    Fault {
+        after: u64,
+        how: Fault,
+        down: Down,
+    },
     /// A file changes and is read again.
     Edit(ScheduleRef, Edit),
-    Pause { target: Target, for_s: Option<u64> },
-    Resume { target: Target },
-    Run { schedule: ScheduleRef, force: bool },
+    Pause {
+        target: Target,
+        for_s: Option<u64>,
+    },
+    Resume {
+        target: Target,
+    },
+    Run {
+        schedule: ScheduleRef,
+        force: bool,
+    },
     /// The execution that ended as the `back`th before the newest runs again.
-    Rerun { back: usize, force: bool },
+    Rerun {
+        back: usize,
+        force: bool,
+    },
     /// One of the open executions is cancelled.
-    Cancel { which: usize },
+    Cancel {
+        which: usize,
+    },
 }
 
 /// What a pause is asked for.

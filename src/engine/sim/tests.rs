@@ -43,7 +43,9 @@ fn tell_all(seeds: Range<u64>) -> String {
         }
     }
     let count = seeds.end - seeds.start;
-    format!("{count} seeds: {decided} slots decided, {events} events, {starts} starts of the daemon")
+    format!(
+        "{count} seeds: {decided} slots decided, {events} events, {starts} starts of the daemon"
+    )
 }
 
 #[test]
@@ -112,7 +114,7 @@ fn a_year_in(zone: &'static str, year: i32) -> u64 {
     let mut specs: Vec<Spec> = [
         "30 2 * * *",
         "0 * * * *",
-        "*/30 * * * *",
+        "*/30 0-5 * * *",
         "0 0 * * *",
         "0 1 * * 0",
         "15 0 L * *",
@@ -126,7 +128,7 @@ fn a_year_in(zone: &'static str, year: i32) -> u64 {
     .collect();
     for (gap, fold) in [("skip", "last"), ("shift", "both")] {
         let dst = |spec: Spec| Spec { gap: Some(gap), fold: Some(fold), ..spec };
-        specs.extend([dst(cron("30 2 * * *", zone)), dst(cron("*/15 0-3 * * *", zone))]);
+        specs.extend([dst(cron("30 2 * * *", zone)), dst(cron("*/30 1-2 * * *", zone))]);
     }
     specs.push(schedule(When::Every { period_s: 5_400, anchor: None }, zone));
     let start = format!("{year}-01-01T00:00:00Z");
@@ -136,27 +138,27 @@ fn a_year_in(zone: &'static str, year: i32) -> u64 {
 
 #[test]
 fn a_year_in_europe_paris() {
-    assert!(a_year_in("Europe/Paris", 2026) > 40_000);
+    assert!(a_year_in("Europe/Paris", 2026) > 25_000);
 }
 
 #[test]
 fn a_year_in_america_new_york() {
-    assert!(a_year_in("America/New_York", 2026) > 40_000);
+    assert!(a_year_in("America/New_York", 2026) > 25_000);
 }
 
 #[test]
 fn a_year_in_australia_lord_howe() {
-    assert!(a_year_in("Australia/Lord_Howe", 2026) > 40_000);
+    assert!(a_year_in("Australia/Lord_Howe", 2026) > 25_000);
 }
 
 #[test]
 fn a_year_in_africa_cairo() {
-    assert!(a_year_in("Africa/Cairo", 2025) > 40_000);
+    assert!(a_year_in("Africa/Cairo", 2025) > 25_000);
 }
 
 #[test]
 fn the_year_without_a_day_in_pacific_apia() {
-    assert!(a_year_in("Pacific/Apia", 2011) > 40_000);
+    assert!(a_year_in("Pacific/Apia", 2011) > 25_000);
 }
 
 /// What the second reading of the contract says, where everybody knows the answer.
@@ -222,7 +224,9 @@ fn the_second_ledger_notices_what_is_wrong() {
     });
     wrong("a slot that is decided late", &|log| {
         let at = log.iter().position(slot).expect("one starts");
-        log[at].iter_mut().for_each(|envelope| envelope.at = Instant::from_millis(envelope.at.millis() + 1));
+        log[at]
+            .iter_mut()
+            .for_each(|envelope| envelope.at = Instant::from_millis(envelope.at.millis() + 1));
     });
     wrong("a slot that nobody wanted", &|log| {
         let at = log.iter().position(slot).expect("one starts");

@@ -161,7 +161,8 @@ impl Turns {
         let mut ended = Vec::new();
         for (id, event) in executions(events) {
             let Event::Closed(closed) = event else { continue };
-            let open = self.open.remove(&id).ok_or_else(|| format!("{id} ends, and is not open"))?;
+            let open =
+                self.open.remove(&id).ok_or_else(|| format!("{id} ends, and is not open"))?;
             self.ended.push(id);
             self.asked.cancels.remove(&id);
             let goes_on = self.open_of(&open.schedule).any(|other| other.is_paced());
@@ -194,7 +195,8 @@ impl Turns {
         for (newer, opened) in executions(append.events) {
             if let Event::Opened(opened) = opened {
                 let ordinal = self.open.get(&newer).map(|newer| newer.ordinal);
-                for (id, open) in self.open.iter().filter(|(_, open)| Some(open.ordinal) < ordinal) {
+                for (id, open) in self.open.iter().filter(|(_, open)| Some(open.ordinal) < ordinal)
+                {
                     let stays = !open.cancelling && self.gives_way(open, opened);
                     ensure(!stays, || format!("{id} does not make way for {newer}"))?;
                 }
@@ -229,13 +231,13 @@ impl Turns {
         }
         let spec = self.spec(opened)?;
         let series = opened.trigger.is_series();
-        let live_slot = opened.slot.filter(|_| {
-            !series && !matches!(opened.trigger, Trigger::Manual | Trigger::Rerun)
-        });
+        let live_slot = opened
+            .slot
+            .filter(|_| !series && !matches!(opened.trigger, Trigger::Manual | Trigger::Rerun));
         let delay = opened.schedule.splay_ms(spec.splay_s * 1000);
-        let splayed = live_slot.filter(|_| spec.splay_s > 0).map_or(i64::MIN, |slot| {
-            slot.millis() + i64::try_from(delay).expect("small")
-        });
+        let splayed = live_slot
+            .filter(|_| spec.splay_s > 0)
+            .map_or(i64::MIN, |slot| slot.millis() + i64::try_from(delay).expect("small"));
         let rate = spec.rate_per_hour.filter(|_| series && spec.mode == "all");
         let open = Open {
             schedule: opened.schedule.clone(),
@@ -317,7 +319,8 @@ impl Turns {
                 let behind = other.phase == Phase::Queued && !other.cancelling;
                 behind && other.trigger.is_series() && other.slot < open.slot
             };
-            let overtaken = open.trigger.is_series() && self.open_of(&open.schedule).any(|other| older(&other));
+            let overtaken =
+                open.trigger.is_series() && self.open_of(&open.schedule).any(|other| older(&other));
             ensure(!overtaken, || format!("starts before an older slot than {:?}", open.slot))?;
         }
         if let Some(pace) = open.pace {

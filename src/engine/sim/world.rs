@@ -306,7 +306,10 @@ impl World {
                 let lived = self.reload(id, edit).await;
                 self.finish(lived).await
             }
-            Step::Pause { .. } | Step::Resume { .. } | Step::Run { .. } | Step::Rerun { .. }
+            Step::Pause { .. }
+            | Step::Resume { .. }
+            | Step::Run { .. }
+            | Step::Rerun { .. }
             | Step::Cancel { .. } => {
                 let lived = self.request(step).await;
                 self.finish(lived).await
@@ -316,7 +319,11 @@ impl World {
 
     fn set_clock(&mut self, by_s: i64) {
         let by = Duration::from_secs(by_s.unsigned_abs());
-        if by_s < 0 { self.clock.step_back(by) } else { self.clock.step_forward(by) }
+        if by_s < 0 {
+            self.clock.step_back(by)
+        } else {
+            self.clock.step_forward(by)
+        }
         self.ledger.disturbed = self.clock.now();
     }
 

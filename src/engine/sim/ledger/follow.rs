@@ -29,10 +29,8 @@ impl Ledger {
         let known = &self.schedules[id];
         let mut must: BTreeMap<i64, Vec<&'static str>> = BTreeMap::new();
         let awaiting = known.awaiting.iter();
-        let may: BTreeSet<i64> = awaiting
-            .filter(|(_, (_, deadline))| at >= *deadline)
-            .map(|(slot, _)| *slot)
-            .collect();
+        let may: BTreeSet<i64> =
+            awaiting.filter(|(_, (_, deadline))| at >= *deadline).map(|(slot, _)| *slot).collect();
         for ended in append.ended.iter().filter(|end| end.schedule == *of && end.meets(outcome)) {
             let slot = known.awaiting.iter().find(|(_, (execution, _))| *execution == ended.root);
             if let Some((slot, _)) = slot.filter(|(slot, _)| !may.contains(slot)) {

@@ -56,9 +56,14 @@ impl World {
         let inside = self.wait(answer).await?.map_err(|_gone| "the engine has ended".to_owned())?;
         ensure(inside.state == self.folded, || {
             let (state, folded) = (format!("{:#?}", inside.state), format!("{:#?}", self.folded));
-            let (state, folded): (Vec<_>, Vec<_>) = (state.lines().collect(), folded.lines().collect());
+            let (state, folded): (Vec<_>, Vec<_>) =
+                (state.lines().collect(), folded.lines().collect());
             let only = |these: &[&str], those: &[&str]| -> Vec<String> {
-                these.iter().filter(|line| !those.contains(line)).map(|line| line.trim().to_owned()).collect()
+                these
+                    .iter()
+                    .filter(|line| !those.contains(line))
+                    .map(|line| line.trim().to_owned())
+                    .collect()
             };
             let (here, there) = (only(&state, &folded), only(&folded, &state));
             format!("the state has {here:?} where the log folds to {there:?}")
