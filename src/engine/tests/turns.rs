@@ -1,8 +1,18 @@
 //! Overlap, locks, catch-up, splay and schedules that follow others, from the file to the events.
 
+use std::collections::BTreeMap;
+
+use tokio::sync::oneshot;
+
 use super::*;
+use crate::app::checks;
+use crate::config::load_text;
 use crate::domain::event::{Opened, Trigger};
+use crate::engine::core::Timer;
+use crate::engine::handle::Order;
+use crate::engine::state::State;
 use crate::engine::testing::Working;
+use crate::ids::{InterfaceId, ScheduleRef};
 
 const HALF_PAST: &str = "2026-11-22T00:30:00Z";
 
@@ -183,6 +193,26 @@ async fn splay_delays_the_start_and_leaves_the_slot_where_it_is() {
     assert_eq!(named(&events, "attempt-started"), [slot + delay]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn while_it_drains_the_engine_does_not_wake_for_turns_that_it_does_not_give() {
+    let working = Given::new(&hourly("splay = \"20m\""), HALF_PAST, MINUTE).start().await;
+    working.pass(30 * MINUTE).await;
+    working.settle().await;
+    let woken = async || {
+        let (reply, answer) = oneshot::channel();
+        assert!(go_on(&working.news, |engine| {
+            let woken = engine.timers.remove(&Timer::Turn);
+            assert_eq!(reply.send(woken.is_some()), Ok(()), "nobody waits");
+        }));
+        answer.await.expect("answered")
+    };
+    assert!(woken().await, "it sleeps");
+    assert!(go_on(&working.news, Engine::drain));
+    working.settle().await;
+    assert!(working.run().await.is_err());
+    assert!(!woken().await);
+}
+
 fn with_follower(after: &str) -> String {
     let follower = format!("[schedules.bill]\nafter = {{ {after} }}\ncommand = [\"true\"]\n");
     hourly("") + &follower
@@ -213,6 +243,56 @@ async fn a_follower_is_skipped_when_its_deadline_passes_also_over_a_restart() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_interrupted_does_not_meet_a_deadline_that_passed_while_the_daemon_was_down() {
+    for (again, outcomes) in [("01:40", (2, 0)), ("03:30", (1, 1))] {
+        let text = with_follower("schedule = \"shop/sales\", outcome = \"ko\", deadline = \"2h\"")
+            .replace("0 * * * *", "0 1 * * *");
+        let first = after_hours(&text, 90 * MINUTE, 1).await;
+        let log = first.killed();
+        let given = Given::new(&text, &format!("2026-11-22T{again}:00Z"), MINUTE);
+        let second = Given { log, ..given }.start().await;
+        second.pass(MINUTE).await;
+        second.settle().await;
+        let (started, passed) = slots(&second.events());
+        assert_eq!((started.len(), passed.len()), outcomes, "{again}: {started:?} {passed:?}");
+    }
+}
+
+/// At a start nothing of the former process runs any more.
+#[tokio::test(start_paused = true)]
+async fn a_follower_is_not_skipped_for_what_was_interrupted_with_the_followed_one() {
+    let text = with_follower("schedule = \"shop/sales\", outcome = \"any\"")
+        .replace("0 * * * *\"", "0 * * * *\"\noverlap = \"allow\"");
+    let given = Given::new(&text, HALF_PAST, MINUTE);
+    let first = Given { performer: Arc::new(Stuck), ..given }.start().await;
+    let follower: ScheduleRef = "shop/bill".parse().expect("a name");
+    let order = Order { schedule: follower, params: BTreeMap::new(), force: false };
+    first.pass(30 * MINUTE).await;
+    // Later than the followed one's, whose id begins with its slot.
+    first.handle.run(Actor::Daybook, order).await.expect("started");
+    let log = first.killed();
+    let second = Given { log, ..Given::new(&text, "2026-11-22T01:40:00Z", MINUTE) }.start().await;
+    second.settle().await;
+    assert_eq!(lives(&second)[2..], ["bill after 01:40 open"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_that_ended_while_the_daemon_was_down_skips_no_follower_that_is_decided_later() {
+    let text = with_follower("schedule = \"shop/sales\", outcome = \"ko\"");
+    let given = Given::new(&text, HALF_PAST, MINUTE);
+    let first = Given { performer: Arc::new(Stuck), ..given }.start().await;
+    first.pass(40 * MINUTE).await;
+    let until = Instant::parse("2026-11-22T01:20:00Z").ok();
+    let target = Target::Schedule("shop/bill".parse().expect("a name"));
+    let pause = Pause { target, note: None, until };
+    first.handle.pause(Actor::Daybook, pause).await.expect("paused");
+    let log = first.killed();
+    let second = Given { log, ..Given::new(&text, "2026-11-22T01:40:00Z", MINUTE) }.start().await;
+    second.settle().await;
+    assert_eq!(lives(&second)[1..], ["bill after 01:40 open"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_the_followed_one_does_not_run_is_skipped_by_its_follower_at_once() {
     let text = with_follower("schedule = \"shop/sales\"");
     let working = after_hours(&text, 90 * MINUTE, 2).await;
@@ -239,6 +319,50 @@ async fn a_follower_that_was_removed_hears_of_nothing_more() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_follower_that_waits_while_the_clock_is_set_back_by_hours_is_not_silent_either() {
+    let text = with_follower("schedule = \"shop/sales\"");
+    let working = Given::new(&text, HALF_PAST, 20 * MINUTE).start().await;
+    working.pass(40 * MINUTE).await;
+    working.clock.step_back(24 * HOUR);
+    working.pass(75 * MINUTE).await;
+    working.settle().await;
+    let expected = ["sales cron 01:00 ok", "bill after 01:20 ok", "sales cron 02:00 ok"];
+    let lives = lives(&working);
+    assert_eq!((&lives[..3], lives.len()), (&expected.map(str::to_owned)[..], 4), "{lives:?}");
+}
+
+/// The followed one is of another file, which has not changed.
+#[tokio::test(start_paused = true)]
+async fn a_follower_that_was_removed_while_the_daemon_was_down_has_its_slots_up_to_then() {
+    let read = |id: &str, text: &str| {
+        let id: InterfaceId = id.parse().expect("a name");
+        let (interface, problems) = load_text(&id, "x.toml", text, checks());
+        (id, interface.unwrap_or_else(|| panic!("{problems:?}")))
+    };
+    let own = hourly("").replace("sales", "other");
+    let follower = "[schedules.bill]\nafter = { schedule = \"web/sales\" }\ncommand = [\"true\"]\n";
+    let web = || read("web", &hourly("catch_up = { mode = \"none\" }"));
+    let both = [read("shop", &format!("{own}{follower}")), web()];
+    let first = Given {
+        definitions: Readings::new([Files { accepted: both.into(), ..Files::default() }]),
+        ..Given::new("", HALF_PAST, MINUTE)
+    };
+    let first = first.start().await;
+    first.settle().await;
+    let accepted = [read("shop", &own), web()].into();
+    let second = Given {
+        log: first.killed(),
+        definitions: Readings::new([Files { accepted, ..Files::default() }]),
+        ..Given::new("", "2026-11-22T02:30:00Z", MINUTE)
+    };
+    let second = second.start().await;
+    second.settle().await;
+    let (_, passed) = slots(&second.events());
+    let run = "2026-11-22T01:00:00.000Z to 2026-11-22T02:00:00.000Z";
+    assert!(passed.contains(&format!("dependency {run}")), "{passed:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_follower_is_not_silent_after_the_clock_was_set_back_by_hours() {
     let text = with_follower("schedule = \"shop/sales\"");
     let working = after_hours(&text, MINUTE, 2).await;
@@ -248,4 +372,27 @@ async fn a_follower_is_not_silent_after_the_clock_was_set_back_by_hours() {
     let lives = lives(&working);
     assert_eq!(lives.len(), 6, "{lives:?}");
     assert_eq!(lives[5], "bill after 03:01 ok");
+}
+
+/// What is decided with the old definition in the append that brings the new one keeps the old one over a restart.
+#[tokio::test(start_paused = true)]
+async fn the_fold_of_an_append_with_a_pause_an_opening_and_a_definition_is_the_state() {
+    let more = "[schedules.other]\nmanual = true\ncommand = [\"true\"]\n";
+    let first = after_hours(&(hourly("") + more), MINUTE, 0).await;
+    let until = Instant::parse("2026-11-22T01:20:00Z").ok();
+    let pause = Pause { target: Target::Interface(sales().interface), note: None, until };
+    first.handle.pause(Actor::Daybook, pause).await.expect("paused");
+    let given = Given::new(more, "2026-11-22T02:30:00Z", MINUTE);
+    let second = Given { log: first.killed(), ..given }.start().await;
+    second.settle().await;
+    let (reply, answer) = oneshot::channel();
+    assert!(go_on(&second.news, |engine| {
+        assert!(reply.send(engine.state().clone()).is_ok(), "nobody waits");
+    }));
+    let mut folded = State::default();
+    second.all().iter().for_each(|envelope| folded.replay(envelope));
+    folded.fresh.clear();
+    let state = answer.await.expect("answered");
+    assert_eq!(state.executions.len(), 1);
+    assert_eq!(state, folded);
 }
