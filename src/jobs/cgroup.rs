@@ -4,6 +4,7 @@
 //! whether one is empty and kills all that is in it in one step.
 
 use std::collections::HashSet;
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -242,12 +243,19 @@ impl Group {
                 orphan.and_then(|process| process.marker()).as_deref() == Some(&*execution)
             };
             outside.extend(procfs::first_threads_children(own).into_iter().filter(marked));
-            outside.retain(|pid| *pid != 0 && !inside.contains(pid));
+            // Nor those that are in a cgroup which the command has made in its own meanwhile.
+            outside.retain(|pid| *pid != 0 && !inside.contains(pid) && !self.holds(*pid));
             let pulled = outside.into_iter().filter(|pid| self.add(*pid).is_ok()).count();
             if pulled == 0 {
                 return;
             }
         }
+    }
+
+    fn holds(&self, pid: i32) -> bool {
+        let groups = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+        let names = path_of(&groups).unwrap_or_default().split('/').map(OsStr::new);
+        names.map(Some).any(|name| name == self.path.file_name())
     }
 
     /// Whether a process lives in it.

@@ -74,7 +74,7 @@ impl Managed {
         self.table.collected(self.pid, self.execution);
     }
 
-    /// Its cgroup, once it is in it.
+    /// Its cgroup, once it may be in it.
     pub(super) fn group(&self) -> Option<Group> {
         self.seat.group()
     }
@@ -96,6 +96,8 @@ impl Managed {
     /// All living processes of the execution, as they were at `since` or later.
     pub(super) async fn members(&self, since: Instant) -> Vec<Process> {
         let Some(group) = self.group() else { return self.seen(since).await };
+        // Before the look at it: what is pulled in meanwhile is seen here or there.
+        let all_inside = self.seat.is_inside();
         let mut members = off_the_workers(move || group.processes()).await;
         let inside: HashSet<(i32, u64)> = members.iter().map(Process::key).collect();
         // One that was born before the command was in its cgroup, and had lost its parent by then.
@@ -103,8 +105,9 @@ impl Managed {
             let known = inside.contains(&adopted.process.key());
             !known && self.table.belongs(adopted, self.execution)
         };
-        let escaped = !self.table.adopted_pids().is_empty()
-            && self.table.adopted_since(since).await.iter().any(has_escaped);
+        let escaped = !all_inside
+            || !self.table.adopted_pids().is_empty()
+                && self.table.adopted_since(since).await.iter().any(has_escaped);
         if escaped {
             let seen = self.seen(since).await;
             members.extend(seen.into_iter().filter(|process| !inside.contains(&process.key())));

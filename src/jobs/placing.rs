@@ -42,8 +42,8 @@ pub(super) struct Seat {
 
 enum Place {
     Outside,
-    /// It is being moved.
-    OnItsWay,
+    /// It is being moved, or what it has started is pulled in behind it.
+    OnItsWay(Group),
     Inside(Group),
     /// It is about to be collected: its number may be another process's from then on.
     Gone,
@@ -58,12 +58,17 @@ impl Seat {
         self.place.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Its cgroup, once it is in it.
+    /// Its cgroup, once it may be in it.
     pub(super) fn group(&self) -> Option<Group> {
         match &*self.place() {
-            Place::Inside(group) => Some(group.clone()),
-            Place::Outside | Place::OnItsWay | Place::Gone => None,
+            Place::OnItsWay(group) | Place::Inside(group) => Some(group.clone()),
+            Place::Outside | Place::Gone => None,
         }
+    }
+
+    /// Whether it is in its cgroup with all that it has started.
+    pub(super) fn is_inside(&self) -> bool {
+        matches!(*self.place(), Place::Inside(_))
     }
 
     /// From now on it is not moved any more.
@@ -74,12 +79,12 @@ impl Seat {
         }
     }
 
-    /// True for whoever is to move it.
-    fn set_out(&self) -> bool {
+    /// True for whoever is to move it to `group`.
+    fn set_out(&self, group: &Group) -> bool {
         let mut place = self.place();
         let outside = matches!(*place, Place::Outside);
         if outside {
-            *place = Place::OnItsWay;
+            *place = Place::OnItsWay(group.clone());
         }
         outside
     }
@@ -190,10 +195,10 @@ impl Placing {
     }
 
     fn place(&self, seat: &Seat) {
-        if !seat.set_out() {
+        let group = self.cgroups.of_attempt(seat.execution, seat.attempt);
+        if !seat.set_out(&group) {
             return;
         }
-        let group = self.cgroups.of_attempt(seat.execution, seat.attempt);
         let taken = group.take_in(seat.main, seat.execution).unwrap_or_else(|err| {
             tracing::warn!(execution = %seat.execution, folder = group.shown(), %err, "a command gets no cgroup");
             false

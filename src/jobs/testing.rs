@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -12,8 +11,8 @@ use tokio::sync::{Mutex, MutexGuard, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    AttemptContext, AttemptReport, Caller, CredentialDirs, JobSettings, LocalPerformer, Processes,
-    Redactor, Scribe, ScribeNews, ScribeParts, ScribeSummary, Way, run_attempt,
+    AttemptContext, AttemptReport, Caller, CredentialDirs, JobSettings, LocalPerformer, Redactor,
+    Scribe, ScribeNews, ScribeParts, ScribeSummary, run_attempt,
 };
 use crate::clock::{Clock, Woke};
 use crate::domain::class::{Class, Level, Source};
@@ -31,6 +30,10 @@ use crate::instant::Instant;
 use crate::store::lines::{LineQuery, LineStore, LinesOptions, NewLine};
 use crate::telemetry::metrics::Metrics;
 
+mod trees;
+
+pub(super) use trees::{Trees, in_each_way};
+
 /// Only one attempt at a time, so that what one leaves behind is never taken for another one's.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 
@@ -38,92 +41,6 @@ static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 pub(super) async fn alone() -> MutexGuard<'static, ()> {
     ONE_AT_A_TIME.lock().await
 }
-
-/// How process trees are told apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Trees {
-    /// By cgroups, where they can be used; the command waits until it is in its own.
-    Cgroups,
-    /// By cgroups, where they can be used; the command runs already while it is being moved.
-    CgroupsLate,
-    /// By parents and markers alone.
-    Proc,
-}
-
-impl Trees {
-    /// The test process has one table for each way, as the daemon has one.
-    pub(super) fn processes(self) -> Processes {
-        static WITH: OnceLock<Processes> = OnceLock::new();
-        static WITHOUT: OnceLock<Processes> = OnceLock::new();
-        let adopt = |data: Option<PathBuf>| {
-            Processes::adopt(data.as_deref()).expect("Linux has subreapers")
-        };
-        let data = || std::env::temp_dir().join(format!("daybook-{}", std::process::id()));
-        let table = match self {
-            Self::Cgroups | Self::CgroupsLate => WITH.get_or_init(|| adopt(Some(data()))),
-            Self::Proc => WITHOUT.get_or_init(|| adopt(None)),
-        };
-        table.clone()
-    }
-
-    /// Whether this machine and user can do it so.
-    pub(super) async fn usable(self) -> bool {
-        self == Self::Proc || matches!(self.processes().way().await, Way::Cgroups(_))
-    }
-
-    /// `script` with sleepers of its own, so that tests of several ways may run at once: `sleep 31101` is another one in each.
-    pub(super) fn own(self, script: &str) -> String {
-        let number = match self {
-            Self::Cgroups => "sleep 312",
-            Self::CgroupsLate => "sleep 313",
-            Self::Proc => return script.to_owned(),
-        };
-        script.replace("sleep 311", number)
-    }
-
-    /// A shell command with this script.
-    pub(super) fn shell(self, script: &str) -> Bench {
-        let placed = match self {
-            Self::Cgroups => "while ! grep -q '0::.*/daybook-' /proc/$$/cgroup; do :; done; ",
-            Self::CgroupsLate | Self::Proc => "",
-        };
-        let mut bench = shell(&format!("{placed}{}", self.own(script)));
-        bench.trees = self;
-        bench
-    }
-}
-
-/// Makes tests of functions that are given [`Trees`], for each way that this machine and user can do.
-macro_rules! in_each_way {
-    ($($test:ident)*) => { $(mod $test {
-        use crate::jobs::testing::Trees;
-
-        async fn told_by(trees: Trees) {
-            if trees.usable().await {
-                super::$test(trees).await;
-                trees.processes().tidied().await;
-            } else {
-                eprintln!("not tested: no cgroup can be made here");
-            }
-        }
-
-        #[tokio::test]
-        async fn by_its_cgroup() {
-            told_by(Trees::Cgroups).await;
-        }
-
-        #[tokio::test]
-        async fn while_it_is_moved_to_its_cgroup() {
-            told_by(Trees::CgroupsLate).await;
-        }
-
-        #[tokio::test]
-        async fn by_parents_and_markers() {
-            told_by(Trees::Proc).await;
-        }
-    })* };
-}
-pub(super) use in_each_way;
 
 pub(super) struct StillClock;
 

@@ -96,6 +96,7 @@ async fn an_orphan_without_a_marker_is_the_one_executions_whose_cgroup_it_is_in(
     child.kill().expect("ours");
     child.wait().expect("ours");
     drop(beside);
+    Trees::Cgroups.processes().tidied().await;
 }
 
 #[tokio::test]
