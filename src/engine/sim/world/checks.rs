@@ -93,7 +93,7 @@ impl World {
 
     /// Writes a checkpoint now and then.
     fn note_checkpoint(&mut self) -> Checked {
-        if mixed(&[self.story.seed, self.read]) % 3 == 0 {
+        if mixed(&[self.story.seed, self.read]).is_multiple_of(3) {
             let mut bytes = Vec::new();
             codec::pack(&self.folded, &mut bytes)?;
             self.checkpoint = Some((self.read, bytes));
