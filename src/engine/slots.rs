@@ -258,7 +258,8 @@ impl Engine {
         {
             self.start_execution(draft, id);
         }
-        match self.ready.next_wake() {
+        // While it drains nobody's turn comes: what is waited for would be due at once, again and again.
+        match self.ready.next_wake().filter(|_| !self.draining) {
             Some(at) => self.timers.push(at, Timer::Turn),
             None => drop(self.timers.remove(&Timer::Turn)),
         }

@@ -1,7 +1,10 @@
 //! Overlap, locks, catch-up, splay and schedules that follow others, from the file to the events.
 
+use tokio::sync::oneshot;
+
 use super::*;
 use crate::domain::event::{Opened, Trigger};
+use crate::engine::core::Timer;
 use crate::engine::testing::Working;
 
 const HALF_PAST: &str = "2026-11-22T00:30:00Z";
@@ -181,6 +184,26 @@ async fn splay_delays_the_start_and_leaves_the_slot_where_it_is() {
     let slot = Instant::parse("2026-11-22T01:00:00Z").expect("an instant");
     assert_eq!(named(&events, "opened"), [slot]);
     assert_eq!(named(&events, "attempt-started"), [slot + delay]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_it_drains_the_engine_does_not_wake_for_turns_that_it_does_not_give() {
+    let working = Given::new(&hourly("splay = \"20m\""), HALF_PAST, MINUTE).start().await;
+    working.pass(30 * MINUTE).await;
+    working.settle().await;
+    let woken = async || {
+        let (reply, answer) = oneshot::channel();
+        assert!(go_on(&working.news, |engine| {
+            let woken = engine.timers.remove(&Timer::Turn);
+            assert_eq!(reply.send(woken.is_some()), Ok(()), "nobody waits");
+        }));
+        answer.await.expect("answered")
+    };
+    assert!(woken().await, "it sleeps");
+    assert!(go_on(&working.news, Engine::drain));
+    working.settle().await;
+    assert!(working.run().await.is_err());
+    assert!(!woken().await);
 }
 
 fn with_follower(after: &str) -> String {
