@@ -6,6 +6,7 @@ use super::core::{Draft, Engine, Timer};
 use crate::domain::definition::{self, After, Timing};
 use crate::domain::event::{Opened, Outcome, SlotAwaited};
 use crate::domain::policy::Run;
+use crate::domain::schedule::Awaiting;
 use crate::domain::slot::{Reason, Verdict};
 use crate::ids::{ExecutionId, InterfaceId, ScheduleRef, StreamId};
 use crate::instant::Instant;
@@ -85,7 +86,10 @@ impl Engine {
             let known = self.state.schedules.get(&follower);
             let awaited = known.and_then(|known| known.awaiting.get(&slot));
             let met = self.after(&follower).is_some_and(|(after, _)| after.outcome.met_by(outcome));
-            if met && awaited.is_some_and(|awaiting| awaiting.execution == opened.root) {
+            // At a start the deadline may have passed, and its timer is not set yet.
+            let in_time = |awaiting: &&Awaiting| awaiting.deadline > draft.at;
+            let awaited = awaited.filter(|awaiting| awaiting.execution == opened.root);
+            if met && awaited.filter(in_time).is_some() {
                 self.timers.remove(&Timer::Deadline(follower.clone(), slot));
                 self.decide_delivered(draft, &follower, slot);
             }

@@ -236,6 +236,22 @@ async fn a_follower_is_skipped_when_its_deadline_passes_also_over_a_restart() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_interrupted_does_not_meet_a_deadline_that_passed_while_the_daemon_was_down() {
+    for (again, outcomes) in [("01:40", (2, 0)), ("03:30", (1, 1))] {
+        let text = with_follower("schedule = \"shop/sales\", outcome = \"ko\", deadline = \"2h\"")
+            .replace("0 * * * *", "0 1 * * *");
+        let first = after_hours(&text, 90 * MINUTE, 1).await;
+        let log = first.killed();
+        let given = Given::new(&text, &format!("2026-11-22T{again}:00Z"), MINUTE);
+        let second = Given { log, ..given }.start().await;
+        second.pass(MINUTE).await;
+        second.settle().await;
+        let (started, passed) = slots(&second.events());
+        assert_eq!((started.len(), passed.len()), outcomes, "{again}: {started:?} {passed:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_the_followed_one_does_not_run_is_skipped_by_its_follower_at_once() {
     let text = with_follower("schedule = \"shop/sales\"");
     let working = after_hours(&text, 90 * MINUTE, 2).await;
