@@ -12,7 +12,9 @@ use super::requests::Original;
 use super::slots::Opening;
 use crate::domain::cause::Cause;
 use crate::domain::definition::{OnInterrupt, Overlap, Timing};
-use crate::domain::event::{Actor, AttemptEnded, DaemonStarted, Event, Trigger};
+use crate::domain::event::{
+    Actor, AttemptEnded, DaemonStarted, Event, Opened, Outcome, Trigger,
+};
 use crate::domain::execution::{Command, Phase};
 use crate::ids::{ExecutionId, ScheduleRef, StreamId};
 use crate::instant::Instant;
@@ -52,11 +54,11 @@ impl Engine {
         // By itself: behind what is decided below, these rows would hide it.
         self.submit(draft);
         let mut draft = Draft::new(self.now(), Actor::Daybook);
-        let mut again = Vec::new();
+        let (mut again, mut closed) = (Vec::new(), Vec::new());
         for (work, conclusion) in concluded {
             let execution = self.state.executions.get(&work.execution);
             let cancelled = execution.is_some_and(|execution| execution.cancelling);
-            self.close_unfinished(&mut draft, &work, Command::Close(conclusion));
+            closed.extend(self.close_unfinished(&mut draft, &work, Command::Close(conclusion)));
             if !cancelled {
                 again.push(work);
             }
@@ -70,6 +72,10 @@ impl Engine {
         planned.into_iter().for_each(|(work, at)| self.await_attempt(&mut draft, work, at));
         self.anchor_ahead(&mut draft);
         self.end_pauses(&mut draft);
+        // Not before all are closed and pauses have ended: neither stands in the way any more.
+        for (opened, outcome) in &closed {
+            self.deliver_to_followers(&mut draft, opened, *outcome);
+        }
         // A closing and the re-run that follows from it are one append, whatever the files add.
         draft.keep_whole(!again.is_empty());
         self.apply(&mut draft, files);
@@ -167,23 +173,27 @@ impl Engine {
         self.record(draft, &StreamId::Daemon, started.into());
     }
 
-    fn close_unfinished(&mut self, draft: &mut Draft, work: &Work, close: Command) {
+    /// Says what was closed, and how.
+    fn close_unfinished(
+        &mut self,
+        draft: &mut Draft,
+        work: &Work,
+        close: Command,
+    ) -> Option<(Opened, Outcome)> {
         let stream = StreamId::Execution(work.execution);
         let ended = AttemptEnded::unseen(work.attempts, Cause::TecInterrupted);
+        let mut found = None;
         for command in [Command::EndAttempt(ended), close] {
-            let Some(execution) = self.state.executions.get(&work.execution) else { return };
+            let execution = self.state.executions.get(&work.execution)?;
             // In the queue and between two attempts there is none to end.
             if let Ok(event) = execution.decide(draft.at, command) {
-                let closed = match &event {
-                    Event::Closed(closed) => Some((execution.opened.clone(), closed.outcome)),
-                    _ => None,
-                };
-                self.record(draft, &stream, event);
-                if let Some((opened, outcome)) = closed {
-                    self.deliver_to_followers(draft, &opened, outcome);
+                if let Event::Closed(closed) = &event {
+                    found = Some((execution.opened.clone(), closed.outcome));
                 }
+                self.record(draft, &stream, event);
             }
         }
+        found
     }
 
     /// A re-run that is interrupted is not run again, so that what brings the machine down does so twice at most. A slot

@@ -1,11 +1,15 @@
 //! Overlap, locks, catch-up, splay and schedules that follow others, from the file to the events.
 
+use std::collections::BTreeMap;
+
 use tokio::sync::oneshot;
 
 use super::*;
 use crate::domain::event::{Opened, Trigger};
 use crate::engine::core::Timer;
+use crate::engine::handle::Order;
 use crate::engine::testing::Working;
+use crate::ids::ScheduleRef;
 
 const HALF_PAST: &str = "2026-11-22T00:30:00Z";
 
@@ -249,6 +253,40 @@ async fn what_was_interrupted_does_not_meet_a_deadline_that_passed_while_the_dae
         let (started, passed) = slots(&second.events());
         assert_eq!((started.len(), passed.len()), outcomes, "{again}: {started:?} {passed:?}");
     }
+}
+
+/// At a start nothing of the former process runs any more.
+#[tokio::test(start_paused = true)]
+async fn a_follower_is_not_skipped_for_what_was_interrupted_with_the_followed_one() {
+    let text = with_follower("schedule = \"shop/sales\", outcome = \"any\"")
+        .replace("0 * * * *\"", "0 * * * *\"\noverlap = \"allow\"");
+    let given = Given::new(&text, HALF_PAST, MINUTE);
+    let first = Given { performer: Arc::new(Stuck), ..given }.start().await;
+    let follower: ScheduleRef = "shop/bill".parse().expect("a name");
+    let order = Order { schedule: follower, params: BTreeMap::new(), force: false };
+    first.pass(30 * MINUTE).await;
+    // Later than the followed one's, whose id begins with its slot.
+    first.handle.run(Actor::Daybook, order).await.expect("started");
+    let log = first.killed();
+    let second = Given { log, ..Given::new(&text, "2026-11-22T01:40:00Z", MINUTE) }.start().await;
+    second.settle().await;
+    assert_eq!(lives(&second)[2..], ["bill after 01:40 open"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_that_ended_while_the_daemon_was_down_skips_no_follower_that_is_decided_later() {
+    let text = with_follower("schedule = \"shop/sales\", outcome = \"ko\"");
+    let given = Given::new(&text, HALF_PAST, MINUTE);
+    let first = Given { performer: Arc::new(Stuck), ..given }.start().await;
+    first.pass(40 * MINUTE).await;
+    let until = Instant::parse("2026-11-22T01:20:00Z").ok();
+    let target = Target::Schedule("shop/bill".parse().expect("a name"));
+    let pause = Pause { target, note: None, until };
+    first.handle.pause(Actor::Daybook, pause).await.expect("paused");
+    let log = first.killed();
+    let second = Given { log, ..Given::new(&text, "2026-11-22T01:40:00Z", MINUTE) }.start().await;
+    second.settle().await;
+    assert_eq!(lives(&second)[1..], ["bill after 01:40 open"]);
 }
 
 #[tokio::test(start_paused = true)]
