@@ -54,6 +54,9 @@ pub(super) struct Ready {
     /// The first turn of each interface that has one waiting and room for it.
     heads: BTreeSet<(Turn, InterfaceId)>,
     blocked: HashMap<Arc<Seat>, BTreeMap<Turn, InterfaceId>>,
+    /// Seats that were given back to the first of several that wait for them. It may not take it: it may lack room or
+    /// another seat, or sleep.
+    given_back: Vec<Arc<Seat>>,
     sleeping: BTreeMap<(Instant, ExecutionId), (Turn, InterfaceId)>,
     /// How many hold each seat: more than one only when forced.
     held: HashMap<Arc<Seat>, u32>,
@@ -73,6 +76,7 @@ impl Ready {
             waiting: BTreeMap::new(),
             heads: BTreeSet::new(),
             blocked: HashMap::new(),
+            given_back: Vec::new(),
             sleeping: BTreeMap::new(),
             held: HashMap::new(),
             asks: HashMap::new(),
@@ -127,7 +131,11 @@ impl Ready {
     pub(super) fn next(&mut self, now: Instant) -> Option<ExecutionId> {
         self.wake(now);
         while self.running < self.limit {
-            let (turn, interface) = self.heads.first().cloned()?;
+            let Some((turn, interface)) = self.heads.first().cloned() else {
+                let seat = self.given_back.pop()?;
+                self.unblock(&seat);
+                continue;
+            };
             self.change(&interface, |ready| ready.take(&interface, &turn));
             match self.obstacle(turn.3, now) {
                 None => {
@@ -244,6 +252,8 @@ impl Ready {
         let first = turns.pop_first();
         if turns.is_empty() {
             self.blocked.remove(seat);
+        } else if !self.given_back.contains(seat) {
+            self.given_back.push(Arc::clone(seat));
         }
         if let Some((turn, interface)) = first {
             self.queue(turn, &interface);

@@ -163,3 +163,46 @@ fn a_series_keeps_its_pace() {
     assert_eq!(ready.next_wake(), Some(Instant::from_secs(1_010)));
     assert_eq!(ready.next(Instant::from_secs(1_010)), Some(all[1].0));
 }
+
+#[test]
+fn a_seat_goes_on_to_the_next_one_when_the_first_has_no_room() {
+    let mut ready = Ready::new(10);
+    ready.limit_interface(&interface("a"), Some(1));
+    let all = [waiting("b/s", 1, 0), waiting("a/t", 2, 0), waiting("b/u", 3, 0), waiting("a/v", 4, 0)];
+    for (id, execution) in &all[..3] {
+        ready.wait(*id, execution, lock());
+    }
+    assert_eq!(all_of(&mut ready, NOW), [all[0].0]);
+    ready.wait(all[3].0, &all[3].1, Asks::default());
+    assert_eq!(all_of(&mut ready, NOW), [all[3].0]);
+    ready.finish(all[0].0, &interface("b"));
+    assert_eq!(all_of(&mut ready, NOW), [all[2].0]);
+    ready.finish(all[3].0, &interface("a"));
+    assert_eq!(all_of(&mut ready, NOW), [], "it has room now, and the seat is taken");
+    ready.finish(all[2].0, &interface("b"));
+    assert_eq!(all_of(&mut ready, NOW), [all[1].0]);
+}
+
+#[test]
+fn a_seat_goes_on_to_the_next_one_when_the_first_keeps_its_pace_or_lacks_another_seat() {
+    let pace = Some(Rate { count: 6, per_ms: 60_000 });
+    let all = [waiting("a/s", 1, 0), waiting("a/s", 2, 0), waiting("a/s", 3, 0)];
+    let mut ready = Ready::new(10);
+    ready.wait(all[0].0, &all[0].1, Asks { pace, ..alone("a/s") });
+    ready.wait(all[1].0, &all[1].1, Asks { pace, ..alone("a/s") });
+    ready.wait(all[2].0, &all[2].1, alone("a/s"));
+    assert_eq!(all_of(&mut ready, NOW), [all[0].0]);
+    ready.finish(all[0].0, &interface("a"));
+    assert_eq!(all_of(&mut ready, NOW), [all[2].0]);
+
+    let forced = waiting("a/s", 4, 0);
+    let both = Asks { seats: [lock().seats, alone("a/t").seats].concat(), ..Asks::default() };
+    let mut ready = Ready::new(10);
+    ready.wait(all[0].0, &all[0].1, lock());
+    ready.wait(all[1].0, &all[1].1, both);
+    ready.wait(all[2].0, &all[2].1, lock());
+    assert_eq!(all_of(&mut ready, NOW), [all[0].0]);
+    ready.start_at_once(forced.0, &interface("a"), alone("a/t"), NOW);
+    ready.finish(all[0].0, &interface("a"));
+    assert_eq!(all_of(&mut ready, NOW), [all[2].0]);
+}
