@@ -36,6 +36,11 @@ impl Engine {
         known.filter(|follower| self.after(follower).is_some()).cloned().collect()
     }
 
+    /// The schedule that `id` follows.
+    pub(super) fn followed_by(&self, id: &ScheduleRef) -> Option<ScheduleRef> {
+        self.after(id).map(|(after, _)| after.schedule.clone())
+    }
+
     fn after(&self, id: &ScheduleRef) -> Option<(&After, u32)> {
         let (_, version, definition) = self.definition(id)?;
         match &definition.timing {

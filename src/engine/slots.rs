@@ -47,13 +47,21 @@ impl Engine {
     }
 
     pub(super) fn slot_due(&mut self, draft: &mut Draft, id: &ScheduleRef) {
-        self.decide_slots(draft, id);
+        self.decide_slots_until(draft, id, draft.at);
         self.plan_next(id);
     }
 
-    /// Decides every undecided slot of a schedule up to the draft's instant.
+    /// Decides every undecided slot of a schedule up to the draft's instant; for one that follows others, their slots.
     pub(super) fn decide_slots(&mut self, draft: &mut Draft, id: &ScheduleRef) {
-        self.decide_slots_until(draft, id, draft.at);
+        let mut followed = vec![id.clone()];
+        while let Some(next) = followed.last().and_then(|last| self.followed_by(last))
+            && !followed.contains(&next)
+        {
+            followed.push(next);
+        }
+        for id in followed.iter().rev() {
+            self.decide_slots_until(draft, id, draft.at);
+        }
     }
 
     fn decide_slots_until(&mut self, draft: &mut Draft, id: &ScheduleRef, until: Instant) {

@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use tokio::sync::oneshot;
 
 use super::*;
+use crate::app::checks;
+use crate::config::load_text;
 use crate::domain::event::{Opened, Trigger};
 use crate::engine::core::Timer;
 use crate::engine::handle::Order;
 use crate::engine::testing::Working;
-use crate::ids::ScheduleRef;
+use crate::ids::{InterfaceId, ScheduleRef};
 
 const HALF_PAST: &str = "2026-11-22T00:30:00Z";
 
@@ -313,6 +315,37 @@ async fn a_follower_that_was_removed_hears_of_nothing_more() {
     let (started, passed) = slots(&working.events());
     assert_eq!((started.len(), passed.len()), (1, 1), "{started:?} {passed:?}");
     assert_eq!(named(&working.events(), "slot-awaited").len(), 0);
+}
+
+/// The followed one is of another file, which has not changed.
+#[tokio::test(start_paused = true)]
+async fn a_follower_that_was_removed_while_the_daemon_was_down_has_its_slots_up_to_then() {
+    let read = |id: &str, text: &str| {
+        let id: InterfaceId = id.parse().expect("a name");
+        let (interface, problems) = load_text(&id, "x.toml", text, checks());
+        (id, interface.unwrap_or_else(|| panic!("{problems:?}")))
+    };
+    let own = hourly("").replace("sales", "other");
+    let follower = "[schedules.bill]\nafter = { schedule = \"web/sales\" }\ncommand = [\"true\"]\n";
+    let web = || read("web", &hourly("catch_up = { mode = \"none\" }"));
+    let both = [read("shop", &format!("{own}{follower}")), web()];
+    let first = Given {
+        definitions: Readings::new([Files { accepted: both.into(), ..Files::default() }]),
+        ..Given::new("", HALF_PAST, MINUTE)
+    };
+    let first = first.start().await;
+    first.settle().await;
+    let accepted = [read("shop", &own), web()].into();
+    let second = Given {
+        log: first.killed(),
+        definitions: Readings::new([Files { accepted, ..Files::default() }]),
+        ..Given::new("", "2026-11-22T02:30:00Z", MINUTE)
+    };
+    let second = second.start().await;
+    second.settle().await;
+    let (_, passed) = slots(&second.events());
+    let run = "2026-11-22T01:00:00.000Z to 2026-11-22T02:00:00.000Z";
+    assert!(passed.contains(&format!("dependency {run}")), "{passed:?}");
 }
 
 #[tokio::test(start_paused = true)]
