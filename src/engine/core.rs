@@ -133,6 +133,9 @@ pub(super) struct Draft {
     streams: Vec<StreamAppend>,
     /// Where the newest part of each stream stands in `streams`.
     places: HashMap<StreamId, usize>,
+    /// Where the newest part of an interface's stream stands. What a fold keeps and owes follows from the definition in
+    /// force, so no event is moved over it to an earlier part.
+    defined: usize,
     events: usize,
     whole: bool,
     after: Vec<After>,
@@ -177,7 +180,7 @@ struct Handed {
 impl Draft {
     pub(super) fn new(at: Instant, actor: Actor) -> Self {
         let (streams, places, after) = (Vec::new(), HashMap::new(), Vec::new());
-        Self { at, actor, streams, places, events: 0, whole: false, after }
+        Self { at, actor, streams, places, defined: 0, events: 0, whole: false, after }
     }
 
     /// Whether all of it must stand in one append, however large it becomes.
@@ -325,9 +328,12 @@ impl Engine {
         self.parts.observers.iter().for_each(|observer| observer.recorded(recorded));
         let links = self.links(stream, &event, draft.at);
         let newest = draft.places.get(stream).copied();
+        let is_interface = matches!(stream, StreamId::Interface(_));
+        let earliest = if is_interface { draft.streams.len().saturating_sub(1) } else { draft.defined };
         // Events of one part share their links: another story of the same stream is another part.
-        let place =
-            newest.filter(|place| draft.streams[*place].links == links).unwrap_or_else(|| {
+        let place = newest
+            .filter(|place| *place >= earliest && draft.streams[*place].links == links)
+            .unwrap_or_else(|| {
                 let expected = match (self.state.version(stream), &event) {
                     (Some(0), _) | (None, Event::Opened(_)) => Expected::Fresh,
                     (Some(version), _) => Expected::Exact(version),
@@ -338,6 +344,9 @@ impl Engine {
                 draft.streams.push(StreamAppend { stream, expected, events: Vec::new(), links });
                 place
             });
+        if is_interface {
+            draft.defined = place;
+        }
         self.apply_counted(stream, draft.at, &event);
         draft.streams[place].events.push(event);
         draft.events += 1;

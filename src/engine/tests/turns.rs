@@ -10,6 +10,7 @@ use crate::config::load_text;
 use crate::domain::event::{Opened, Trigger};
 use crate::engine::core::Timer;
 use crate::engine::handle::Order;
+use crate::engine::state::State;
 use crate::engine::testing::Working;
 use crate::ids::{InterfaceId, ScheduleRef};
 
@@ -358,4 +359,27 @@ async fn a_follower_is_not_silent_after_the_clock_was_set_back_by_hours() {
     let lives = lives(&working);
     assert_eq!(lives.len(), 6, "{lives:?}");
     assert_eq!(lives[5], "bill after 03:01 ok");
+}
+
+/// What is decided with the old definition in the append that brings the new one keeps the old one over a restart.
+#[tokio::test(start_paused = true)]
+async fn the_fold_of_an_append_with_a_pause_an_opening_and_a_definition_is_the_state() {
+    let more = "[schedules.other]\nmanual = true\ncommand = [\"true\"]\n";
+    let first = after_hours(&(hourly("") + more), MINUTE, 0).await;
+    let until = Instant::parse("2026-11-22T01:20:00Z").ok();
+    let pause = Pause { target: Target::Interface(sales().interface), note: None, until };
+    first.handle.pause(Actor::Daybook, pause).await.expect("paused");
+    let given = Given::new(more, "2026-11-22T02:30:00Z", MINUTE);
+    let second = Given { log: first.killed(), ..given }.start().await;
+    second.settle().await;
+    let (reply, answer) = oneshot::channel();
+    assert!(go_on(&second.news, |engine| {
+        assert!(reply.send(engine.state().clone()).is_ok(), "nobody waits");
+    }));
+    let mut folded = State::default();
+    second.all().iter().for_each(|envelope| folded.replay(envelope));
+    folded.fresh.clear();
+    let state = answer.await.expect("answered");
+    assert_eq!(state.executions.len(), 1);
+    assert_eq!(state, folded);
 }
