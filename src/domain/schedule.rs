@@ -104,8 +104,8 @@ impl Schedule {
                 self.cursor = Some(anchored.cursor);
                 self.removed = false;
             }
-            Event::SlotStarted(started) => self.decided(started.slot, started.slot),
-            Event::SlotsPassed(passed) => self.decided(passed.first, passed.last),
+            Event::SlotStarted(started) => self.decided(at, started.slot, started.slot),
+            Event::SlotsPassed(passed) => self.decided(at, passed.first, passed.last),
             Event::SlotAwaited(awaited) => {
                 let SlotAwaited { slot, execution, deadline, .. } = *awaited;
                 self.awaiting.insert(slot, Awaiting { execution, deadline });
@@ -120,8 +120,11 @@ impl Schedule {
         }
     }
 
-    fn decided(&mut self, first: Instant, last: Instant) {
-        self.cursor = self.cursor.max(Some(last));
+    fn decided(&mut self, at: Instant, first: Instant, last: Instant) {
+        // A slot that waited since before the clock was set back lies ahead; those before it are still to come.
+        if last <= at {
+            self.cursor = self.cursor.max(Some(last));
+        }
         self.decided_up_to = self.decided_up_to.max(Some(last));
         self.awaiting.retain(|slot, _| *slot < first || last < *slot);
     }

@@ -318,6 +318,19 @@ async fn a_follower_that_was_removed_hears_of_nothing_more() {
     assert_eq!(named(&working.events(), "slot-awaited").len(), 0);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_follower_that_waits_while_the_clock_is_set_back_by_hours_is_not_silent_either() {
+    let text = with_follower("schedule = \"shop/sales\"");
+    let working = Given::new(&text, HALF_PAST, 20 * MINUTE).start().await;
+    working.pass(40 * MINUTE).await;
+    working.clock.step_back(24 * HOUR);
+    working.pass(75 * MINUTE).await;
+    working.settle().await;
+    let expected = ["sales cron 01:00 ok", "bill after 01:20 ok", "sales cron 02:00 ok"];
+    let lives = lives(&working);
+    assert_eq!((&lives[..3], lives.len()), (&expected.map(str::to_owned)[..], 4), "{lives:?}");
+}
+
 /// The followed one is of another file, which has not changed.
 #[tokio::test(start_paused = true)]
 async fn a_follower_that_was_removed_while_the_daemon_was_down_has_its_slots_up_to_then() {
