@@ -104,8 +104,19 @@ impl Schedule {
                 self.cursor = Some(anchored.cursor);
                 self.removed = false;
             }
-            Event::SlotStarted(started) => self.decided(at, started.slot, started.slot),
-            Event::SlotsPassed(passed) => self.decided(at, passed.first, passed.last),
+            Event::SlotStarted(started) => {
+                self.decided(at, started.slot);
+                self.awaiting.remove(&started.slot);
+            }
+            Event::SlotsPassed(passed) => {
+                self.decided(at, passed.last);
+                // Not all between first and last: one that ran before the clock was set back has another story.
+                let listed_to = passed.instants.last().copied();
+                self.awaiting.retain(|slot, _| {
+                    let beyond = Some(*slot) > listed_to && *slot <= passed.last;
+                    !beyond && passed.instants.binary_search(slot).is_err()
+                });
+            }
             Event::SlotAwaited(awaited) => {
                 let SlotAwaited { slot, execution, deadline, .. } = *awaited;
                 self.awaiting.insert(slot, Awaiting { execution, deadline });
@@ -120,13 +131,12 @@ impl Schedule {
         }
     }
 
-    fn decided(&mut self, at: Instant, first: Instant, last: Instant) {
-        // A slot that waited since before the clock was set back lies ahead; those before it are still to come.
-        if last <= at {
+    fn decided(&mut self, at: Instant, last: Instant) {
+        // One that waits since before the clock was set back lies ahead; those before it are still to come.
+        if last <= at || !self.awaiting.contains_key(&last) {
             self.cursor = self.cursor.max(Some(last));
         }
         self.decided_up_to = self.decided_up_to.max(Some(last));
-        self.awaiting.retain(|slot, _| *slot < first || last < *slot);
     }
 
     /// Folds the opening of one of its executions.
@@ -172,5 +182,37 @@ impl Schedule {
         {
             newest.acknowledged = true;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::event::SlotsPassed;
+    use crate::domain::slot::{Reason, Verdict};
+
+    #[test]
+    fn a_slot_that_waits_between_two_that_passed_waits_on() {
+        let at = Instant::from_secs;
+        let execution = ExecutionId::random(at(20), [1; 10]);
+        let (deadline, definition_version) = (at(900), 1);
+        let mut schedule = Schedule::default();
+        for slot in [at(10), at(20)] {
+            let awaited = SlotAwaited { slot, execution, deadline, definition_version };
+            schedule.apply(slot, &awaited.into());
+        }
+        let passed = SlotsPassed {
+            first: at(10),
+            last: at(30),
+            count: 2,
+            verdict: Verdict::Skipped,
+            reason: Reason::Dependency,
+            definition_version,
+            zone_data: String::new(),
+            instants: vec![at(10), at(30)],
+            execution: None,
+        };
+        schedule.apply(at(30), &passed.into());
+        assert_eq!(schedule.awaiting.keys().copied().collect::<Vec<_>>(), [at(20)]);
     }
 }

@@ -329,7 +329,8 @@ impl Engine {
         let links = self.links(stream, &event, draft.at);
         let newest = draft.places.get(stream).copied();
         let is_interface = matches!(stream, StreamId::Interface(_));
-        let earliest = if is_interface { draft.streams.len().saturating_sub(1) } else { draft.defined };
+        let earliest =
+            if is_interface { draft.streams.len().saturating_sub(1) } else { draft.defined };
         // Events of one part share their links: another story of the same stream is another part.
         let place = newest
             .filter(|place| *place >= earliest && draft.streams[*place].links == links)

@@ -12,9 +12,7 @@ use super::requests::Original;
 use super::slots::Opening;
 use crate::domain::cause::Cause;
 use crate::domain::definition::{OnInterrupt, Overlap, Timing};
-use crate::domain::event::{
-    Actor, AttemptEnded, DaemonStarted, Event, Opened, Outcome, Trigger,
-};
+use crate::domain::event::{Actor, AttemptEnded, DaemonStarted, Event, Opened, Outcome, Trigger};
 use crate::domain::execution::{Command, Phase};
 use crate::ids::{ExecutionId, ScheduleRef, StreamId};
 use crate::instant::Instant;

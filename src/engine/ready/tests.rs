@@ -168,7 +168,8 @@ fn a_series_keeps_its_pace() {
 fn a_seat_goes_on_to_the_next_one_when_the_first_has_no_room() {
     let mut ready = Ready::new(10);
     ready.limit_interface(&interface("a"), Some(1));
-    let all = [waiting("b/s", 1, 0), waiting("a/t", 2, 0), waiting("b/u", 3, 0), waiting("a/v", 4, 0)];
+    let all =
+        [waiting("b/s", 1, 0), waiting("a/t", 2, 0), waiting("b/u", 3, 0), waiting("a/v", 4, 0)];
     for (id, execution) in &all[..3] {
         ready.wait(*id, execution, lock());
     }
