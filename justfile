@@ -10,6 +10,10 @@ quick:
 run *ARGS:
     cargo run --release -- serve --data data {{ARGS}}
 
+# The simulation: SIM_SEEDS seeds (2,000 unless given), from SIM_FROM on.
+sim:
+    cargo test --locked --lib -- --ignored --exact --nocapture engine::sim::tests::as_many_seeds_as_asked_for
+
 # The figures, each beside its limit of the same run; all of them, or those that are named.
 bench *NAMES:
     scripts/bench {{NAMES}}

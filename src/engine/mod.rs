@@ -21,6 +21,8 @@ pub use self::core::{Engine, Identity, Parts};
 pub use handle::{Done, Handle, Refusal};
 
 #[cfg(test)]
+mod sim;
+#[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;

@@ -302,4 +302,9 @@ fn turn(id: ExecutionId, execution: &Execution) -> Turn {
 }
 
 #[cfg(test)]
+mod occupancy;
+#[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+pub(super) use occupancy::Occupancy;
