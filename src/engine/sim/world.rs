@@ -166,17 +166,6 @@ impl World {
         self.end().await.map_err(|why| format!("at the end: {why}"))
     }
 
-    /// What the log says at its end, a line for each event.
-    fn newest_events(&self) -> String {
-        let shown = self.disk.since(self.disk.durable_count().saturating_sub(24));
-        let lines = shown.iter().map(|envelope| {
-            let Envelope { position, at, stream, event, .. } = envelope;
-            let text: String = format!("{event:?}").chars().take(200).collect();
-            format!("  {} {at} {stream}: {text}", position.0)
-        });
-        lines.collect::<Vec<_>>().join("\n")
-    }
-
     /// Writes the files as the ledger knows them.
     fn write_files(&self) -> Checked {
         let mut files = Files::default();

@@ -267,8 +267,8 @@ async fn a_follower_is_not_skipped_for_what_was_interrupted_with_the_followed_on
     let first = Given { performer: Arc::new(Stuck), ..given }.start().await;
     let follower: ScheduleRef = "shop/bill".parse().expect("a name");
     let order = Order { schedule: follower, params: BTreeMap::new(), force: false };
-    first.pass(30 * MINUTE).await;
-    // Later than the followed one's, whose id begins with its slot.
+    // Later than the followed one's slot, so that it is closed after it.
+    first.pass(40 * MINUTE).await;
     first.handle.run(Actor::Daybook, order).await.expect("started");
     let log = first.killed();
     let second = Given { log, ..Given::new(&text, "2026-11-22T01:40:00Z", MINUTE) }.start().await;
@@ -326,6 +326,7 @@ async fn a_follower_that_waits_while_the_clock_is_set_back_by_hours_is_not_silen
     working.clock.step_back(24 * HOUR);
     working.pass(75 * MINUTE).await;
     working.settle().await;
+    // The jobs of these tests end when the clock is set.
     let expected = ["sales cron 01:00 ok", "bill after 01:10 ok", "sales cron 02:00 ok"];
     let lives = lives(&working);
     assert_eq!((&lives[..3], lives.len()), (&expected.map(str::to_owned)[..], 4), "{lives:?}");

@@ -1,6 +1,6 @@
 //! What must be so of the engine itself whenever it has nothing left to do.
 
-use super::{Checked, Lived, World, codec, ensure, go_on, mixed, oneshot};
+use super::{Checked, Envelope, Lived, World, codec, ensure, go_on, mixed, oneshot};
 use crate::clock::Clock;
 use crate::engine::board::BoardState;
 use crate::engine::ready::Occupancy;
@@ -99,5 +99,16 @@ impl World {
             self.checkpoint = Some((self.read, bytes));
         }
         Ok(())
+    }
+
+    /// What the log says at its end, a line for each event.
+    pub(super) fn newest_events(&self) -> String {
+        let shown = self.disk.since(self.disk.durable_count().saturating_sub(24));
+        let lines = shown.iter().map(|envelope| {
+            let Envelope { position, at, stream, event, .. } = envelope;
+            let text: String = format!("{event:?}").chars().take(200).collect();
+            format!("  {} {at} {stream}: {text}", position.0)
+        });
+        lines.collect::<Vec<_>>().join("\n")
     }
 }
