@@ -19,7 +19,7 @@ pub struct Backfill {
     /// The schedule's full name
     #[arg(value_name = "INTERFACE/SCHEDULE")]
     pub name: ScheduleRef,
-    /// Slots at this time or later
+    /// Slots at this time or later; without an offset it counts in this terminal's zone
     #[arg(long, value_name = "TIME")]
     pub from: String,
     /// Slots before this time

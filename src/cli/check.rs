@@ -185,8 +185,11 @@ fn changes(checked: &Checked, context: &mut Context<'_>) -> Outcome {
             context.out.line(format!("  {}", clean(row)))?;
         }
     }
-    if checked.changes.is_empty() {
-        context.out.message("the files say what is in force")?;
+    let refused = checked.problems.iter().any(|problem| problem.severity == "error");
+    match (checked.changes.is_empty(), refused) {
+        (true, false) => context.out.message("the files say what is in force")?,
+        (_, true) => context.out.message("what is refused stays as it was last accepted")?,
+        (false, false) => (),
     }
     Ok(())
 }

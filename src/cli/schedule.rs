@@ -102,7 +102,7 @@ pub struct Why {
     /// The schedule's full name
     #[arg(value_name = "INTERFACE/SCHEDULE")]
     pub name: ScheduleRef,
-    /// The slot's nominal instant; the newest slot and the next one unless given
+    /// The slot's nominal instant, without an offset in this terminal's zone; the newest slot and the next one unless given
     #[arg(long, value_name = "TIME")]
     pub at: Option<String>,
 }

@@ -306,6 +306,8 @@ struct Decisions {
     open: VecDeque<Decision>,
     /// Slots in `open` that may start.
     held: usize,
+    /// A late slot gave way to a newer one.
+    late_gave_way: bool,
 }
 
 impl Decisions {
@@ -326,8 +328,9 @@ impl Decisions {
 
     /// The oldest slot that may start does not: newer ones take its place.
     fn give_way(&mut self, situation: &Situation<'_>) {
-        let Some(Decision::Start { slot, .. }) = self.open.pop_front() else { return };
+        let Some(Decision::Start { slot, caught_up }) = self.open.pop_front() else { return };
         self.held -= 1;
+        self.late_gave_way |= caught_up;
         let reason = situation.missed(slot, situation.gave_way());
         pass(&mut self.done, slot, (Verdict::Missed, reason, None));
         while matches!(self.open.front(), Some(Decision::Pass(_)))
@@ -349,7 +352,8 @@ impl Decisions {
                     continue;
                 }
             };
-            match situation.in_the_way(caught_up) {
+            // One that is on time and stands for late ones is what is caught up of them: no series is in its way.
+            match situation.in_the_way(caught_up || self.late_gave_way) {
                 None => self.done.push(Decision::Start { slot, caught_up }),
                 open => pass(&mut self.done, slot, (Verdict::Skipped, Reason::Overlap, open)),
             }

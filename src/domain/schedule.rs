@@ -28,8 +28,8 @@ pub struct Schedule {
     pub awaiting: BTreeMap<Instant, Awaiting>,
     /// The slot that somebody asked to skip. Boxed, since hardly any of many schedules has one.
     pub skip_next: Option<Box<Instant>>,
-    /// The pace of its backfills: that of the newest one.
-    pub backfill_rate: Option<Rate>,
+    /// Its newest backfill. Boxed, since hardly any of many schedules has one.
+    pub backfill: Option<Box<Backfilling>>,
     /// The newest slot whose execution or re-run ended ok.
     pub last_ok_slot: Option<Instant>,
     /// When an execution last ended ok.
@@ -51,6 +51,15 @@ pub struct Pause {
     pub note: Option<String>,
     /// When it resumes by itself.
     pub until: Option<Instant>,
+}
+
+/// What a backfill left behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Backfilling {
+    /// Its pace, which all backfilled executions of the schedule keep.
+    pub rate: Option<Rate>,
+    /// The stream's version with it.
+    pub version: u64,
 }
 
 /// What a slot waits for.
@@ -126,7 +135,10 @@ impl Schedule {
                 let SlotAwaited { slot, execution, deadline, .. } = *awaited;
                 self.awaiting.insert(slot, Awaiting { execution, deadline });
             }
-            Event::BackfillAsked(asked) => self.backfill_rate = asked.rate,
+            Event::BackfillAsked(asked) => {
+                let (rate, version) = (asked.rate, self.version);
+                self.backfill = Some(Box::new(Backfilling { rate, version }));
+            }
             Event::SchedulePaused(paused) => {
                 let (note, until) = (paused.note.clone(), paused.until);
                 self.paused = Some(Box::new(Pause { at, actor: None, note, until }));

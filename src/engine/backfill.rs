@@ -16,6 +16,9 @@ use crate::store::{EventLog, ReadError};
 /// Slots of one backfill at most: each is an open execution until its turn has come and gone.
 pub const BACKFILL_MAX: usize = 10_000;
 
+/// Slots in one append.
+const PART: usize = 500;
+
 /// What is to run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Backfill {
@@ -34,12 +37,16 @@ pub struct Backfill {
 }
 
 /// A decided slot that is to run, or to run again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Candidate {
     /// Its nominal instant.
     pub slot: Instant,
-    /// Its newest execution, a KO; none when it never ran.
+    /// The KO that is to run again; none when it never ran.
     pub failed: Option<ExecutionId>,
+    /// The slot before it, for one that follows another schedule: no plan tells it.
+    pub previous: Option<Instant>,
+    /// The newest slot before it whose execution or a re-run of it ended ok.
+    pub last_ok: Option<Instant>,
 }
 
 /// What became of one slot, or in a dry run would.
@@ -87,7 +94,7 @@ impl Engine {
         reply: Reply<Vec<Backfilled>>,
     ) {
         let log = Arc::clone(&self.parts.log);
-        let read_at = self.version_of(&backfill.schedule);
+        let newest = self.newest_backfill(&backfill.schedule);
         let slots = backfill.slots.clone();
         let schedule = backfill.schedule.clone();
         let read = move || {
@@ -95,16 +102,16 @@ impl Engine {
             found.collect::<Result<Vec<_>, Refusal>>()
         };
         self.away(read, move |engine, found| {
-            // Another backfill may have opened some of them since.
-            if engine.version_of(&backfill.schedule) != read_at {
+            // Another backfill may have opened some of them since; nobody else opens slots of the past.
+            if engine.newest_backfill(&backfill.schedule) != newest && !reply.is_closed() {
                 return engine.look_up_backfill(actor, backfill, reply);
             }
             engine.decide(actor, reply, |engine, draft| engine.backfill(draft, &backfill, found?));
         });
     }
 
-    fn version_of(&self, id: &ScheduleRef) -> Option<u64> {
-        self.state.schedules.get(id).map(|schedule| schedule.version)
+    fn newest_backfill(&self, id: &ScheduleRef) -> Option<u64> {
+        Some(self.state.schedules.get(id)?.backfill.as_ref()?.version)
     }
 
     fn backfill(
@@ -118,27 +125,46 @@ impl Engine {
         let Some((_, _, definition)) = self.definition(id) else { return Err(no_schedule(id)) };
         let rate = backfill.rate.or(definition.catch_up.rate);
         let found = self.unless_open(id, found);
-        let count = found.iter().filter(|found| found.left.is_none()).count() as u64;
+        let mut answer = Vec::with_capacity(found.len());
+        let mut found = found.into_iter().peekable();
+        while found.peek().is_some() {
+            let part: Vec<Found> = found.by_ref().take(PART).collect();
+            answer.extend(self.backfill_part(draft, backfill, rate, part));
+            self.submit_if_large(draft);
+        }
+        Ok(answer)
+    }
+
+    /// Opens a part of a backfill: one append, which tells how many it holds.
+    fn backfill_part(
+        &mut self,
+        draft: &mut Draft,
+        backfill: &Backfill,
+        rate: Option<Rate>,
+        part: Vec<Found>,
+    ) -> Vec<Backfilled> {
+        let id = &backfill.schedule;
+        let count = part.iter().filter(|found| found.left.is_none()).count() as u64;
         if count > 0 && !backfill.dry_run {
             let asked = BackfillAsked { from: backfill.from, to: backfill.to, count, rate };
             self.record(draft, &StreamId::Schedule(id.clone()), asked.into());
         }
-        let mut answer = Vec::with_capacity(found.len());
-        for Found { candidate: Candidate { slot, failed }, opened, left } in found {
+        let mut answer = Vec::with_capacity(part.len());
+        for Found { candidate, opened, left } in part {
+            let Candidate { slot, failed, .. } = candidate;
             let own = ExecutionId::for_slot(id, slot);
             let execution = match (&left, opened) {
                 (Some(_), _) => None,
                 (None, opened) if backfill.dry_run => opened.is_none().then_some(own),
-                (None, None) => Some(self.open_slot_of_the_past(draft, id, slot)),
+                (None, None) => Some(self.open_slot_of_the_past(draft, id, candidate)),
                 (None, Some(opened)) => {
                     let original = Original { id: failed.unwrap_or(own), opened, force: false };
                     Some(self.open_again(draft, original, Trigger::Backfill))
                 }
             };
-            self.submit_if_large(draft);
             answer.push(Backfilled { slot, rerun_of: failed, execution, left });
         }
-        Ok(answer)
+        answer
     }
 
     /// The same, but those are left whose slot has an open execution or is still to come.
@@ -163,12 +189,16 @@ impl Engine {
         &mut self,
         draft: &mut Draft,
         id: &ScheduleRef,
-        slot: Instant,
+        candidate: Candidate,
     ) -> ExecutionId {
+        let Candidate { slot, previous, last_ok, .. } = candidate;
         let execution = ExecutionId::for_slot(id, slot);
         let trigger = Trigger::Backfill;
-        let opened =
-            self.opening(id, Opening { execution, trigger, slot: Some(slot), at: draft.at });
+        let opening = Opening { execution, trigger, slot: Some(slot), at: draft.at };
+        let mut opened = self.opening(id, opening);
+        // The state knows the newest ones alone.
+        opened.previous_slot = opened.previous_slot.or(previous);
+        opened.last_ok_slot = last_ok;
         self.open(draft, execution, opened);
         execution
     }

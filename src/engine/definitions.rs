@@ -161,13 +161,19 @@ impl Engine {
             None => Anchor::Created,
         };
         self.abandon_awaited(draft, id);
+        // Whether the old timing had its one slot at the same instant.
+        let old_at = old.and_then(|old| {
+            let schedule = old.schedules.get(&id.schedule)?;
+            let once = matches!(schedule.timing, Timing::At(_));
+            self.compile(schedule).filter(|_| once)?.next_after(Instant::from_millis(0))
+        });
         let anchored = ScheduleAnchored { cursor: draft.at, definition_version, why };
         self.record(draft, &StreamId::Schedule(id.clone()), anchored.into());
         if let Timing::At(_) = schedule.timing
             && let Some(plan) = self.compile(schedule)
             && let Some(at) = plan.next_after(Instant::from_millis(0)).filter(|at| *at <= draft.at)
             // A file that comes back does not tell anew of a slot that has its outcome.
-            && (why == Anchor::Edited || decided_up_to < Some(at))
+            && (decided_up_to < Some(at) || why == Anchor::Edited && old_at != Some(at))
         {
             self.pass_slots(draft, id, Run::of(at, Verdict::Missed, Reason::TooLate, None));
         }

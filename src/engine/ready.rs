@@ -133,7 +133,7 @@ impl Ready {
         while self.running < self.limit {
             let Some((turn, interface)) = self.heads.first().cloned() else {
                 let seat = self.given_back.pop()?;
-                self.unblock(&seat);
+                self.unblock_another(&seat, now);
                 continue;
             };
             self.change(&interface, |ready| ready.take(&interface, &turn));
@@ -257,6 +257,28 @@ impl Ready {
         }
         if let Some((turn, interface)) = first {
             self.queue(turn, &interface);
+        }
+    }
+
+    /// The same for one behind it; not for more of a series of which one sleeps until its pace allows a start: that one does so
+    /// for all.
+    fn unblock_another(&mut self, seat: &Arc<Seat>, now: Instant) {
+        let of_series =
+            |id: &ExecutionId| self.asks.get(id).is_some_and(|asks| asks.series() == Some(seat));
+        let waits = self.paced.get(seat).is_some_and(|at| *at > now)
+            && self.sleeping.keys().any(|(_, sleeper)| of_series(sleeper));
+        let turns = self.blocked.get(seat).into_iter().flat_map(BTreeMap::keys);
+        let first = turns.into_iter().find(|turn| !(waits && of_series(&turn.3))).copied();
+        let Some(first) = first.filter(|_| !self.held.contains_key(seat)) else { return };
+        let Some(turns) = self.blocked.get_mut(seat) else { return };
+        let interface = turns.remove(&first);
+        if turns.is_empty() {
+            self.blocked.remove(seat);
+        } else if !self.given_back.contains(seat) {
+            self.given_back.push(Arc::clone(seat));
+        }
+        if let Some(interface) = interface {
+            self.queue(first, &interface);
         }
     }
 

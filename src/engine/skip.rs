@@ -46,13 +46,15 @@ impl Engine {
         let cursor = self.state.schedules.get(id).and_then(|schedule| schedule.cursor);
         let planned = self.plans.get(id).cloned().zip(cursor);
         let (plan, cursor) = planned.ok_or_else(|| self.no_slot_ahead(id, None))?;
-        if let Some(slot) = self.asked_to_skip(id) {
+        let asked = self.asked_to_skip(id);
+        let mut wishes = self.wishes(id).unwrap_or_default();
+        // A wish speaks against nothing here: it may have lapsed, or name a slot behind one that runs again.
+        wishes.skip_next = None;
+        let next = wishes.next_wanted(&plan, cursor);
+        if let Some(slot) = asked.filter(|asked| next.is_none_or(|next| next >= *asked)) {
             return Ok(slot);
         }
-        let mut wishes = self.wishes(id).unwrap_or_default();
-        // A lapsed wish speaks against nothing.
-        wishes.skip_next = None;
-        let Some(slot) = wishes.next_wanted(&plan, cursor) else {
+        let Some(slot) = next else {
             let why = plan.next_after(cursor).and_then(|slot| wishes.against(slot));
             return Err(self.no_slot_ahead(id, why.map(|why| why.to_string())));
         };

@@ -334,7 +334,9 @@ impl Engine {
         let not_before = not_before.filter(|at| *at > now);
         let pace = match opened.trigger {
             Trigger::CatchUp => definition.catch_up.rate,
-            Trigger::Backfill => self.state.schedules.get(id).and_then(|known| known.backfill_rate),
+            Trigger::Backfill => {
+                self.state.schedules.get(id).and_then(|known| known.backfill.as_ref()?.rate)
+            }
             _ => None,
         };
         Asks { seats, not_before, pace }

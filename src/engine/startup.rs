@@ -265,7 +265,10 @@ impl Engine {
         let Some((_, _, schedule)) = self.definition(id) else { return };
         let is_rerun = work.opened.rerun_of.is_some();
         let open = self.state.schedules.get(id).is_some_and(|schedule| !schedule.open.is_empty());
-        let replaced = open && matches!(schedule.overlap, Overlap::Skip | Overlap::CancelRunning);
+        let of_series = work.opened.trigger.is_series();
+        let replaced = open
+            && !of_series
+            && matches!(schedule.overlap, Overlap::Skip | Overlap::CancelRunning);
         if schedule.on_interrupt != OnInterrupt::Rerun || is_rerun || replaced {
             return;
         }

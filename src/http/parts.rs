@@ -65,6 +65,9 @@ pub struct Memory {
     pub failures: Failures,
     /// Requests with an idempotency key that are being answered, and answers that hold secrets.
     pub answers: Answers,
+    /// Held by a backfill from its look at the lists to its answer: a KO that another one is about to run again looks open
+    /// until then.
+    pub backfills: tokio::sync::Mutex<()>,
     newest: AtomicU64,
 }
 

@@ -142,6 +142,21 @@ impl Reads {
         .map_err(query_problem)
     }
 
+    /// The newest slot before `before` whose execution or a re-run of it ended ok.
+    ///
+    /// # Errors
+    /// The lists cannot be read.
+    pub async fn last_ok_slot(
+        &self,
+        schedule: ScheduleRef,
+        before: Instant,
+    ) -> Result<Option<Instant>, Problem> {
+        let app = Arc::clone(&self.0);
+        blocking(move || app.projections.last_ok_slot(&schedule, before))
+            .await?
+            .map_err(query_problem)
+    }
+
     /// One event; none that was pruned.
     ///
     /// # Errors

@@ -207,3 +207,23 @@ fn a_seat_goes_on_to_the_next_one_when_the_first_keeps_its_pace_or_lacks_another
     ready.finish(all[0].0, &interface("a"));
     assert_eq!(all_of(&mut ready, NOW), [all[2].0]);
 }
+
+#[test]
+fn a_long_series_waits_for_its_pace_by_its_first_one_alone() {
+    let mut ready = Ready::new(8);
+    let series = |number: u64| {
+        let (id, execution) = waiting("a/s", number, 0);
+        let pace = Some(Rate { count: 1, per_ms: 60_000 });
+        (id, execution, Asks { pace, ..alone("a/s") })
+    };
+    let all: Vec<_> = (1..=100).map(series).collect();
+    for (id, execution, asks) in &all {
+        ready.wait(*id, execution, asks.clone());
+    }
+    assert_eq!(ready.next(NOW), Some(all[0].0));
+    assert_eq!(ready.next(NOW), None);
+    ready.finish(all[0].0, &interface("a"));
+    assert_eq!(ready.next(NOW), None);
+    assert_eq!(ready.sleeping.len(), 1, "the others stay where they are");
+    assert_eq!(ready.next(NOW + Duration::from_secs(60)), Some(all[1].0));
+}

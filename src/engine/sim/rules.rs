@@ -62,8 +62,9 @@ impl Situation<'_> {
         }
     }
 
-    fn start(&self, of_series: bool) -> &'static str {
-        let open = if of_series { self.open_live } else { self.open };
+    /// `for_late`: it is what is caught up of late ones, so that no series stands in its way.
+    fn start(&self, of_series: bool, for_late: bool) -> &'static str {
+        let open = if of_series || for_late { self.open_live } else { self.open };
         match (self.spec.overlap == "skip" && open, of_series) {
             (true, _) => OVERLAP,
             (false, true) => CATCH_UP,
@@ -81,7 +82,7 @@ impl Situation<'_> {
 
     /// What becomes of a slot whose followed execution ended as wanted `at` now, when its nominal instant is past.
     pub(super) fn delivered(&self, at: i64) -> &'static str {
-        self.unwanted(at).unwrap_or_else(|| self.start(false))
+        self.unwanted(at).unwrap_or_else(|| self.start(false, false))
     }
 
     /// What may become of a slot that the followed schedule did not run. A pause that ends just now may end before it is
@@ -126,10 +127,13 @@ pub(super) fn expected(slots: &[i64], at: i64, so: &Situation<'_>) -> Vec<Expect
         }
     };
     let is_series = |slot: i64| starting.len() > 1 || at - slot > PROMPT;
-    let blocked = starting.first().is_some_and(|slot| so.start(is_series(*slot)) == OVERLAP);
+    let gave_way = |slot: &i64| inside(slot) && at - slot > PROMPT && !starting.contains(slot);
+    let for_late = so.spec.mode != "none" && wanted.iter().any(gave_way);
+    let start = |slot: i64| so.start(is_series(slot), for_late);
+    let blocked = starting.first().is_some_and(|slot| start(*slot) == OVERLAP);
     for slot in wanted {
         let outcomes = match so.spec.mode {
-            _ if starting.contains(&slot) => vec![so.start(is_series(slot))],
+            _ if starting.contains(&slot) => vec![start(slot)],
             "none" => so.down(slot),
             _ if !inside(&slot) => vec![TOO_LATE],
             "last" if blocked => vec![OVERLAP, COALESCED],

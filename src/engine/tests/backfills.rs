@@ -27,7 +27,7 @@ async fn paused_for_hours(more: &str) -> Working {
 }
 
 fn backfill(slots: impl IntoIterator<Item = Instant>) -> Backfill {
-    let slots = slots.into_iter().map(|slot| Candidate { slot, failed: None }).collect();
+    let slots = slots.into_iter().map(|slot| Candidate { slot, ..Candidate::default() }).collect();
     let (from, to) = (hour(1), hour(5));
     Backfill { schedule: sales(), from, to, slots, rate: None, dry_run: false }
 }
@@ -127,7 +127,7 @@ async fn a_ko_runs_again_as_part_of_the_series() {
     let failed = ask(&working, backfill([hour(1)])).await[0].execution.expect("opened");
     working.pass(HOUR).await;
     working.settle().await;
-    let slots = vec![Candidate { slot: hour(1), failed: Some(failed) }];
+    let slots = vec![Candidate { slot: hour(1), failed: Some(failed), ..Candidate::default() }];
     let answer = ask(&working, Backfill { slots, ..backfill([]) }).await;
     let again = answer[0].execution.expect("opened");
     let opened = working.opened();
@@ -137,6 +137,47 @@ async fn a_ko_runs_again_as_part_of_the_series() {
         .expect("it is in the log");
     assert_eq!((opened.trigger, opened.rerun_of), (Trigger::Backfill, Some(failed)));
     assert_eq!(opened.idempotency_key, failed.to_string());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_state_has_forgotten_is_taken_from_the_ledger() {
+    let working = paused_for_hours("").await;
+    let last_ok = Some(at("2026-11-21T23:00:00Z"));
+    let slots = vec![Candidate { slot: hour(2), last_ok, ..Candidate::default() }];
+    ask(&working, Backfill { slots, ..backfill([]) }).await;
+    let (_, opened) = working.opened().pop().expect("opened");
+    assert_eq!((opened.last_ok_slot, opened.previous_slot), (last_ok, Some(hour(1))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_interrupted_backfill_runs_again_although_others_of_it_wait() {
+    let working = paused_for_hours("on_interrupt = \"rerun\"").await;
+    ask(&working, backfill([hour(1), hour(2)])).await;
+    working.settle().await;
+    let log = working.killed();
+    let text =
+        "[schedules.sales]\ncron = \"0 * * * *\"\ncommand = [\"true\"]\non_interrupt = \"rerun\"\n";
+    let second = Given { log, ..Given::new(text, "2026-11-22T04:31:00Z", MINUTE) }.start().await;
+    second.settle().await;
+    let reruns = second.opened().iter().filter(|(_, it)| it.trigger == Trigger::Rerun).count();
+    assert_eq!(reruns, 1, "{:?}", runs(&second));
+}
+
+#[tokio::test(start_paused = true)]
+async fn slots_of_a_time_down_are_caught_up_beside_a_backfill_that_waits() {
+    let working = paused_for_hours("").await;
+    let rate = Some(Rate { count: 1, per_ms: 36_000_000 });
+    ask(&working, Backfill { rate, ..backfill([hour(1), hour(2)]) }).await;
+    working.pass(15 * MINUTE).await;
+    working.settle().await;
+    let log = working.killed();
+    let text = "[schedules.sales]\ncron = \"0 * * * *\"\ncommand = [\"true\"]\n";
+    // The newest slot of the time down is on time.
+    let second = Given { log, ..Given::new(text, "2026-11-22T08:00:10Z", MINUTE) }.start().await;
+    second.settle().await;
+    let (started, passed) = slots(&second.events());
+    assert_eq!(started, ["2026-11-22T08:00:00.000Z"]);
+    assert!(passed.last().is_some_and(|run| run.starts_with("coalesced")), "{passed:?}");
 }
 
 #[tokio::test(start_paused = true)]

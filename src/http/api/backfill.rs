@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use super::done;
 use super::schedules::{Name, existing};
 use crate::config::{parse_rate, show_rate};
-use crate::domain::definition::Rate;
+use crate::domain::definition::{Rate, Timing};
 use crate::domain::slot::Reason;
 use crate::engine::backfill::{BACKFILL_MAX, Backfill, Backfilled, Candidate};
 use crate::http::access::Caller;
@@ -20,6 +20,7 @@ use crate::http::problem::{Problem, ProblemBody};
 use crate::http::reads::{Reads, Span};
 use crate::ids::{ExecutionId, ScheduleRef};
 use crate::instant::Instant;
+use crate::projection::SlotRange;
 use crate::projection::view::{Slot, SlotOutcome, Status};
 
 /// Which slots to run, as the document shows it.
@@ -127,6 +128,9 @@ fn wanted(mut input: Input) -> Result<Wanted, Problem> {
     Ok(Wanted { from, to, only, rate, dry_run })
 }
 
+/// Pages of the ledger that are looked through.
+const PAGES_MAX: usize = 100;
+
 /// A slot of the ledger that fits.
 struct Fitting {
     slot: Slot,
@@ -148,15 +152,23 @@ pub async fn backfill(
     State(app): State<App>,
     caller: Caller,
     Path(name): Path<Name>,
-    reads: Reads,
     Fields(input): Fields,
 ) -> Result<Response, Problem> {
     let wanted = wanted(input)?;
     let (name, _) = existing(&app, &name)?;
+    let _alone = app.memory.backfills.lock().await;
+    let reads = Reads::at(&app, app.memory.newest_answer()).await?;
+    let follows = app.engine.definition(&name.interface).is_some_and(|(definition, _)| {
+        let schedule = definition.schedules.get(&name.schedule);
+        schedule.is_some_and(|schedule| matches!(schedule.timing, Timing::After(_)))
+    });
     let fitting = fitting(&reads, &name, &wanted).await?;
-    let slots = fitting.iter().map(|it| Candidate { slot: it.slot.at, failed: it.failed });
+    let mut slots = Vec::with_capacity(fitting.len());
+    for it in &fitting {
+        slots.push(candidate(&reads, &name, it, follows).await?);
+    }
     let Wanted { from, to, rate, dry_run, .. } = wanted;
-    let ask = Backfill { schedule: name.clone(), from, to, slots: slots.collect(), rate, dry_run };
+    let ask = Backfill { schedule: name.clone(), from, to, slots, rate, dry_run };
     let answered = app.engine.backfill(caller.actor, ask).await?;
     let started = !dry_run && answered.value.iter().any(|it| it.execution.is_some());
     let items = fitting.into_iter().zip(&answered.value).map(|(it, what)| item(it, what)).collect();
@@ -193,7 +205,7 @@ async fn fitting(
 ) -> Result<Vec<Fitting>, Problem> {
     let mut found = Vec::new();
     let mut cursor = None;
-    loop {
+    for _ in 0..PAGES_MAX {
         let (from, to) = (Some(wanted.from), Some(wanted.to));
         let page = reads.slots(name.clone(), Span { from, to, limit: LIMIT_MAX, cursor }).await?;
         for slot in page.items {
@@ -207,13 +219,15 @@ async fn fitting(
         }
         cursor = page.next;
         if cursor.is_none() {
-            break;
+            found.sort_by_key(|it| it.slot.at);
+            // A slot that was decided twice, around a step of the clock, is asked for once.
+            found.dedup_by_key(|it| it.slot.at);
+            return Ok(found);
         }
     }
-    found.sort_by_key(|it| it.slot.at);
-    // A slot that was decided twice, around a step of the clock, is asked for once.
-    found.dedup_by_key(|it| it.slot.at);
-    Ok(found)
+    let looked_at = PAGES_MAX * LIMIT_MAX;
+    let why = format!("names a time with more than {looked_at} slots to look at; narrow it");
+    Err(Problem::invalid_field("/from", why))
 }
 
 /// The slot with what became of it, if that is among what is wanted.
@@ -238,15 +252,35 @@ async fn fit(reads: &Reads, slot: Slot, only: &[Was]) -> Result<Option<Fitting>,
     Ok(Some(Fitting { slot, was, failed }))
 }
 
-/// The newest execution of a chain when it is a KO and none of the chain is ok.
+/// The newest KO of a slot's executions, when none of them is ok. The engine leaves it while one is under way.
 async fn newest_failure(reads: &Reads, first: ExecutionId) -> Result<Option<ExecutionId>, Problem> {
     let root = reads.execution(first).await?;
-    if root.solved_by.is_some() {
-        return Ok(None);
+    let mut failed = (root.status == Status::Ko).then_some(root.id);
+    let mut settled = root.status == Status::Ok;
+    for rerun in &root.reruns {
+        let rerun = reads.execution(*rerun).await?;
+        settled |= rerun.status == Status::Ok;
+        if rerun.status == Status::Ko {
+            failed = Some(rerun.id);
+        }
     }
-    let newest = match root.reruns.last() {
-        Some(newest) => reads.execution(*newest).await?,
-        None => root,
-    };
-    Ok((newest.status == Status::Ko).then_some(newest.id))
+    Ok(failed.filter(|_| !settled))
+}
+
+/// What the engine cannot know of a slot of the past.
+async fn candidate(
+    reads: &Reads,
+    name: &ScheduleRef,
+    fitting: &Fitting,
+    follows: bool,
+) -> Result<Candidate, Problem> {
+    let (slot, failed) = (fitting.slot.at, fitting.failed);
+    if failed.is_some() {
+        return Ok(Candidate { slot, failed, ..Candidate::default() });
+    }
+    let last_ok = reads.last_ok_slot(name.clone(), slot).await?;
+    let range = SlotRange { from: None, to: Some(slot) };
+    let before = if follows { reads.decided(name.clone(), range, 1).await? } else { Vec::new() };
+    let previous = before.into_iter().next().map(|(_, slot)| slot.at);
+    Ok(Candidate { slot, failed, previous, last_ok })
 }

@@ -140,13 +140,11 @@ pub async fn slots(
     reads: Reads,
 ) -> Result<Response, Problem> {
     let (from, to) = (input.instant("from"), input.instant("to"));
-    let mut span = Span { from, to, limit: input.limit(), cursor: input.text("cursor", 200) };
+    let span = Span { from, to, limit: input.limit(), cursor: input.text("cursor", 200) };
     input.finish()?;
     let (name, _) = existing(&app, &name)?;
-    // Undecided, they are newer than all that is decided: they stand on the first page alone.
-    let mut pending = if span.cursor.is_none() { awaiting(&app, &name, &span) } else { Vec::new() };
-    pending.truncate(span.limit.saturating_sub(1));
-    span.limit -= pending.len();
+    // Undecided, they are newer than all that is decided: all of them stand on the first page, whatever its limit.
+    let pending = if span.cursor.is_none() { awaiting(&app, &name, &span) } else { Vec::new() };
     let mut page = reads.slots(name, span).await?;
     page.items.splice(..0, pending);
     Ok(page_answer(&uri, page))

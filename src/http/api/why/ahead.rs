@@ -32,7 +32,10 @@ pub(super) fn tell(subject: &Subject<'_>, at: Instant, story: &mut Story) -> Res
             story.say(format!("Slot {shown} will not run: {why}{note}."));
         }
     }
+    let now = subject.app.clock.now();
+    let is_next = subject.plan.as_ref().and_then(|plan| plan.next_after(now)) == Some(at);
     if against.is_none()
+        && is_next
         && let Some(open) = open_one(subject)
     {
         story.say(format!("It will be skipped (overlap) if execution {open} is not over by then."));
@@ -145,7 +148,8 @@ pub(super) async fn not_there(
     }
     daylight(subject, at, story);
     let before = subject.decided_before(Some(at)).await?;
-    let next = subject.plan.as_ref().and_then(|plan| plan.next_after(at));
+    let from = began.map_or(at, |began| at.max(began));
+    let next = subject.plan.as_ref().and_then(|plan| plan.next_after(from));
     let before = before.map(|slot| {
         let outcome = match slot.outcome {
             SlotOutcome::Started => "started",

@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::story::Story;
 use super::{Subject, ran};
 use crate::config::show_duration;
+use crate::domain::closing::ClosedBy;
 use crate::domain::definition::{CatchUp, Timing};
 use crate::domain::slot::Reason;
 use crate::http::problem::Problem;
@@ -43,6 +44,7 @@ pub(super) async fn tell(
             execution.status.as_str()
         ));
         story.cite(subject.reads.event_at(execution.position).await?);
+        ran::again(subject, &execution, story).await?;
         story.execution = Some(execution);
     }
     Ok(())
@@ -69,6 +71,9 @@ impl Teller<'_> {
             Reason::Calendar | Reason::Blackout => self.closed(story),
             Reason::SkipNext => self.skip_next(story).await?,
             Reason::Coalesced => self.coalesced(story).await?,
+            Reason::TooLate if self.was_past_when_seen().await? => {
+                story.say("It had passed already when the schedule was first seen, or its timing was changed.");
+            }
             Reason::TooLate => {
                 self.down(story).await?;
                 let window = self.catch_up().map(|it| show_duration(it.window_ms));
@@ -117,13 +122,27 @@ impl Teller<'_> {
         Some(row.definition.schedules.get(&self.subject.name.schedule)?.catch_up.clone())
     }
 
+    /// Whether it was decided together with the schedule's own beginning, or that of a new timing.
+    async fn was_past_when_seen(&self) -> Result<bool, Problem> {
+        let anchored = self.of_stream(self.schedule(), "schedule-anchored").await?;
+        let decided = self.decision.as_ref().map(|decision| decision.at);
+        Ok(anchored.is_some_and(|anchored| Some(anchored.at) == decided))
+    }
+
     async fn down(&self, story: &mut Story) -> Result<(), Problem> {
         let at = self.decision.as_ref().map_or(self.slot.at, |decision| decision.at);
         let Some(began) = self.subject.start_before(self.position, at).await? else {
             return Ok(());
         };
         if began.at < self.slot.at {
-            story.say("The machine slept, or the daemon was held up.");
+            let stepped = self.before("clock-stepped").await?;
+            match stepped.filter(|stepped| stepped.at > self.slot.at) {
+                Some(stepped) => {
+                    story.say("The clock was set over it, or the machine slept.");
+                    story.cite([stepped]);
+                }
+                None => story.say("The daemon was held up."),
+            }
             return Ok(());
         }
         // What the start itself recorded before it is no sign of the former life.
@@ -189,6 +208,9 @@ impl Teller<'_> {
         let wishes = row.wishes(&self.subject.name.schedule);
         let closed = wishes.closings.as_ref().and_then(|closings| closings.at(self.slot.at));
         story.say(match closed {
+            Some((ClosedBy::NotIn(_), _)) => {
+                "Its date is in none of the calendars under `only`.".to_owned()
+            }
             Some((by, _)) => format!("It was closed by {by}."),
             None => "The file has changed since: nothing in it closes that time now.".to_owned(),
         });

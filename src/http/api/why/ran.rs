@@ -2,7 +2,7 @@
 
 use super::Subject;
 use super::story::Story;
-use crate::config::show_duration;
+use crate::config::{show_duration, show_rate};
 use crate::domain::definition::Overlap;
 use crate::domain::event::Trigger;
 use crate::domain::policy::GRACE_MS;
@@ -54,6 +54,10 @@ async fn why_late(
     execution: &Execution,
     story: &mut Story,
 ) -> Result<(), Problem> {
+    if execution.trigger == Trigger::After {
+        story.say("It waited for the schedule that it follows.");
+        return Ok(());
+    }
     let began = subject.start_before(execution.position, execution.created_at).await?;
     match began.filter(|began| began.at > slot) {
         Some(began) => {
@@ -62,9 +66,6 @@ async fn why_late(
                 subject.show(began.at)
             ));
             story.cite([began]);
-        }
-        None if execution.trigger == Trigger::After => {
-            story.say("It waited for the schedule that it follows.");
         }
         None => {
             let stepped = subject.reads.newest_before("clock-stepped", execution.position).await?;
@@ -94,6 +95,14 @@ fn waited(subject: &Subject<'_>, execution: &Execution, story: &mut Story) {
     let schedule = definition.as_ref().and_then(|(it, _)| it.schedules.get(&subject.name.schedule));
     let mut reasons = Vec::new();
     if let Some(schedule) = schedule {
+        if let Some(rate) = schedule.catch_up.rate
+            && execution.trigger.is_series()
+        {
+            reasons.push(format!(
+                "the pace of its series, {} unless another was asked for",
+                show_rate(rate)
+            ));
+        }
         if schedule.splay_ms > 0 {
             let splay = show_duration(subject.name.splay_ms(schedule.splay_ms));
             reasons.push(format!("its splay of {splay}"));
@@ -106,9 +115,9 @@ fn waited(subject: &Subject<'_>, execution: &Execution, story: &mut Story) {
         }
     }
     reasons.push("the limits of its interface and of the daemon".to_owned());
-    let verb = if waits_still { "waits" } else { "waited" };
+    let (verb, may) = if waits_still { ("waits", "may hold") } else { ("waited", "may have held") };
     story.say(format!(
-        "Its execution {verb} {} for its turn; what may hold it up is {}.",
+        "Its execution {verb} {} for its turn; what {may} it up is {}.",
         rounded(waited_ms),
         reasons.join(", ")
     ));
@@ -121,7 +130,13 @@ fn ended(subject: &Subject<'_>, execution: &Execution, story: &mut Story) {
         Status::Queued => (),
         Status::Running => story.say(format!("Execution {id} is running.")),
         Status::Ok => story.say(format!("Execution {id} ended ok at {when}.")),
-        Status::Cancelled => story.say(format!("Execution {id} was cancelled at {when}.")),
+        Status::Cancelled => {
+            let by = execution.cancel_requested.as_ref();
+            let note = by.and_then(|by| by.note.as_ref()).map(|note| format!(": {note}"));
+            let by = by.map(|by| format!(" by {}", by.actor)).unwrap_or_default();
+            let note = note.unwrap_or_default();
+            story.say(format!("Execution {id} was cancelled{by} at {when}{note}."));
+        }
         Status::Ko => {
             let why = execution
                 .first_error
@@ -134,7 +149,7 @@ fn ended(subject: &Subject<'_>, execution: &Execution, story: &mut Story) {
 }
 
 /// Tells of what ran for the slot besides.
-async fn again(
+pub(super) async fn again(
     subject: &Subject<'_>,
     execution: &Execution,
     story: &mut Story,
