@@ -12,7 +12,7 @@ run *ARGS:
 
 # The simulation: SIM_SEEDS seeds (2,000 unless given), from SIM_FROM on.
 sim:
-    cargo test --locked --lib -- --ignored --exact --nocapture engine::sim::tests::as_many_seeds_as_asked_for
+    SIM_SEEDS=${SIM_SEEDS:-2000} cargo test --locked --lib -- --exact --nocapture engine::sim::tests::stories_from_seeds_end_as_the_contract_says
 
 # The figures, each beside its limit of the same run; all of them, or those that are named.
 bench *NAMES:
