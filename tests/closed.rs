@@ -143,6 +143,10 @@ fn skip_next_skips_the_slot_that_it_names_and_no_other() {
     daemon.kill();
     daemon.start();
     assert_eq!(next(&daemon, "shop/yearly")["reason"], "skip-next", "also after a crash");
+    let status = daemon.json(&["status"]);
+    let shown = status["next"].as_array().expect("slots");
+    let yearly = shown.iter().find(|slot| slot["schedule"] == "yearly").expect("it runs later");
+    assert!(word(yearly, "at") > word(&coming, "at"), "{yearly}");
     let undone = skip(&daemon, &["--undo"]);
     assert_eq!((&undone["at"], &undone["reason"]), (&coming["at"], &Value::Null));
     for (arguments, why) in [

@@ -233,6 +233,21 @@ async fn skip_next_skips_one_slot_also_when_it_is_asked_twice_and_over_a_restart
 }
 
 #[tokio::test(start_paused = true)]
+async fn skip_next_moves_to_an_earlier_slot_that_runs_again() {
+    let working = start(SATURDAY, [files(&six_hourly(""), SUNDAYS)]).await;
+    let target = Target::Schedule(sales());
+    let until = Some(Instant::parse("2026-11-21T06:00:00Z").expect("an instant"));
+    let pause = Pause { target: target.clone(), note: None, until };
+    working.handle.pause(Actor::Daybook, pause).await.expect("paused");
+    assert_eq!(skip(&working).await.as_deref(), Ok("2026-11-21T11:00:00.000Z"));
+    working.handle.resume(Actor::Daybook, target).await.expect("resumed");
+    assert_eq!(skip(&working).await.as_deref(), Ok("2026-11-21T05:00:00.000Z"));
+    working.pass(12 * HOUR).await;
+    working.settle().await;
+    assert_eq!(ledger(&working), ["21 05 skip-next", "21 11 started"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_slot_that_is_to_be_skipped_is_skipped_also_when_the_daemon_comes_late() {
     let text = six_hourly("");
     let first = start(SATURDAY, [files(&text, SUNDAYS)]).await;

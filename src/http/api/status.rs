@@ -12,6 +12,8 @@ use utoipa::ToSchema;
 use super::check::Problems;
 use super::done;
 use crate::domain::class::Class;
+use crate::domain::policy::{Paused, Unwanted};
+use crate::engine::board::{self, ScheduleRow};
 use crate::engine::ports::FileProblem;
 use crate::http::access::Caller;
 use crate::http::health::{Unready, unready};
@@ -194,13 +196,11 @@ fn next(app: &App) -> Vec<view::Slot> {
     let nearest: BinaryHeap<(Instant, ScheduleRef)> = app.engine.board().read(|state| {
         let mut nearest = BinaryHeap::with_capacity(NEXT + 1);
         for (name, row) in &state.schedules {
-            let runs = |at: &Instant| row.wishes(&name.schedule).against(*at).is_none();
-            let Some(at) = row.next.filter(runs) else { continue };
             let full = nearest.len() == NEXT;
-            if full && nearest.peek().is_some_and(|(last, _): &(Instant, ScheduleRef)| at >= *last)
-            {
-                continue;
-            }
+            let last = nearest.peek().map(|(last, _): &(Instant, ScheduleRef)| *last);
+            let soon = |at: &Instant| !full || last.is_none_or(|last| *at < last);
+            let next = row.next.filter(soon).and_then(|at| first_to_run(name, row, at));
+            let Some(at) = next.filter(soon) else { continue };
             nearest.push((at, name.clone()));
             if full {
                 nearest.pop();
@@ -217,6 +217,19 @@ fn next(app: &App) -> Vec<view::Slot> {
         execution: None,
     };
     nearest.into_sorted_vec().into_iter().map(pending).collect()
+}
+
+/// The slot at `at`, or the first one after it that nothing speaks against as things stand.
+fn first_to_run(name: &ScheduleRef, row: &ScheduleRow, at: Instant) -> Option<Instant> {
+    let wishes = row.wishes(&name.schedule);
+    match wishes.against(at) {
+        None => Some(at),
+        Some(Unwanted::Disabled | Unwanted::Paused(Paused { until: None })) => None,
+        Some(Unwanted::Paused(_) | Unwanted::Closed(_) | Unwanted::SkipNext) => {
+            let plan = board::plan(row.definition.schedules.get(&name.schedule)?)?;
+            wishes.next_wanted(&plan, at)
+        }
+    }
 }
 
 /// Reads the files again.
