@@ -288,7 +288,7 @@ async fn slots_that_a_pause_or_the_file_skips_say_so_and_are_not_next() {
 }
 
 #[tokio::test]
-async fn slots_that_a_calendar_closes_say_which_and_are_not_next() {
+async fn slots_that_a_calendar_closes_say_which_and_the_next_one_that_runs_is_told() {
     let daemon = Daemon::start().await;
     daemon.app.engine.board().write(|board| {
         for row in board.schedules.values_mut() {
@@ -314,7 +314,14 @@ async fn slots_that_a_calendar_closes_say_which_and_are_not_next() {
         .collect();
     assert_eq!(rows[0], ("calendar".into(), "calendar sundays".into()), "Sunday at 22:00");
     assert_eq!(rows[1], (Value::Null, Value::Null), "Monday");
-    assert_eq!(daemon.get("/api/status").await.json()["next"], serde_json::json!([]));
+    // The first one that runs, in place of the one that is closed; the manual schedule has none.
+    let status = daemon.get("/api/status").await.json();
+    let shown = status["next"].as_array().expect("slots");
+    assert_eq!(shown.len(), 1, "{shown:?}");
+    assert_eq!(
+        (&shown[0]["schedule"], &shown[0]["at"]),
+        (&"sales".into(), &page["items"][1]["at"])
+    );
 }
 
 #[tokio::test]
