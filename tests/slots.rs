@@ -8,7 +8,7 @@ mod support;
 
 use std::time::Duration;
 
-use asking::{items, text, until, with_status, word};
+use asking::{ended, items, text, until, with_status, word};
 use serde_json::{Value, json};
 use support::Daemon;
 
@@ -115,7 +115,18 @@ fn slots_of_the_past_run_once_and_each_is_accounted_for() {
         &["was started on time", "ended KO", "ran it again"],
         &["slot-started", "closed"],
     );
+    a_slot_that_is_ok_is_left_although_its_newest_run_is_not(&daemon, &skipped[0], of_skipped);
     what_lies_ahead_is_told(&daemon);
+}
+
+fn a_slot_that_is_ok_is_left_although_its_newest_run_is_not(daemon: &Daemon, slot: &str, ok: &str) {
+    std::fs::remove_file(daemon.folder.join("mended")).expect("it is there");
+    let (code, again) = ended(daemon, &["execution", "rerun", ok]);
+    assert_eq!((code, &again["status"]), (Some(5), &json!("ko")));
+    let end = second_after(slot);
+    let asked = ["schedule", "backfill", "shop/tick", "--from", slot, "--to", &end];
+    let left = daemon.run(&asked);
+    assert_eq!(left.status.code(), Some(4), "{}", text(&left.stdout));
 }
 
 /// The slot of an execution that ended KO.

@@ -97,7 +97,7 @@ pub(crate) fn holds_secret(text: &str) -> bool {
     if shown == text {
         return false;
     }
-    // The same text with what is filled in later taken out.
+    // Where something is filled in later, only a word without it can hold the value itself.
     let filled = ["{{", "$"].iter().any(|mark| text.contains(mark));
     !filled
         || text.split_whitespace().any(|word| {

@@ -18,8 +18,8 @@ const MOVED_MAX: usize = 1_000;
 const AROUND: Duration = Duration::from_secs(3 * 3600);
 
 impl Engine {
-    /// Records the rules of zones that came into use. With other zone data than the last start had, tells what moved.
-    pub(super) fn compare_zones(&self, draft: &mut Draft) -> Option<ZonesRead> {
+    /// The rules of zones that came into use; with other zone data than the last start had, those of all, and what moved.
+    fn compare_zones(&self, now: Instant) -> Option<ZonesRead> {
         let zone_data = &self.parts.identity.zone_data;
         let known = self.state.daemon.zone_data.as_ref();
         let before = known.filter(|known| *known != zone_data).cloned();
@@ -27,18 +27,18 @@ impl Engine {
         let old = &self.state.daemon.zones;
         let fresh = |zone: &&Zone| before.is_some() || !old.contains_key(zone.name());
         let zones: Vec<ZoneRules> =
-            in_use.values().filter(fresh).map(|zone| rules_of(zone, draft.at)).collect();
+            in_use.values().filter(fresh).map(|zone| rules_of(zone, now)).collect();
         if zones.is_empty() && before.is_none() {
             return None;
         }
         let (changed, moved) =
-            if before.is_some() { self.moved(&in_use, draft.at) } else { Default::default() };
+            if before.is_some() { self.moved(&in_use, now) } else { Default::default() };
         Some(ZonesRead { zone_data: zone_data.clone(), before, zones, changed, moved })
     }
 
     /// Records what [`Engine::compare_zones`] found, and says so in the daemon's own log.
     pub(super) fn record_zones(&mut self, draft: &mut Draft) {
-        let Some(read) = self.compare_zones(draft) else { return };
+        let Some(read) = self.compare_zones(draft.at) else { return };
         if let Some(before) = &read.before {
             let (zone_data, moved) = (&read.zone_data, read.moved.len());
             tracing::info!(before, zone_data, changed = ?read.changed, moved, "the zone data changed");

@@ -142,13 +142,13 @@ async fn tell_of_newest_and_next(subject: &Subject<'_>, story: &mut Story) -> Re
     let from = newest.map_or(now, |newest| newest.max(now));
     if let Some(next) = subject.plan.as_ref().and_then(|plan| plan.next_after(from)) {
         let told = story.slot.take();
-        ahead::tell(subject, next, story)?;
+        ahead::tell(subject, next, story);
         story.slot = told.or_else(|| story.slot.take());
     }
     Ok(())
 }
 
-/// Tells of the slot at `at`, or of the nearest one before it when there is none.
+/// Tells of the slot at `at`; when there is none, why, and which ones lie around it.
 async fn tell_of(subject: &Subject<'_>, at: Instant, story: &mut Story) -> Result<(), Problem> {
     let decided = subject.decided_at(at).await?;
     if let Some((_, newest)) = decided.first() {
@@ -178,7 +178,8 @@ async fn tell_of(subject: &Subject<'_>, at: Instant, story: &mut Story) -> Resul
     let plan = subject.plan.as_ref();
     let is_slot = plan.and_then(|plan| plan.next_after(just_before)) == Some(at);
     if is_slot && at > subject.app.clock.now() {
-        return ahead::tell(subject, at, story);
+        ahead::tell(subject, at, story);
+        return Ok(());
     }
     ahead::not_there(subject, at, is_slot, story).await
 }

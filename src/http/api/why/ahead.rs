@@ -15,9 +15,9 @@ use crate::projection::view::{Slot, SlotOutcome};
 use crate::projection::{EventFilter, Order};
 
 /// Tells of a slot that lies ahead.
-pub(super) fn tell(subject: &Subject<'_>, at: Instant, story: &mut Story) -> Result<(), Problem> {
+pub(super) fn tell(subject: &Subject<'_>, at: Instant, story: &mut Story) {
     let shown = subject.show(at);
-    let Some(row) = &subject.row else { return Ok(()) };
+    let Some(row) = &subject.row else { return };
     let wishes = row.wishes(&subject.name.schedule);
     let against = wishes.against(at);
     match against {
@@ -42,7 +42,6 @@ pub(super) fn tell(subject: &Subject<'_>, at: Instant, story: &mut Story) -> Res
     }
     daylight(subject, at, story);
     story.slot = Some(pending(subject, at, against.map(|why| why.reason())));
-    Ok(())
 }
 
 /// Tells of a slot that waits for the schedule that it follows; false when `at` is none.
