@@ -3,7 +3,7 @@
 use daybook::domain::effect::Effect;
 use daybook::domain::event::{AttemptEnded, ErrorCounts, Outcome};
 use daybook::domain::execution::{Command, Conclusion};
-use daybook::engine::ports::{BoxFuture, Courier, Performer, Reporter, Unfinished, Work};
+use daybook::engine::ports::{BoxFuture, Courier, Held, Performer, Reporter, Unfinished, Work};
 use daybook::instant::Instant;
 
 /// Ends every execution well, at once.
@@ -36,6 +36,18 @@ impl Performer for AtOnce {
 
     fn resume(&self, work: Work, _at: Instant, reporter: Reporter) -> BoxFuture<()> {
         self.perform(work, reporter)
+    }
+
+    fn held(&self) -> BoxFuture<Held> {
+        Box::pin(std::future::ready(Held::new()))
+    }
+
+    fn take_over(&self, work: Work, reporter: Reporter) -> BoxFuture<()> {
+        self.perform(work, reporter)
+    }
+
+    fn let_go(&self, _unwanted: Held) -> BoxFuture<()> {
+        Box::pin(std::future::ready(()))
     }
 
     fn conclude(&self, _work: Work, _why: Unfinished) -> BoxFuture<Conclusion> {

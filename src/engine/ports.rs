@@ -1,6 +1,6 @@
 //! What the engine asks of the parts around it. The adapters stand in `jobs`, `notify` and `config`; `app` wires them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -46,7 +46,14 @@ pub enum Unfinished {
     Crashed,
 }
 
+/// The attempts that a performer holds for a former daemon, from 1, by execution.
+pub type Held = HashMap<ExecutionId, u32>;
+
 /// Performs executions: all attempts, their log, their end. Never fails; every trouble is a line and a verdict.
+///
+/// Attempts may outlive the daemon. A start asks once for what is [held](Self::held), before anything else, and decides about
+/// each: it is [taken over](Self::take_over) or [let go of](Self::let_go). A daemon that ends in between has decided
+/// nothing: the next one is told of the same attempts again.
 pub trait Performer: Send + Sync {
     /// Performs `work`, whose first attempt is recorded as started, and reports until [`Command::Close`]. An execution
     /// that waits for its next attempt when the daemon stops is left open.
@@ -56,7 +63,23 @@ pub trait Performer: Send + Sync {
     /// the next attempt's start first.
     fn resume(&self, work: Work, at: Instant, reporter: Reporter) -> BoxFuture<()>;
 
-    /// Writes the closing line of an execution that is not performed (any further).
+    /// The attempts of former daemons that are still held: they run, or they have ended and their end is on record, and nobody
+    /// has taken that over yet. The newest attempt of each execution; those before it are the performer's to forget. What
+    /// somebody else started, or nothing is known of, is not held: [`Self::conclude`] ends what is left of it.
+    fn held(&self) -> BoxFuture<Held>;
+
+    /// Goes on with the held attempt number `work.attempts` of `work`, which the log knows as running: reads on where the
+    /// execution's log ends, with nothing lost and nothing twice, and reports as [`Self::perform`] does from there on, its end
+    /// first. When whoever runs it is gone by now, that end is an interrupted attempt. `work.cancel` may be cancelled already.
+    fn take_over(&self, work: Work, reporter: Reporter) -> BoxFuture<()>;
+
+    /// Ends the attempts in `unwanted`, which are held and which nobody goes on with: the log knows their execution as over,
+    /// their attempt as ended, or nothing of either. Whole process trees: TERM, the grace, KILL. Forgets them, and what they
+    /// have written with them. Resolves when nothing of them is left; their executions may start again then.
+    fn let_go(&self, unwanted: Held) -> BoxFuture<()>;
+
+    /// Writes the closing line of an execution that is not performed (any further). For an interrupted one it ends what is left
+    /// of it before.
     fn conclude(&self, work: Work, why: Unfinished) -> BoxFuture<Conclusion>;
 }
 

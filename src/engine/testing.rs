@@ -11,7 +11,8 @@ use super::board::Board;
 use super::commit::Committer;
 use super::handle::{Handle, Order, Refusal};
 use super::ports::{
-    BoxFuture, Courier, Definitions, Files, News, Performer, Reporter, Unfinished, Work, settled,
+    BoxFuture, Courier, Definitions, Files, Held, News, Performer, Reporter, Unfinished, Work,
+    settled,
 };
 use super::state::State;
 use super::{Engine, Identity, Parts};
@@ -53,6 +54,11 @@ fn concluded(why: Unfinished) -> BoxFuture<Conclusion> {
     Box::pin(async move { conclusion(outcome) })
 }
 
+/// Nothing is held, or left to do.
+fn nothing<T: Default + Send + 'static>() -> BoxFuture<T> {
+    Box::pin(std::future::ready(T::default()))
+}
+
 impl Performer for Takes {
     fn perform(&self, _work: Work, reporter: Reporter) -> BoxFuture<()> {
         let (clock, end) = (Arc::clone(&self.1), self.1.now() + self.0);
@@ -78,6 +84,18 @@ impl Performer for Takes {
             reporter.record(vec![Command::StartAttempt]).await;
             takes.perform(work, reporter).await;
         })
+    }
+
+    fn held(&self) -> BoxFuture<Held> {
+        nothing()
+    }
+
+    fn take_over(&self, work: Work, reporter: Reporter) -> BoxFuture<()> {
+        self.perform(work, reporter)
+    }
+
+    fn let_go(&self, _unwanted: Held) -> BoxFuture<()> {
+        nothing()
     }
 
     fn conclude(&self, _work: Work, why: Unfinished) -> BoxFuture<Conclusion> {
@@ -109,6 +127,18 @@ impl Performer for Plans {
         Box::pin(std::future::pending())
     }
 
+    fn held(&self) -> BoxFuture<Held> {
+        nothing()
+    }
+
+    fn take_over(&self, work: Work, reporter: Reporter) -> BoxFuture<()> {
+        self.perform(work, reporter)
+    }
+
+    fn let_go(&self, _unwanted: Held) -> BoxFuture<()> {
+        nothing()
+    }
+
     fn conclude(&self, _work: Work, why: Unfinished) -> BoxFuture<Conclusion> {
         concluded(why)
     }
@@ -126,6 +156,18 @@ impl Performer for Broken {
         self.perform(work, reporter)
     }
 
+    fn held(&self) -> BoxFuture<Held> {
+        nothing()
+    }
+
+    fn take_over(&self, work: Work, reporter: Reporter) -> BoxFuture<()> {
+        self.perform(work, reporter)
+    }
+
+    fn let_go(&self, _unwanted: Held) -> BoxFuture<()> {
+        nothing()
+    }
+
     fn conclude(&self, _work: Work, why: Unfinished) -> BoxFuture<Conclusion> {
         concluded(why)
     }
@@ -141,6 +183,18 @@ impl Performer for Stuck {
 
     fn resume(&self, work: Work, _at: Instant, reporter: Reporter) -> BoxFuture<()> {
         self.perform(work, reporter)
+    }
+
+    fn held(&self) -> BoxFuture<Held> {
+        nothing()
+    }
+
+    fn take_over(&self, work: Work, reporter: Reporter) -> BoxFuture<()> {
+        self.perform(work, reporter)
+    }
+
+    fn let_go(&self, _unwanted: Held) -> BoxFuture<()> {
+        nothing()
     }
 
     fn conclude(&self, _work: Work, _why: Unfinished) -> BoxFuture<Conclusion> {
@@ -161,6 +215,18 @@ impl Performer for Lingers {
 
     fn resume(&self, work: Work, at: Instant, reporter: Reporter) -> BoxFuture<()> {
         self.others.resume(work, at, reporter)
+    }
+
+    fn held(&self) -> BoxFuture<Held> {
+        nothing()
+    }
+
+    fn take_over(&self, work: Work, reporter: Reporter) -> BoxFuture<()> {
+        self.perform(work, reporter)
+    }
+
+    fn let_go(&self, _unwanted: Held) -> BoxFuture<()> {
+        nothing()
     }
 
     fn conclude(&self, work: Work, why: Unfinished) -> BoxFuture<Conclusion> {

@@ -23,7 +23,7 @@ use crate::domain::event::{AttemptEnded, Outcome, RetryPlanned};
 use crate::domain::execution::{Command, Conclusion};
 use crate::domain::retry;
 use crate::domain::verdict::{self, End};
-use crate::engine::ports::{BoxFuture, Performer, Reporter, Unfinished, Work};
+use crate::engine::ports::{BoxFuture, Held, Performer, Reporter, Unfinished, Work};
 use crate::ids::InterfaceId;
 use crate::instant::Instant;
 use crate::store::lines::{LineStore, LinesError, LogWriter};
@@ -148,6 +148,24 @@ impl Performer for LocalPerformer {
             shared.resume(work, at, &reporter).await;
             drop(under_way);
         })
+    }
+
+    fn held(&self) -> BoxFuture<Held> {
+        Box::pin(std::future::ready(Held::new()))
+    }
+
+    fn take_over(&self, work: Work, reporter: Reporter) -> BoxFuture<()> {
+        // Nothing is held: whoever asks for it all the same is told what is so.
+        let performer = self.clone();
+        Box::pin(async move {
+            let conclusion = performer.conclude(work.clone(), Unfinished::Interrupted).await;
+            let ended = AttemptEnded::unseen(work.attempts, Cause::TecInterrupted);
+            reporter.tell(vec![Command::EndAttempt(ended), Command::Close(conclusion)]);
+        })
+    }
+
+    fn let_go(&self, _unwanted: Held) -> BoxFuture<()> {
+        Box::pin(std::future::ready(()))
     }
 
     fn conclude(&self, work: Work, why: Unfinished) -> BoxFuture<Conclusion> {

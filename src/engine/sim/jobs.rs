@@ -11,7 +11,7 @@ use super::{Checked, ensure};
 use crate::clock::Clock;
 use crate::domain::event::{AttemptEnded, ErrorCounts, Outcome, RetryPlanned};
 use crate::domain::execution::{Command, Conclusion};
-use crate::engine::ports::{BoxFuture, Performer, Reporter, Unfinished, Work};
+use crate::engine::ports::{BoxFuture, Held, Performer, Reporter, Unfinished, Work};
 use crate::ids::{ExecutionId, StreamId};
 use crate::instant::Instant;
 use crate::store::EventLog;
@@ -96,6 +96,18 @@ impl Performer for Bench {
 
     fn resume(&self, work: Work, at: Instant, reporter: Reporter) -> BoxFuture<()> {
         self.put(Taken { work, reporter, resumed_at: Some(at) });
+        Box::pin(std::future::ready(()))
+    }
+
+    fn held(&self) -> BoxFuture<Held> {
+        Box::pin(std::future::ready(Held::new()))
+    }
+
+    fn take_over(&self, work: Work, reporter: Reporter) -> BoxFuture<()> {
+        self.perform(work, reporter)
+    }
+
+    fn let_go(&self, _unwanted: Held) -> BoxFuture<()> {
         Box::pin(std::future::ready(()))
     }
 
