@@ -18,6 +18,7 @@ const DONE: Conclusion = Conclusion {
     errors: ErrorCounts { external: 0, configuration: 0, mapping: 0, technical: 0, cascade: 0 },
     first_error: None,
     log_hash: [0; 32],
+    interrupted: false,
 };
 
 impl Performer for AtOnce {

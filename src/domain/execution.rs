@@ -88,6 +88,8 @@ pub struct Conclusion {
     pub first_error: Option<FirstError>,
     /// BLAKE3 over the hashes of the log's chunks.
     pub log_hash: [u8; 32],
+    /// Whoever performed it was gone before it ended; it may run again by itself.
+    pub interrupted: bool,
 }
 
 impl Conclusion {
@@ -103,6 +105,7 @@ impl Conclusion {
             errors: ErrorCounts::default(),
             first_error: Some(FirstError { line: 0, class, cause, text }),
             log_hash: [0; 32],
+            interrupted: false,
         }
     }
 }
@@ -293,6 +296,7 @@ mod tests {
             errors: ErrorCounts::default(),
             first_error: None,
             log_hash: [0; 32],
+            interrupted: false,
         })
     }
 

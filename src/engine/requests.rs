@@ -443,9 +443,9 @@ impl Engine {
     pub(super) fn happened(&mut self, draft: &mut Draft, id: ExecutionId, command: Command) {
         let Some(execution) = self.state.executions.get(&id) else { return };
         let performed = execution.phase != Phase::Queued;
-        let outcome = match &command {
-            Command::Close(conclusion) => Some(conclusion.outcome),
-            _ => None,
+        let (outcome, interrupted) = match &command {
+            Command::Close(conclusion) => (Some(conclusion.outcome), conclusion.interrupted),
+            _ => (None, false),
         };
         let event = match execution.decide(draft.at, command) {
             Ok(event) => event,
@@ -454,6 +454,8 @@ impl Engine {
                 return;
             }
         };
+        let interrupted = interrupted && !execution.cancelling;
+        let again = interrupted.then(|| self.work(id)).flatten();
         let interface = execution.opened.schedule.interface.clone();
         let followed = self.followers.contains_key(&execution.opened.schedule);
         let followed = followed.then(|| execution.opened.clone());
@@ -466,6 +468,9 @@ impl Engine {
             }
             if let Some(opened) = followed {
                 self.deliver_to_followers(draft, &opened, outcome);
+            }
+            if let Some(work) = again {
+                self.rerun_interrupted(draft, &work);
             }
         }
     }

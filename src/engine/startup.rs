@@ -178,14 +178,10 @@ impl Engine {
     fn settled(&mut self, work: &Work, conclusion: Conclusion) {
         let id = work.execution;
         let mut draft = Draft::new(self.now(), Actor::Daybook);
-        let cancelled =
-            self.state.executions.get(&id).is_some_and(|execution| execution.cancelling);
         let ended = AttemptEnded::unseen(work.attempts, Cause::TecInterrupted);
+        let conclusion = Conclusion { interrupted: true, ..conclusion };
         self.happened(&mut draft, id, Command::EndAttempt(ended));
         self.happened(&mut draft, id, Command::Close(conclusion));
-        if !cancelled {
-            self.rerun_interrupted(&mut draft, work);
-        }
         self.start_ready(&mut draft);
         self.submit(draft);
     }
@@ -260,7 +256,7 @@ impl Engine {
 
     /// A re-run that is interrupted is not run again, so that what brings the machine down does so twice at most. A slot
     /// that was caught up meanwhile runs in the interrupted one's place, unless the two may wait for each other.
-    fn rerun_interrupted(&mut self, draft: &mut Draft, work: &Work) {
+    pub(super) fn rerun_interrupted(&mut self, draft: &mut Draft, work: &Work) {
         let id = &work.opened.schedule;
         let Some((_, _, schedule)) = self.definition(id) else { return };
         let is_rerun = work.opened.rerun_of.is_some();

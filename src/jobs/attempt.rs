@@ -17,7 +17,7 @@ use super::scribe::Scribe;
 use crate::clock::Clock;
 use crate::domain::cause::Cause;
 use crate::domain::class::Class;
-use crate::domain::definition::{Interface, Job, OnInterrupt, Schedule};
+use crate::domain::definition::{Interface, Job, Schedule};
 use crate::domain::event::{FirstError, Opened, Outcome, Usage};
 use crate::domain::verdict::{self, End};
 use crate::ids::{ExecutionId, ScheduleId};
@@ -91,13 +91,6 @@ impl AttemptContext {
     pub(super) fn accepts(&self, status: i32) -> bool {
         self.definition().is_some_and(|schedule| schedule.ok_exit.contains(&status))
     }
-
-    /// Whether the execution stays open after `end`: the next start closes one that is to run again after an
-    /// interruption, and opens the new one in the same append.
-    pub(super) fn stays_open(&self, end: &End) -> bool {
-        let again = |schedule: &Schedule| schedule.on_interrupt == OnInterrupt::Rerun;
-        *end == End::Interrupted && self.definition().is_some_and(again)
-    }
 }
 
 /// How an attempt ended.
@@ -149,8 +142,7 @@ impl Ran {
     }
 }
 
-/// Runs one attempt. Never fails: whatever goes wrong is in the report, and the closing line says it. Only where the
-/// execution stays open there is no closing line: the next start writes it.
+/// Runs one attempt. Never fails: whatever goes wrong is in the report, and the closing line says it.
 ///
 /// When this returns, no process of the attempt is left. Dropping the future instead leaves them running.
 pub async fn run_attempt(context: &AttemptContext, scribe: &mut Scribe) -> AttemptReport {
@@ -168,9 +160,7 @@ pub async fn run_attempt(context: &AttemptContext, scribe: &mut Scribe) -> Attem
     scribe.end_output();
     let ok_exit = schedule.map_or(&[][..], |schedule| &schedule.ok_exit);
     let verdict = verdict::judge(&ran.end, start.elapsed(), ok_exit, scribe.attempt_summary());
-    if !context.stays_open(&ran.end) {
-        scribe.close_attempt(&verdict.closing);
-    }
+    scribe.close_attempt(&verdict.closing);
     scribe.cut();
     AttemptReport {
         end: ran.end,

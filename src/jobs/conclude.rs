@@ -74,6 +74,7 @@ impl Concluder<'_> {
             errors,
             first_error,
             log_hash: summary.hash,
+            interrupted: end == End::Interrupted,
         })
     }
 

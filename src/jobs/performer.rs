@@ -248,11 +248,6 @@ impl Shared {
         reporter: &Reporter,
     ) -> Option<Planned> {
         let report = self.run(&context, &mut log, reporter).await;
-        if context.stays_open(&report.end) {
-            leave_open(log.scribe, reporter).await;
-            reporter.tell(vec![ended(context.attempt, &report)]);
-            return None;
-        }
         let Some(planned) = self.retry(&context, &report, &mut log.scribe) else {
             self.close(log.scribe, report, context.attempt, reporter).await;
             return None;
@@ -417,7 +412,7 @@ fn ended(attempt: u32, report: &AttemptReport) -> Command {
     })
 }
 
-/// Ends the log of an execution that the next start goes on with, or closes.
+/// Ends the log of an execution that the next start goes on with.
 async fn leave_open(scribe: Scribe, reporter: &Reporter) {
     if let Err(err) = scribe.finish().await {
         tracing::error!(execution = %reporter.execution, error = %err, "the end of a log is lost");
@@ -443,6 +438,7 @@ fn judged(scribe: &mut Scribe, end: End) -> AttemptReport {
 }
 
 async fn finish(scribe: Scribe, report: &AttemptReport) -> Conclusion {
+    let interrupted = report.end == End::Interrupted;
     match scribe.finish().await {
         Ok(ScribeSummary { lines, hash, errors, .. }) => Conclusion {
             outcome: report.outcome,
@@ -457,8 +453,9 @@ async fn finish(scribe: Scribe, report: &AttemptReport) -> Conclusion {
                 None
             },
             log_hash: hash,
+            interrupted,
         },
-        Err(err) => unwritten(&err),
+        Err(err) => Conclusion { interrupted, ..unwritten(&err) },
     }
 }
 

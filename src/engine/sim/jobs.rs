@@ -70,6 +70,7 @@ fn conclusion(outcome: Outcome) -> Conclusion {
         errors: ErrorCounts::default(),
         first_error: None,
         log_hash: [0; 32],
+        interrupted: false,
     }
 }
 

@@ -4,8 +4,8 @@ use tokio::time::Instant;
 
 use crate::domain::cause::Cause;
 use crate::domain::class::{Class, Level};
-use crate::domain::definition::{OnInterrupt, Retry};
-use crate::domain::event::{AttemptEnded, Outcome};
+use crate::domain::definition::Retry;
+use crate::domain::event::Outcome;
 use crate::domain::execution::Command;
 use crate::domain::verdict::End;
 use crate::engine::ports::Unfinished;
@@ -199,15 +199,10 @@ async fn a_stop_of_the_daemon_ends_the_tree_and_closes_the_execution_as_interrup
 }
 
 #[tokio::test]
-async fn an_execution_that_is_to_run_again_stays_open_for_the_next_start() {
-    let mut bench = shell("echo 'ERROR External: begun'; sleep 31143; true");
-    bench.schedule.on_interrupt = OnInterrupt::Rerun;
-    let told = bench.interrupted().await;
-    let [Command::SeeError(_), Command::EndAttempt(AttemptEnded { outcome: Outcome::Ko, .. })] =
-        &told[..]
-    else {
-        panic!("{told:?}")
-    };
+async fn an_interrupted_execution_says_so_also_when_its_program_named_another_cause() {
+    let told = shell("echo 'ERROR External: begun'; sleep 31143; true").interrupted().await;
+    let Some(Command::Close(closed)) = told.last() else { panic!("{told:?}") };
+    assert_eq!((closed.class, closed.interrupted), (Some(Class::External), true));
     assert_eq!(alive("sleep 31143"), []);
 }
 
