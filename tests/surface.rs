@@ -58,6 +58,7 @@ const VERBS: &[(&str, Option<&str>)] = &[
     ("console", Some("POST /api/login-links")),
     ("doctor", Some("GET /api/doctor")),
     ("reload", Some("POST /api/reload")),
+    ("drain", Some("POST /api/drain")),
     ("completions bash", None),
     ("man", None),
     ("version", None),

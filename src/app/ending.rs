@@ -1,16 +1,19 @@
-//! What ends the daemon, and how it ends: nobody owns its commands afterwards, so none is left.
+//! What ends the daemon, and how: it starts nothing more, waits for what runs up to a deadline, and ends in good order.
 
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
+use tokio::time::Instant as Stopwatch;
 
 use super::daemon::Daemon;
 use super::error::ServeError;
 use super::serve::{Core, Deciding};
+use super::service;
 use super::upkeep::Upkeep;
-use crate::engine::Engine;
-use crate::engine::ports::go_on;
+use crate::domain::event::{DrainAsked, Event, Trigger};
+use crate::engine::ports::{Observer, Recorded, go_on};
+use crate::ids::ScheduleRef;
 use crate::jobs::LocalPerformer;
 
 /// Beyond the grace: what is left behind after KILL, and the end of each log.
@@ -51,21 +54,27 @@ pub(super) fn hear(kind: SignalKind) -> Result<Signal, ServeError> {
     signal(kind).map_err(|err| ServeError::machine("the signals", &err))
 }
 
-/// Waits for a signal, or for the first failure of those who decide and record.
-///
-/// # Errors
-/// [`ServeError`]: the failure.
-pub(super) async fn until_told(
-    signals: &mut Signals,
-    deciding: &mut Deciding,
-    mut lines: watch::Receiver<Option<String>>,
-) -> Result<String, ServeError> {
-    tokio::select! {
-        signal = signals.told() => Ok(signal.to_owned()),
-        why = first(&mut deciding.failed) => Err(ServeError::Store(why)),
-        why = first(&mut lines) => Err(ServeError::Store(format!("the line store failed: {why}"))),
-        _ = &mut deciding.engine => Err(ServeError::Machine("the engine has ended".to_owned())),
+/// Hears of the wish that the daemon ends.
+pub(super) struct DrainHeard(pub(super) watch::Sender<Option<DrainAsked>>);
+
+impl Observer for DrainHeard {
+    fn recorded(&self, recorded: Recorded<'_>) {
+        if let Event::DrainAsked(asked) = recorded.event {
+            self.0.send_replace(Some(asked.clone()));
+        }
     }
+
+    fn applied(&self, _schedules: &[(&ScheduleRef, Trigger)]) {}
+}
+
+/// The way to the end, once somebody has asked for it.
+#[derive(Default)]
+struct Way {
+    /// Who asked last.
+    by: Option<String>,
+    /// The newest deadline.
+    until: Option<Stopwatch>,
+    signalled: bool,
 }
 
 /// The first failure that `failed` tells of, or that it can tell of none any more.
@@ -77,25 +86,71 @@ async fn first(failed: &mut watch::Receiver<Option<String>>) -> String {
 }
 
 impl Daemon {
-    /// Starts nothing more, lets what runs end within the grace, interrupts the rest, records the stop and writes a
-    /// checkpoint.
+    /// Runs until it is time to end: somebody asked for that, and nothing runs any more, or the deadline has passed, or a
+    /// second signal has come. Gives who asked.
+    ///
+    /// # Errors
+    /// [`ServeError`]: the first failure of those who decide and record.
+    pub(super) async fn until_over(
+        &self,
+        core: &Core,
+        upkeep: &Upkeep,
+        signals: &mut Signals,
+        deciding: &mut Deciding,
+        mut lines: watch::Receiver<Option<String>>,
+    ) -> Result<String, ServeError> {
+        let mut way = Way::default();
+        let performer = deciding.performer.clone();
+        loop {
+            let draining = way.by.is_some();
+            tokio::select! {
+                biased;
+                why = first(&mut deciding.failed) => return Err(ServeError::Store(why)),
+                why = first(&mut lines) => {
+                    return Err(ServeError::Store(format!("the line store failed: {why}")));
+                }
+                _ = &mut deciding.engine => {
+                    return Err(ServeError::Machine("the engine has ended".to_owned()));
+                }
+                signal = signals.told() => {
+                    if std::mem::replace(&mut way.signalled, true) {
+                        tracing::info!(%signal, "a second signal: nothing is waited for any more");
+                        return Ok(way.by.unwrap_or_else(|| signal.to_owned()));
+                    }
+                    service::stopping();
+                    let deadline = core.clock.now() + self.settings.drain_deadline.value;
+                    go_on(&core.news, move |engine| engine.stop(signal, deadline));
+                }
+                Ok(()) = deciding.drains.changed() => {
+                    let asked = deciding.drains.borrow_and_update().clone();
+                    let Some(DrainAsked { by, deadline }) = asked else { continue };
+                    tracing::info!(%by, deadline = deadline.map(display), "draining");
+                    let left = deadline.map(|at| at.since(core.clock.now()));
+                    way.until = left.map(|left| Stopwatch::now() + left);
+                    way.by = Some(by);
+                    // What was decided before has reached the performer then.
+                    upkeep.settle().await;
+                    performer.drain();
+                }
+                () = performer.idle(), if draining => return Ok(way.by.unwrap_or_default()),
+                () = passed(way.until), if draining => {
+                    tracing::warn!(running = performer.under_way(), "the deadline has passed");
+                    return Ok(way.by.unwrap_or_default());
+                }
+            }
+        }
+    }
+
+    /// Lets go of what still runs, records the stop and writes a checkpoint.
     pub(super) async fn stop_in_order(
         &self,
         core: &Core,
         upkeep: &Upkeep,
         performer: &LocalPerformer,
-        reason: &str,
+        reason: String,
     ) {
         tracing::info!(%reason, "stopping");
-        go_on(&core.news, Engine::drain);
-        // What was decided before has reached the performer then.
-        upkeep.settle().await;
-        performer.drain();
-        if tokio::time::timeout(self.settings.grace.value, performer.idle()).await.is_err() {
-            tracing::warn!(running = performer.under_way(), "executions are interrupted");
-        }
         self.interrupt(performer).await;
-        let reason = reason.to_owned();
         go_on(&core.news, move |engine| engine.record_stop(&reason));
         upkeep.settle().await;
         upkeep.checkpoint(0).await;
@@ -112,5 +167,13 @@ impl Daemon {
             );
         }
         performer.processes().tidied().await;
+    }
+}
+
+/// Waits for an instant; for ever when there is none.
+async fn passed(until: Option<Stopwatch>) {
+    match until {
+        Some(until) => tokio::time::sleep_until(until).await,
+        None => std::future::pending().await,
     }
 }

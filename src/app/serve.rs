@@ -11,7 +11,7 @@ use tokio_cron_scheduler::JobScheduler;
 use tokio_util::sync::CancellationToken;
 
 use super::daemon::{Daemon, log_settings, make_private};
-use super::ending::{Signals, hear, until_told};
+use super::ending::{DrainHeard, Signals, hear};
 use super::error::ServeError;
 use super::service::{self, AppendPath};
 use super::store::{self, Stores};
@@ -23,6 +23,7 @@ use crate::cli::ServeOptions;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Environment, Loaded, Paint, Problem, Settings};
 use crate::domain::classify::Classifier;
+use crate::domain::event::DrainAsked;
 use crate::engine::board::Board;
 use crate::engine::commit::Committer;
 use crate::engine::handle::{Asked, Handle};
@@ -146,6 +147,8 @@ pub(super) struct Deciding {
     pub(super) failing: watch::Sender<Option<String>>,
     pub(super) failed: watch::Receiver<Option<String>>,
     pub(super) performer: LocalPerformer,
+    /// The newest wish that the daemon ends.
+    pub(super) drains: watch::Receiver<Option<DrainAsked>>,
 }
 
 impl Daemon {
@@ -190,21 +193,28 @@ impl Daemon {
         task::spawn_essential("the service's report", &deciding.failing, report);
         tasks::keep_alive(&self, &core);
         service::ready(core.board.read(|state| state.schedules.len()));
-        let ended = until_told(&mut signals, &mut deciding, stores.lines.failure()).await;
+        let lines = stores.lines.failure();
+        let ended = self.until_over(&core, &upkeep, &mut signals, &mut deciding, lines).await;
         service::stopping();
         if let Err(err) = scheduler.shutdown().await {
             tracing::debug!(error = %err, "the upkeep did not stop");
         }
-        match &ended {
-            Ok(reason) => self.stop_in_order(&core, &upkeep, &deciding.performer, reason).await,
-            // Nothing can be recorded any more; the next start tells of what is interrupted.
-            Err(_) => self.interrupt(&deciding.performer).await,
-        }
+        let ended = match ended {
+            Ok(reason) => {
+                self.stop_in_order(&core, &upkeep, &deciding.performer, reason).await;
+                Ok(())
+            }
+            Err(err) => {
+                // Nothing can be recorded any more; the next start tells of what is interrupted.
+                self.interrupt(&deciding.performer).await;
+                Err(err)
+            }
+        };
         core.stop.cancel();
         drop(serving.await);
         deciding.engine.abort();
         stores.log.close();
-        ended.map(drop)
+        ended
     }
 
     /// Starts the engine and those who carry out what it decides.
@@ -244,7 +254,9 @@ impl Daemon {
             failed: failing.clone(),
         };
         task::spawn_essential("the committer", &failing, committer.run(committed, stores.position));
-        let parts = self.engine_parts(core, stores, performer, courier);
+        let (draining, drains) = watch::channel(None);
+        let mut parts = self.engine_parts(core, stores, performer, courier);
+        parts.observers.push(Arc::new(DrainHeard(draining)));
         let (follow, stop) = (stores.projections.clone(), core.stop.child_token());
         let following = async move { follow.follow(stop).await };
         task::spawn_essential("the index's follower", &failing, following);
@@ -253,7 +265,7 @@ impl Daemon {
         engine.start(files(loaded)).await;
         let deciding = engine.run(heard.requests, heard.news);
         let engine = task::spawn_essential("the engine", &failing, deciding);
-        Ok(Deciding { engine, failing, failed, performer: local })
+        Ok(Deciding { engine, failing, failed, performer: local, drains })
     }
 
     fn engine_parts(

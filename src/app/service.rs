@@ -53,8 +53,10 @@ fn line(board: &Board, running: u64, queued: u64) -> String {
     });
     let queued =
         if queued > 0 { format!(", {queued} {}", Status::Queued.as_str()) } else { String::new() };
+    let draining =
+        if board.read(|state| state.health.draining.is_some()) { "draining: " } else { "" };
     let red = if red > 0 { format!(", {red} interfaces red") } else { String::new() };
-    format!("{schedules} schedules, {running} running{queued}{red}")
+    format!("{draining}{schedules} schedules, {running} running{queued}{red}")
 }
 
 /// Asks whether the append path answers.

@@ -9,7 +9,8 @@ use clap::{CommandFactory, FromArgMatches};
 use super::exit;
 use super::serve::ServeOptions;
 use super::{
-    check, event, execution, explain, import, interface, manual, schedule, schema, store, token,
+    check, drain, event, execution, explain, import, interface, manual, schedule, schema, store,
+    token,
 };
 use crate::config::parse_duration;
 
@@ -86,6 +87,8 @@ pub enum Command {
     Doctor,
     /// Read the files again
     Reload,
+    /// Start nothing any more, and end the daemon when nothing runs or at a deadline; slots wait for the next start
+    Drain(drain::Drain),
     /// Print completions for a shell
     Completions(manual::Completions),
     /// Print the manual page, or write one for each command into a folder

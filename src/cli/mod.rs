@@ -13,6 +13,7 @@ pub mod console;
 pub mod context;
 pub mod doctor;
 pub mod doctor_local;
+pub mod drain;
 pub mod endpoint;
 pub mod event;
 pub mod execution;

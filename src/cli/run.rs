@@ -177,6 +177,7 @@ async fn dispatch(command: Command, input: &mut dyn BufRead, context: &mut Conte
         Command::Console => console::run(context).await,
         Command::Doctor => doctor::run(context).await,
         Command::Reload => reload::run(context).await,
+        Command::Drain(drain) => drain.run(context).await,
         Command::Completions(shell) => shell.run(context),
         Command::Man(man) => man.run(context),
         Command::Version => manual::version(context),

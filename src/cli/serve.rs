@@ -31,6 +31,9 @@ pub struct ServeOptions {
     /// Between TERM and KILL when a command is ended [default: 10s]
     #[arg(long, value_name = "DURATION")]
     pub grace: Option<String>,
+    /// How long the daemon waits at SIGTERM and SIGINT for what runs [default: 10s]
+    #[arg(long, value_name = "DURATION")]
+    pub drain_deadline: Option<String>,
     /// Whether each command gets a cgroup of its own where that is possible: true, false [default: true]
     #[arg(long, value_name = "BOOL")]
     pub cgroups: Option<String>,
@@ -79,6 +82,7 @@ impl ServeOptions {
             ("config", path(&self.config)),
             ("max_concurrent", self.max_concurrent.clone()),
             ("grace", self.grace.clone()),
+            ("drain_deadline", self.drain_deadline.clone()),
             ("cgroups", self.cgroups.clone()),
             ("ping", self.ping.clone()),
             ("ping_every", self.ping_every.clone()),

@@ -214,6 +214,7 @@ events! {
     RequestAnswered = 7, "request-answered";
     FilesRefused = 8, "files-refused";
     ZonesRead = 9, "zones-read";
+    DrainAsked = 10, "drain-asked";
     InterfaceDefined = 20, "interface-defined";
     InterfaceRemoved = 21, "interface-removed";
     InterfacePaused = 22, "interface-paused";

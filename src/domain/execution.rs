@@ -211,6 +211,7 @@ impl Execution {
             }
             Event::DaemonStarted(_)
             | Event::DaemonStopped(_)
+            | Event::DrainAsked(_)
             | Event::ClockStepped(_)
             | Event::TokenCreated(_)
             | Event::TokenRevoked(_)

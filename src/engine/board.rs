@@ -155,13 +155,22 @@ pub struct Files {
     pub read_at: Option<Instant>,
 }
 
+/// The daemon is about to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Draining {
+    /// When that was asked for.
+    pub since: Instant,
+    /// It ends by then also when something still runs; none means that it waits for all.
+    pub deadline: Option<Instant>,
+}
+
 /// Whether the engine can decide and record.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Health {
     /// Slots are decided: start-up is over.
     pub deciding: bool,
-    /// Nothing new is started; the daemon ends when the running executions have.
-    pub draining: bool,
+    /// Nothing is started any more; the daemon ends when nothing runs.
+    pub draining: Option<Draining>,
     /// Why the log accepts nothing.
     pub append_error: Option<String>,
 }

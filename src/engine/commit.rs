@@ -34,6 +34,8 @@ pub(super) enum After {
     Perform(Work, Reporter),
     /// An execution goes on to wait for the attempt that is planned for this instant.
     Resume(Work, Instant, Reporter),
+    /// An execution goes on whose attempt outlived the former daemon.
+    TakeOver(Work, Reporter),
     /// An execution ends without being performed any further.
     Conclude(Work, Unfinished, Reporter),
     /// A running execution is asked to end.
@@ -88,6 +90,10 @@ impl Committer {
             }
             After::Resume(work, at, reporter) => {
                 let performing = self.performer.resume(work, at, reporter.clone());
+                task::spawn("a performer", performed(performing, reporter));
+            }
+            After::TakeOver(work, reporter) => {
+                let performing = self.performer.take_over(work, reporter.clone());
                 task::spawn("a performer", performed(performing, reporter));
             }
             After::Conclude(work, why, reporter) => {

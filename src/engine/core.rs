@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::board::Board;
+use super::board::{Board, Draining};
 use super::commit::{After, Commit};
 use super::handle::Asked;
 use super::ports::{Courier, Definitions, Observer, Performer, Recorded, Reporter};
@@ -19,7 +19,7 @@ use super::queue::SlotQueue;
 use super::ready::Ready;
 use super::state::State;
 use crate::clock::Clock;
-use crate::domain::event::{Actor, ClockStepped, DaemonStopped, Event};
+use crate::domain::event::{Actor, ClockStepped, Event};
 use crate::domain::schedule::Schedule;
 use crate::domain::timing::{Plan, PlanCache};
 use crate::engine::ports::News;
@@ -106,7 +106,9 @@ pub struct Engine {
     pub(super) cancels: HashMap<ExecutionId, CancellationToken>,
     pub(super) commits: mpsc::UnboundedSender<Commit>,
     pub(super) news: mpsc::UnboundedSender<News>,
-    pub(super) draining: bool,
+    pub(super) draining: Option<Draining>,
+    /// Slots are left to the next start: this process is gone in a moment.
+    pub(super) stopping: bool,
     /// The schedules that follow a schedule.
     pub(super) followers: HashMap<ScheduleRef, Vec<ScheduleRef>>,
     /// What an interface's row needs of its schedules, kept up with every event.
@@ -214,7 +216,8 @@ impl Engine {
             cancels: HashMap::new(),
             commits,
             news,
-            draining: false,
+            draining: None,
+            stopping: false,
             followers: HashMap::new(),
             tallies: HashMap::new(),
             closed_now: HashMap::new(),
@@ -278,13 +281,12 @@ impl Engine {
 
     fn fire_one(&mut self, draft: &mut Draft, timer: &Timer) {
         match timer {
-            // Whoever starts next decides it: nothing starts here any more.
-            Timer::Slot(_) if self.draining => (),
+            // Whoever starts next decides it.
+            Timer::Slot(_) | Timer::Deadline(..) if self.stopping => (),
             Timer::Slot(id) => self.slot_due(draft, id),
             Timer::Anomaly(id) => self.anomaly_due(draft, *id),
             Timer::Resume(id) => self.resume_due(draft, id),
             Timer::ResumeInterface(id) => self.resume_interface_due(draft, id),
-            Timer::Deadline(..) if self.draining => (),
             Timer::Deadline(id, slot) => self.deadline_passed(draft, id, *slot),
             // Turns are given once all that is due is decided.
             Timer::Turn => (),
@@ -469,23 +471,6 @@ impl Engine {
     /// The fold itself, for checkpoints.
     pub const fn state(&self) -> &State {
         &self.state
-    }
-
-    /// Starts nothing any more; what runs goes on.
-    pub fn drain(&mut self) {
-        self.draining = true;
-        self.parts.board.write(|state| state.health.draining = true);
-    }
-
-    /// Records that the daemon stops in good order.
-    pub fn record_stop(&mut self, reason: &str) {
-        let mut draft = Draft::new(self.now(), Actor::Daybook);
-        self.record(
-            &mut draft,
-            &StreamId::Daemon,
-            DaemonStopped { reason: reason.to_owned() }.into(),
-        );
-        self.submit(draft);
     }
 
     pub(super) fn reporter(&self, execution: ExecutionId) -> Reporter {

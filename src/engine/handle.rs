@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 use super::backfill::{Backfill, Backfilled};
-use super::board::{self, Board, Files, Health, TokenRow};
+use super::board::{self, Board, Draining, Files, Health, TokenRow};
 use super::ports::FileProblem;
 use crate::domain::definition;
 use crate::domain::event::{Actor, LoginLinkCreated, Noted, RequestAnswered, TokenCreated};
@@ -189,6 +189,13 @@ pub enum Request {
         schedule: ScheduleRef,
         /// The slot.
         reply: Reply<Instant>,
+    },
+    /// Starts nothing any more, and lets the daemon end when nothing runs.
+    Drain {
+        /// It ends by then in any case; none leaves that as it is.
+        deadline: Option<Instant>,
+        /// What is so now.
+        reply: Reply<Draining>,
     },
     /// Reads the files again.
     Reload {

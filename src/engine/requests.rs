@@ -64,6 +64,9 @@ impl Engine {
             Request::UndoSkipNext { schedule, reply } => {
                 self.decide(actor, reply, |engine, draft| engine.undo_skip_next(draft, &schedule));
             }
+            Request::Drain { deadline, reply } => {
+                self.decide(actor, reply, |engine, draft| engine.drain(draft, deadline));
+            }
             Request::Reload { reply } => self.read_files(actor, reply),
             Request::CreateToken { token, reply } => {
                 self.decide(actor, reply, |engine, draft| engine.create_token(draft, token));
@@ -247,14 +250,6 @@ impl Engine {
         };
         self.open(draft, execution, opened);
         execution
-    }
-
-    pub(super) fn refuse_draining(&self) -> Result<(), Refusal> {
-        if self.draining {
-            let why = "the daemon is draining and starts nothing new".to_owned();
-            return Err(Refusal::Unavailable { why });
-        }
-        Ok(())
     }
 
     /// Why an execution may not run again now.

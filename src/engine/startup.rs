@@ -8,7 +8,7 @@ use tokio::time::{Instant as Stopwatch, timeout_at};
 
 use super::commit::{After, conclusion};
 use super::core::{Draft, Engine, STEP_BACK_MAX, Timer};
-use super::ports::{Files, Unfinished, Work, go_on};
+use super::ports::{Files, Held, Reporter, Unfinished, Work, go_on};
 use super::requests::Original;
 use super::slots::Opening;
 use crate::domain::cause::Cause;
@@ -26,11 +26,14 @@ const SETTLING_FIRST_MAX: Duration = Duration::from_secs(1);
 type Settling = JoinHandle<Option<Conclusion>>;
 
 /// The executions that the former process left.
+#[derive(Default)]
 struct LeftBehind {
     /// They go on waiting for their turn.
     queued: Vec<ExecutionId>,
     /// They go on waiting for an attempt that is planned.
     planned: Vec<(Work, Instant)>,
+    /// They run on: their attempt outlived the daemon.
+    running: Vec<Work>,
     /// They end now.
     unfinished: Vec<(Work, Unfinished)>,
 }
@@ -44,9 +47,11 @@ impl Engine {
         let before = self.state.daemon.boot_id.clone();
         // Taken before this start owes anything itself: that goes to the courier when it is recorded.
         let owed: Vec<_> = self.state.outbox.values().cloned().map(After::Deliver).collect();
-        let LeftBehind { queued, planned, unfinished } = self.left_behind();
+        let mut held = self.parts.performer.held().await;
+        let LeftBehind { queued, planned, running, unfinished } = self.left_behind(&mut held);
+        self.let_go(held).await;
         let interrupted = unfinished.iter().filter(|(_, why)| *why == Unfinished::Interrupted);
-        let interrupted = interrupted.count();
+        let counts = (interrupted.count() as u64, running.len() as u64);
         let (concluded, settling) = self.settle(unfinished).await;
         let mut draft = Draft::new(self.now(), Actor::Daybook);
         self.adopt_all();
@@ -71,7 +76,12 @@ impl Engine {
                 self.ready.wait(id, execution, asks);
             }
         }
-        planned.into_iter().for_each(|(work, at)| self.await_attempt(&mut draft, work, at));
+        for work in running {
+            self.go_on_with(&mut draft, work, After::TakeOver);
+        }
+        for (work, at) in planned {
+            self.go_on_with(&mut draft, work, |work, reporter| After::Resume(work, at, reporter));
+        }
         settling.into_iter().for_each(|(work, end)| self.await_end(&draft, work, end));
         self.anchor_ahead(&mut draft);
         self.end_pauses(&mut draft);
@@ -88,7 +98,7 @@ impl Engine {
         }
         draft.keep_whole(false);
         // So are this start and what it starts: one that is not on record has run nothing.
-        self.record_start(&mut draft, interrupted);
+        self.record_start(&mut draft, counts);
         if before.as_deref() != Some(&self.parts.identity.boot_id) {
             self.run_reboot_schedules(&mut draft);
         }
@@ -104,10 +114,16 @@ impl Engine {
         self.plan_deadlines();
     }
 
-    fn left_behind(&self) -> LeftBehind {
-        let mut left =
-            LeftBehind { queued: Vec::new(), planned: Vec::new(), unfinished: Vec::new() };
+    /// What becomes of each open execution. Takes the attempts that run on out of `held`.
+    fn left_behind(&self, held: &mut Held) -> LeftBehind {
+        let mut left = LeftBehind::default();
         for (id, execution) in &self.state.executions {
+            let attempt = Some(execution.attempts).filter(|_| execution.phase == Phase::Running);
+            if attempt.is_some() && held.get(id).copied() == attempt {
+                held.remove(id);
+                left.running.extend(self.work(*id));
+                continue;
+            }
             let why = match execution.phase {
                 Phase::Queued if execution.cancelling => Unfinished::CancelledInQueue,
                 Phase::Running if execution.cancelling => Unfinished::CancelledInTheMiddle,
@@ -129,6 +145,20 @@ impl Engine {
             left.unfinished.extend(self.work(*id).map(|work| (work, why)));
         }
         left
+    }
+
+    /// Lets the performer end and forget what it holds and nobody goes on with. That is waited for only where it would run
+    /// beside an attempt of the same execution: a log that was put back to an earlier state knows less than what runs.
+    async fn let_go(&self, unwanted: Held) {
+        if unwanted.is_empty() {
+            return;
+        }
+        tracing::warn!(count = unwanted.len(), "ending attempts that nobody waits for");
+        let open = unwanted.keys().any(|id| self.state.executions.contains_key(id));
+        let gone = task::spawn("letting go", self.parts.performer.let_go(unwanted));
+        if open && let Err(err) = gone.await {
+            tracing::error!(error = %err, "what nobody waits for was not ended");
+        }
     }
 
     /// Concludes the unfinished executions beside one another. Those that take long, because what they left running does, are
@@ -200,8 +230,13 @@ impl Engine {
         })?
     }
 
-    /// Lets an execution go on to wait for its next attempt. It runs already, as far as limits are concerned.
-    fn await_attempt(&mut self, draft: &mut Draft, work: Work, at: Instant) {
+    /// Lets an execution of a former daemon go on, as `after` says. It runs already, as far as limits are concerned.
+    fn go_on_with(
+        &mut self,
+        draft: &mut Draft,
+        work: Work,
+        after: impl FnOnce(Work, Reporter) -> After,
+    ) {
         let id = work.execution;
         let Some(execution) = self.state.executions.get(&id) else { return };
         let schedule = &work.opened.schedule;
@@ -215,18 +250,23 @@ impl Engine {
         }
         let asks = self.asks(execution, draft.at);
         self.ready.start_at_once(id, &schedule.interface, asks, draft.at);
+        if execution.cancelling {
+            // The former daemon may not have passed it on.
+            work.cancel.cancel();
+        }
         self.cancels.insert(id, work.cancel.clone());
         let reporter = self.reporter(id);
-        draft.then(After::Resume(work, at, reporter));
+        draft.then(after(work, reporter));
     }
 
-    fn record_start(&mut self, draft: &mut Draft, interrupted: usize) {
+    fn record_start(&mut self, draft: &mut Draft, (interrupted, taken_over): (u64, u64)) {
         let identity = self.parts.identity.clone();
         let started = DaemonStarted {
             version: identity.version,
             boot_id: identity.boot_id,
             zone_data: identity.zone_data,
-            interrupted: interrupted as u64,
+            interrupted,
+            taken_over,
         };
         self.record(draft, &StreamId::Daemon, started.into());
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 use super::board::Board;
 use super::commit::Committer;
@@ -19,6 +20,7 @@ use super::{Engine, Identity, Parts};
 use crate::app::checks;
 use crate::clock::{Clock, VirtualClock};
 use crate::config::{self, load_text};
+use crate::domain::cause::Cause;
 use crate::domain::definition::Interface;
 use crate::domain::effect::{Effect, EffectKind};
 use crate::domain::event::{
@@ -236,6 +238,112 @@ impl Performer for Lingers {
             gone.notified().await;
             concluded.await
         })
+    }
+}
+
+/// Performs as a runner does: its attempts outlive the daemon, and end in its stead.
+#[derive(Clone)]
+pub(super) struct Runner(Arc<Runs>);
+
+struct Runs {
+    takes: Duration,
+    clock: Arc<VirtualClock>,
+    /// The attempts that run or have ended, with their end.
+    held: Mutex<BTreeMap<ExecutionId, (u32, Instant)>>,
+    /// What it was told to let go of, and whether it has.
+    let_go: watch::Sender<(Vec<(ExecutionId, u32)>, bool)>,
+    /// It is gone, and all that it ran.
+    lost: CancellationToken,
+}
+
+impl Runner {
+    /// A runner whose attempts take so long each.
+    pub(super) fn new(takes: Duration, clock: &Arc<VirtualClock>) -> Self {
+        Self(Arc::new(Runs {
+            takes,
+            clock: Arc::clone(clock),
+            held: Mutex::default(),
+            let_go: watch::Sender::new((Vec::new(), true)),
+            lost: CancellationToken::new(),
+        }))
+    }
+
+    /// Holds this attempt too.
+    pub(super) fn hold(&self, id: ExecutionId, attempt: u32) {
+        let end = self.0.clock.now() + self.0.takes;
+        self.0.held.lock().expect("no panic").insert(id, (attempt, end));
+    }
+
+    /// It ends, and all that it runs.
+    pub(super) fn dies(&self) {
+        self.0.held.lock().expect("no panic").clear();
+        self.0.lost.cancel();
+    }
+
+    /// Lets what it is to let go of linger until it is told otherwise.
+    pub(super) fn linger(&self, lingers: bool) {
+        self.0.let_go.send_modify(|(_, gone)| *gone = !lingers);
+    }
+
+    /// What it was told to let go of.
+    pub(super) fn let_go_of(&self) -> Vec<(ExecutionId, u32)> {
+        self.0.let_go.borrow().0.clone()
+    }
+
+    async fn go_on(self, attempt: u32, work: Work, reporter: Reporter) {
+        let end = self.0.held.lock().expect("no panic").get(&work.execution).map(|held| held.1);
+        let (outcome, cause, interrupted) = tokio::select! {
+            biased;
+            () = self.0.lost.cancelled() => (Outcome::Ko, Some(Cause::TecInterrupted), true),
+            () = work.cancel.cancelled() => (Outcome::Cancelled, None, false),
+            _ = self.0.clock.sleep_until(end.unwrap_or_default()) => (Outcome::Ok, None, false),
+        };
+        let ended =
+            AttemptEnded { attempt, exit_code: None, signal: None, usage: None, outcome, cause };
+        let close = Conclusion { interrupted, ..conclusion(outcome) };
+        reporter.record(vec![Command::EndAttempt(ended), Command::Close(close)]).await;
+        self.0.held.lock().expect("no panic").remove(&work.execution);
+    }
+}
+
+impl Performer for Runner {
+    fn perform(&self, work: Work, reporter: Reporter) -> BoxFuture<()> {
+        self.hold(work.execution, 1);
+        Box::pin(self.clone().go_on(1, work, reporter))
+    }
+
+    fn resume(&self, work: Work, at: Instant, reporter: Reporter) -> BoxFuture<()> {
+        let (runner, attempt) = (self.clone(), work.attempts + 1);
+        Box::pin(async move {
+            runner.0.clock.sleep_until(at).await;
+            reporter.record(vec![Command::StartAttempt]).await;
+            runner.hold(work.execution, attempt);
+            runner.go_on(attempt, work, reporter).await;
+        })
+    }
+
+    fn held(&self) -> BoxFuture<Held> {
+        let held = self.0.held.lock().expect("no panic");
+        let held = held.iter().map(|(id, (attempt, _))| (*id, *attempt)).collect();
+        Box::pin(std::future::ready(held))
+    }
+
+    fn take_over(&self, work: Work, reporter: Reporter) -> BoxFuture<()> {
+        Box::pin(self.clone().go_on(work.attempts, work, reporter))
+    }
+
+    fn let_go(&self, unwanted: Held) -> BoxFuture<()> {
+        let mut held = self.0.held.lock().expect("no panic");
+        held.retain(|id, _| !unwanted.contains_key(id));
+        self.0.let_go.send_modify(|(all, _)| all.extend(unwanted));
+        let mut gone = self.0.let_go.subscribe();
+        Box::pin(async move {
+            gone.wait_for(|(_, gone)| *gone).await.expect("it lives");
+        })
+    }
+
+    fn conclude(&self, _work: Work, why: Unfinished) -> BoxFuture<Conclusion> {
+        concluded(why)
     }
 }
 

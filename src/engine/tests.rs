@@ -3,7 +3,6 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::Engine;
 use super::handle::{Pause, Refusal, Target};
 use super::ports::{Definitions, FileProblem, Files, News, go_on};
 use super::testing::{Broken, Given, Kept, Plans, Readings, Stuck, Text, sales};
@@ -18,6 +17,8 @@ use crate::store::{ColdHead, ColdHeads, EventLog};
 
 mod backfills;
 mod closed;
+mod draining;
+mod outliving;
 mod settling;
 mod turns;
 mod zones;
@@ -380,16 +381,6 @@ async fn a_file_that_comes_back_does_not_miss_the_slot_that_it_ran() {
     }
     let (started, passed) = slots(&working.events());
     assert_eq!((started.len(), passed), (1, Vec::new()));
-}
-
-#[tokio::test(start_paused = true)]
-async fn nothing_is_started_while_the_daemon_drains() {
-    let working = Given::new(WATCHED, "2026-11-22T00:30:00Z", MINUTE).start().await;
-    assert!(go_on(&working.news, Engine::drain));
-    working.settle().await;
-    let refused = working.run().await;
-    assert!(matches!(refused, Err(Refusal::Unavailable { .. })), "{refused:?}");
-    assert_eq!(working.opened(), []);
 }
 
 #[tokio::test(start_paused = true)]

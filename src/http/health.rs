@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 use super::parts::App;
 use super::problem::Problem;
 use super::reads::blocking;
+use crate::engine::board::Draining;
 use crate::telemetry::metrics::CONTENT_TYPE;
 use crate::telemetry::state::{ScheduleTimes, StateFigures};
 
@@ -73,8 +74,8 @@ pub fn unready(app: &App) -> Vec<Unready> {
     if !health.deciding {
         add("starting", "slots are not decided yet".to_owned(), None);
     }
-    if health.draining {
-        add("draining", "nothing new is started".to_owned(), None);
+    if let Some(draining) = health.draining {
+        add("draining", told_of(draining, status.running), None);
     }
     if let Some((code, detail)) = trouble(free_bytes(&app.settings.data)) {
         add(code, detail, None);
@@ -90,6 +91,14 @@ pub fn unready(app: &App) -> Vec<Unready> {
         add("rebuilding", format!("the lists are being rebuilt: {percent} % done"), Some(percent));
     }
     reasons
+}
+
+/// What a drain means to whoever looks.
+fn told_of(Draining { since, deadline }: Draining, running: u64) -> String {
+    let until = deadline.map_or_else(String::new, |at| format!(", at {at} at the latest"));
+    format!(
+        "since {since} nothing starts; the daemon ends when the {running} executions that run have ended{until}"
+    )
 }
 
 /// What is wrong with the place of the log, by the bytes that are free there.

@@ -104,6 +104,7 @@ pub const ROUTES: &[Route] = &[
     route(POST, "/api/executions/{execution}/notes", OPERATOR),
     route(POST, "/api/executions/rerun", OPERATOR),
     route(POST, "/api/reload", ADMIN),
+    route(POST, "/api/drain", ADMIN),
     route(POST, "/api/check", OPERATOR),
     route(GET, "/api/tokens", ADMIN),
     secret(route(POST, "/api/tokens", ADMIN)),

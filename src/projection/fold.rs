@@ -99,6 +99,7 @@ const fn changes_nothing_more(event: &Event) {
         | Event::SlotsPassed(_)
         | Event::DaemonStarted(_)
         | Event::DaemonStopped(_)
+        | Event::DrainAsked(_)
         | Event::ClockStepped(_)
         | Event::TokenCreated(_)
         | Event::TokenRevoked(_)

@@ -188,7 +188,7 @@ fn an_event_of_a_newer_program_is_refused_by_name() {
     bytes[2] = 9;
     assert_eq!(
         codec::decode(Position(1), &bytes).unwrap_err().to_string(),
-        "version 9 of event `daemon-started` is not known here, the newest is 1: a newer daybook wrote it, so run that version"
+        "version 9 of event `daemon-started` is not known here, the newest is 2: a newer daybook wrote it, so run that version"
     );
     bytes[0] = 0xE7;
     bytes[1] = 3;

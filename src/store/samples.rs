@@ -48,9 +48,10 @@ fn daemon() -> Vec<Event> {
             boot_id: "5e3b1d9c-0000-4000-8000-0123456789ab".to_owned(),
             zone_data: "2026b".to_owned(),
             interrupted: 3,
+            taken_over: 2,
         }
         .into(),
-        DaemonStopped { reason: "SIGTERM".to_owned() }.into(),
+        DaemonStopped { reason: "SIGTERM".to_owned(), running: 2 }.into(),
         ClockStepped { from: at(), to: Instant::from_millis(at().millis() - 7_200_001) }.into(),
         TokenCreated {
             id: "k3f9".to_owned(),
@@ -86,6 +87,7 @@ fn daemon() -> Vec<Event> {
             }],
         }
         .into(),
+        DrainAsked { by: "drain".to_owned(), deadline: Some(later()) }.into(),
     ]
 }
 

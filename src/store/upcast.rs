@@ -4,8 +4,8 @@
 //! the new form, and write it into the table below as `<Event> = <n + 1>, <n> => <Event>V<n>`. The golden bytes of the
 //! old version stay; the test says which file the new one lacks.
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use super::codec::{pack, unpack};
 use crate::domain::event::{self, Event};
@@ -75,8 +75,8 @@ macro_rules! stored_events {
 }
 
 stored_events! {
-    1 DaemonStarted = 1;
-    2 DaemonStopped = 1;
+    1 DaemonStarted = 2, 1 => DaemonStartedV1;
+    2 DaemonStopped = 2, 1 => DaemonStoppedV1;
     3 ClockStepped = 1;
     4 TokenCreated = 1;
     5 TokenRevoked = 1;
@@ -84,6 +84,7 @@ stored_events! {
     7 RequestAnswered = 1;
     8 FilesRefused = 1;
     9 ZonesRead = 1;
+    10 DrainAsked = 1;
     20 InterfaceDefined = 1;
     21 InterfaceRemoved = 1;
     22 InterfacePaused = 1;
@@ -111,10 +112,36 @@ stored_events! {
     80 DeliveryEnded = 1;
 }
 
+/// As it was when no execution outlived the daemon.
+#[derive(Serialize, Deserialize)]
+struct DaemonStartedV1 {
+    version: String,
+    boot_id: String,
+    zone_data: String,
+    interrupted: u64,
+}
+
+impl From<DaemonStartedV1> for event::DaemonStarted {
+    fn from(old: DaemonStartedV1) -> Self {
+        let DaemonStartedV1 { version, boot_id, zone_data, interrupted } = old;
+        Self { version, boot_id, zone_data, interrupted, taken_over: 0 }
+    }
+}
+
+/// As it was when no execution outlived the daemon.
+#[derive(Serialize, Deserialize)]
+struct DaemonStoppedV1 {
+    reason: String,
+}
+
+impl From<DaemonStoppedV1> for event::DaemonStopped {
+    fn from(old: DaemonStoppedV1) -> Self {
+        Self { reason: old.reason, running: 0 }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use serde::Deserialize;
-
     use super::*;
 
     /// The newest form of an event that once had no `count`, and before that another name for `text`.

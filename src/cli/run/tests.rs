@@ -275,7 +275,7 @@ async fn stopped_store(data: &std::path::Path) {
     let journal = JournalOptions::new(data.join("journal"));
     let (log, _) = JournalLog::open(journal).expect("opens");
     for reason in ["one", "two", "three"] {
-        let events = vec![DaemonStopped { reason: reason.to_owned() }.into()];
+        let events = vec![DaemonStopped { reason: reason.to_owned(), running: 0 }.into()];
         let stream = StreamAppend {
             stream: StreamId::Daemon,
             expected: Expected::Any,

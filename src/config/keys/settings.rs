@@ -28,10 +28,14 @@ pub static SETTINGS: Table = Table {
             .default("128")
             .example("64")
             .also(&["concurrent", "concurrency"]),
-        Key::new("grace", Kind::Duration, "Between TERM and KILL when a command is ended, and for running commands when the daemon stops.")
+        Key::new("grace", Kind::Duration, "Between TERM and KILL when a command is ended.")
             .default("\"10s\"")
             .example("\"30s\"")
             .also(&["kill_after"]),
+        Key::new("drain_deadline", Kind::Duration, "How long the daemon waits at SIGTERM and SIGINT for what runs. Then commands go on without it, and the next start takes them over; calls are broken off.")
+            .default("\"10s\"")
+            .example("\"1m\"")
+            .also(&["shutdown_timeout", "stop_timeout"]),
         Key::new("cgroups", Kind::Flag, "Gives each command a cgroup of its own where the daemon may make one; else, and with `false`, process trees are told by parents and markers.")
             .default("true")
             .example("false"),

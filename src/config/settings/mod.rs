@@ -113,6 +113,8 @@ pub struct Settings {
     pub max_concurrent: Setting<u32>,
     /// Between TERM and KILL.
     pub grace: Setting<Duration>,
+    /// How long a signal lets run what runs.
+    pub drain_deadline: Setting<Duration>,
     /// Gives each command a cgroup where that is possible.
     pub cgroups: Setting<bool>,
     /// The daemon's own dead-man monitor. A secret of sorts.
@@ -193,6 +195,7 @@ impl Settings {
             server: layers.url("server").optional(),
             max_concurrent: layers.number("max_concurrent").or(|| 128),
             grace: layers.duration("grace").or(|| Duration::from_secs(10)),
+            drain_deadline: layers.duration("drain_deadline").or(|| Duration::from_secs(10)),
             cgroups: layers.flag("cgroups").or(|| true),
             ping: layers.url("ping").optional(),
             ping_every: layers.duration("ping_every").or(|| Duration::from_secs(60)),

@@ -40,6 +40,7 @@ fn shown(settings: &Settings, key: &str) -> Option<(Option<String>, Origin)> {
         "server" => maybe(&settings.server, Clone::clone),
         "max_concurrent" => plain(&settings.max_concurrent, ToString::to_string),
         "grace" => duration(&settings.grace),
+        "drain_deadline" => duration(&settings.drain_deadline),
         "cgroups" => plain(&settings.cgroups, ToString::to_string),
         "ping" => maybe(&settings.ping, Clone::clone),
         "ping_every" => duration(&settings.ping_every),

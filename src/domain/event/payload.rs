@@ -21,8 +21,10 @@ pub struct DaemonStarted {
     pub boot_id: String,
     /// The version of the zone data in use, such as `2026b`.
     pub zone_data: String,
-    /// Executions that the former process left running.
+    /// Executions that the former process left running, and of which nothing ran on.
     pub interrupted: u64,
+    /// Executions that the former process left running, and that ran on.
+    pub taken_over: u64,
 }
 
 /// The daemon stopped in good order. Absent after a crash.
@@ -30,6 +32,17 @@ pub struct DaemonStarted {
 pub struct DaemonStopped {
     /// Why, such as `SIGTERM`.
     pub reason: String,
+    /// Executions that run on without it, for the next process to take over.
+    pub running: u64,
+}
+
+/// The daemon is to end once nothing runs any more. Until then it starts nothing, and slots wait.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DrainAsked {
+    /// By what: `drain` for a request, else the signal, such as `SIGTERM`.
+    pub by: String,
+    /// It ends by then also when something still runs; none means that it waits for all.
+    pub deadline: Option<Instant>,
 }
 
 /// The wall clock jumped.

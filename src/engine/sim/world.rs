@@ -459,7 +459,8 @@ impl World {
 
     async fn stop(&mut self, drain_s: u64, down: &Down) -> Checked {
         self.ledger.draining = true;
-        go_on(&self.daemon()?.news, Engine::drain);
+        let deadline = self.clock.now() + Duration::from_secs(drain_s);
+        go_on(&self.daemon()?.news, move |engine| engine.stop("the story", deadline));
         let mut lived = self.pass(drain_s).await;
         if lived.is_ok() {
             go_on(&self.daemon()?.news, |engine| engine.record_stop("the story"));

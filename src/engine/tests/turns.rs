@@ -207,8 +207,7 @@ async fn while_it_drains_the_engine_does_not_wake_for_turns_that_it_does_not_giv
         answer.await.expect("answered")
     };
     assert!(woken().await, "it sleeps");
-    assert!(go_on(&working.news, Engine::drain));
-    working.settle().await;
+    working.handle.drain(Actor::Daybook, None).await.expect("recorded");
     assert!(working.run().await.is_err());
     assert!(!woken().await);
 }

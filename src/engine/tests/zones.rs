@@ -31,6 +31,7 @@ async fn past(zone_data: &str, shifts: &[(&str, i32)]) -> MemoryLog {
         boot_id: "one".to_owned(),
         zone_data: zone_data.to_owned(),
         interrupted: 0,
+        taken_over: 0,
     };
     let events = vec![read.into(), started.into()];
     let streams = vec![StreamAppend {

@@ -84,6 +84,7 @@ pub async fn show(State(app): State<App>, Params(input): Params) -> Result<Json<
 
 fn local_checks(app: &App) -> Vec<Check> {
     let mut checks = vec![readiness(app), files(app), store(app)];
+    checks.extend(draining(app));
     checks.push(free_space(&app.settings.data));
     checks.push(private(&app.settings.data));
     let token = app.settings.data.join("token");
@@ -97,7 +98,7 @@ fn local_checks(app: &App) -> Vec<Check> {
 fn readiness(app: &App) -> Check {
     let reasons: Vec<String> = unready(app)
         .into_iter()
-        .filter(|reason| reason.code != "config")
+        .filter(|reason| !["config", "draining"].contains(&reason.code.as_str()))
         .map(|reason| reason.detail)
         .collect();
     if reasons.is_empty() {
@@ -105,6 +106,13 @@ fn readiness(app: &App) -> Check {
     } else {
         check("daemon", Finding::Fail, reasons.join("; "), "see the daemon's log")
     }
+}
+
+/// That somebody wants the daemon to end; none when nobody does.
+fn draining(app: &App) -> Option<Check> {
+    let draining = unready(app).into_iter().find(|reason| reason.code == "draining")?;
+    let fix = "it is about to end; start it again when what you drained it for is done";
+    Some(check("draining", Finding::Warn, draining.detail, fix))
 }
 
 fn files(app: &Parts) -> Check {

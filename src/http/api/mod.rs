@@ -17,6 +17,7 @@ use crate::projection::view::Page;
 pub mod backfill;
 pub mod check;
 pub mod doctor;
+pub mod drain;
 pub mod events;
 pub mod executions;
 pub mod interfaces;
@@ -39,6 +40,7 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(tokens::login))
         .routes(routes!(status::show))
         .routes(routes!(status::reload))
+        .routes(routes!(drain::drain))
         .routes(routes!(doctor::show))
         .routes(routes!(check::check))
         .routes(routes!(store::show))

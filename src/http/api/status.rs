@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 
 use super::check::Problems;
 use super::done;
+use super::drain::Draining;
 use crate::domain::class::Class;
 use crate::domain::policy::{Paused, Unwanted};
 use crate::engine::board::{self, ScheduleRow};
@@ -47,6 +48,8 @@ pub struct Status {
     /// The newest event on disk.
     #[schema(value_type = u64)]
     pub position: Position,
+    /// It is about to end; null when it is not.
+    pub draining: Option<Draining>,
     /// Everything works.
     pub ready: bool,
     /// Why not.
@@ -138,6 +141,7 @@ pub async fn show(State(app): State<App>, Params(input): Params) -> Result<Json<
         now: app.clock.now(),
         started_at: status.started_at,
         position: *app.log.durable().borrow(),
+        draining: status.health.draining.map(Draining::from),
         ready: reasons.is_empty(),
         reasons,
         running: status.running,

@@ -8,7 +8,7 @@ use crate::clock::Clock;
 use crate::domain::event::{
     Actor, CancelRequested, Event, InterfacePaused, InterfaceResumed, Opened, TokenRevoked, Trigger,
 };
-use crate::engine::board::{AnswerRow, Board, OpenRow};
+use crate::engine::board::{AnswerRow, Board, Draining, OpenRow};
 use crate::engine::handle::{Asked, Done, Refusal, ReloadReport, Request, Rerun, Target};
 use crate::ids::{ExecutionId, Position, ScheduleRef, StreamId};
 use crate::instant::Instant;
@@ -140,6 +140,11 @@ impl Engine {
                 }
                 reply(to, Ok(Done { value, position }));
             }
+            Request::Drain { deadline, reply: to } => {
+                let draining = Draining { since: self.clock.now(), deadline };
+                self.board.write(|state| state.health.draining = Some(draining));
+                reply(to, Ok(Done { value: draining, position: Position(0) }));
+            }
             Request::Reload { reply: to } => {
                 let value = ReloadReport::default();
                 reply(to, Ok(Done { value, position: Position(0) }));
@@ -209,6 +214,7 @@ impl Engine {
             Request::Run { .. }
             | Request::Rerun { .. }
             | Request::Backfill { .. }
+            | Request::Drain { .. }
             | Request::Reload { .. }
             | Request::CreateToken { .. } => return,
         };

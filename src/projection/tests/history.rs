@@ -79,6 +79,7 @@ impl History {
                 boot_id: "boot".to_owned(),
                 zone_data: "2026b".to_owned(),
                 interrupted: 0,
+                taken_over: 0,
             },
         );
     }

@@ -1,0 +1,81 @@
+//! `POST /api/drain`: nothing starts any more, and the daemon ends when nothing runs.
+
+use axum::extract::State;
+use axum::response::Response;
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::done;
+use crate::engine::board;
+use crate::http::access::Caller;
+use crate::http::input::Fields;
+use crate::http::parts::App;
+use crate::http::problem::{Problem, ProblemBody};
+use crate::instant::Instant;
+
+/// What a drain is asked for with, as the document shows it.
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "read field by field, so that every wrong one is named")]
+pub struct DrainBody {
+    /// The daemon ends by then also when something still runs: commands go on without it, calls are broken off. Without one
+    /// it waits for all, or until the deadline that was named before.
+    #[schema(value_type = Option<String>, format = "date-time")]
+    deadline: Option<Instant>,
+}
+
+/// The daemon is about to end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Draining {
+    /// When that was asked for first.
+    #[schema(value_type = String, format = "date-time")]
+    pub since: Instant,
+    /// It ends by then also when something still runs; null when it waits for all.
+    #[schema(value_type = Option<String>, format = "date-time")]
+    pub deadline: Option<Instant>,
+}
+
+impl From<board::Draining> for Draining {
+    fn from(draining: board::Draining) -> Self {
+        let board::Draining { since, deadline } = draining;
+        Self { since, deadline }
+    }
+}
+
+/// What was begun.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Drained {
+    /// Since when and until when it drains.
+    pub draining: Draining,
+    /// Executions that run, and are waited for.
+    pub running: u64,
+    /// Executions that wait for their turn: for the next start.
+    pub queued: u64,
+    /// The daemon's process; it is gone when all is over.
+    pub pid: u32,
+}
+
+/// Starts nothing any more, and ends the daemon when nothing runs, or at the deadline. Slots are decided as usual; their
+/// executions wait in the queue for the next start. Asked again, only a deadline that is named changes anything.
+///
+/// # Errors
+/// A field is wrong.
+#[utoipa::path(post, path = "/api/drain", tag = "daemon", request_body = DrainBody,
+    responses((status = 202, body = Drained), (status = "default", body = ProblemBody)))]
+pub async fn drain(
+    State(app): State<App>,
+    caller: Caller,
+    Fields(mut input): Fields,
+) -> Result<Response, Problem> {
+    let deadline = input.instant("deadline");
+    input.finish()?;
+    let drain = app.engine.drain(caller.actor, deadline).await?;
+    let status = app.engine.status();
+    let body = Drained {
+        draining: drain.value.into(),
+        running: status.running,
+        queued: status.queued,
+        pid: std::process::id(),
+    };
+    Ok(done(&app, StatusCode::ACCEPTED, &drain, body))
+}
