@@ -5,6 +5,7 @@
 mod asking;
 #[path = "support/provider.rs"]
 mod provider;
+#[expect(dead_code, reason = "shared with other tests")]
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -169,7 +169,9 @@ fn what_outlives_the_grace_of_a_stop_is_ended_and_told_as_interrupted() {
         .replace("* * * * * *", "0 0 1 1 *")
         .replace("exec sleep 20", "(setsid sleep 31171 &) ; sleep 31171; true");
     let mut daemon = Daemon::with_files(folder.path(), &[("shop.toml", &text)]);
-    daemon.variables.push(("DAYBOOK_GRACE".to_owned(), "1s".to_owned()));
+    for name in ["DAYBOOK_GRACE", "DAYBOOK_DRAIN_DEADLINE"] {
+        daemon.variables.push((name.to_owned(), "1s".to_owned()));
+    }
     daemon.start();
     let run = daemon.json(&["schedule", "run", "shop/slow"]);
     let id = run["id"].as_str().expect("an id").to_owned();
@@ -411,22 +413,8 @@ fn newest(daemon: &Daemon, stream: &str, kind: &str) -> u64 {
 
 /// Asks the daemon to end, as a service manager does, and waits until it has.
 fn stop(daemon: &mut Daemon) {
-    let folder = daemon.folder.canonicalize().expect("a folder");
-    let is_daemon = |process: &Path| {
-        let link = |name| std::fs::read_link(process.join(name)).unwrap_or_default();
-        link("exe") == Path::new(env!("CARGO_BIN_EXE_daybook")) && link("cwd") == folder
-    };
-    let found = processes(is_daemon);
-    assert_eq!(found.len(), 1, "{found:?}");
-    let process = &found[0];
-    let pid = process.file_name().expect("its number");
-    assert!(Command::new("kill").arg("-TERM").arg(pid).status().expect("it runs").success());
-    let end = Instant::now() + PATIENCE;
-    // Each question takes a while; one that is not answered says that the daemon is about to be gone.
-    while daemon.run(&["status"]).status.success() || is_daemon(process) {
-        assert!(Instant::now() < end, "the daemon does not end");
-    }
-    daemon.kill();
+    daemon.signal("TERM");
+    assert_eq!(daemon.ended().code(), Some(0));
 }
 
 /// The processes of this machine that are so, as folders of `/proc`.

@@ -44,8 +44,6 @@ impl Drain {
         let end = self.timeout.map(|timeout| tokio::time::Instant::now() + timeout);
         let read = |text: &str| context.times.read("--deadline", text, Towards::Future);
         let deadline = self.deadline.as_deref().map(read).transpose()?;
-        // Before the wish: a daemon with nothing to do is gone a moment later.
-        let before: Status = shaped(&context.get(&status_address()).await?)?;
         let body = json!({"deadline": deadline.map(|at| at.to_string())});
         let value = context.post(&Address::of(&["api", "drain"]), &body).await?;
         let drained: Drained = shaped(&value)?;
@@ -53,7 +51,7 @@ impl Drain {
         if !self.wait {
             return Ok(());
         }
-        until_gone(before.started_at, end, context).await?;
+        until_gone(drained.started_at, end, context).await?;
         if !context.remote {
             until_process_gone(drained.pid).await;
         }
@@ -109,11 +107,34 @@ async fn until_gone(
 
 /// Waits until the process has ended, so that the next one finds the data free. It closes its listeners a moment before.
 async fn until_process_gone(pid: u32) {
-    let place = PathBuf::from(format!("/proc/{pid}/comm"));
+    let place = PathBuf::from(format!("/proc/{pid}/stat"));
     let end = tokio::time::Instant::now() + GONE_MAX;
-    // Another name is another process: of another container, or one that got the number since.
-    let is_it = || std::fs::read_to_string(&place).is_ok_and(|name| name.trim_end() == "daybook");
-    while is_it() && tokio::time::Instant::now() < end {
+    let lives = || std::fs::read_to_string(&place).is_ok_and(|stat| is_daybook(&stat));
+    while lives() && tokio::time::Instant::now() < end {
         tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// Whether a line of `/proc/<pid>/stat` is that of a daemon at work. Another name is another process: of another container,
+/// or one that got the number since. One that only waits for whoever started it holds nothing.
+fn is_daybook(stat: &str) -> bool {
+    let named = stat.split_once("(daybook) ");
+    named.is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_that_only_waits_for_its_parent_is_gone() {
+        for (stat, lives) in [
+            ("7 (daybook) S 1 7 7 0", true),
+            ("7 (daybook) Z 1 7 7 0", false),
+            ("7 (bash) S 1 7 7 0", false),
+            ("", false),
+        ] {
+            assert_eq!(is_daybook(stat), lives, "{stat}");
+        }
     }
 }

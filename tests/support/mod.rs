@@ -5,7 +5,7 @@ pub(crate) mod request;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr, Command, Output, Stdio};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
@@ -100,6 +100,26 @@ impl Daemon {
         let mut child = self.child.take().expect("it runs");
         child.kill().expect("it can be killed");
         child.wait().expect("it ends");
+    }
+
+    /// Sends the daemon a signal, such as `TERM`.
+    pub(crate) fn signal(&self, name: &str) {
+        let pid = self.child.as_ref().expect("it runs").id().to_string();
+        let sent = Command::new("kill").arg(format!("-{name}")).arg(pid).status();
+        assert!(sent.expect("kill runs").success());
+    }
+
+    /// Waits until the daemon has ended by itself.
+    pub(crate) fn ended(&mut self) -> ExitStatus {
+        let (tell, told) = mpsc::channel();
+        let mut child = self.child.take().expect("it runs");
+        let pid = child.id().to_string();
+        thread::spawn(move || tell.send(child.wait()));
+        let ended = told.recv_timeout(PATIENCE);
+        if ended.is_err() {
+            drop(Command::new("kill").args(["-KILL", &pid]).status());
+        }
+        ended.expect("it ends by itself").expect("it was started here")
     }
 
     /// Runs a command line against the daemon.

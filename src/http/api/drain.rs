@@ -51,6 +51,9 @@ pub struct Drained {
     pub running: u64,
     /// Executions that wait for their turn: for the next start.
     pub queued: u64,
+    /// When the daemon began to decide: one that began later is another one.
+    #[schema(value_type = String, format = "date-time")]
+    pub started_at: Instant,
     /// The daemon's process; it is gone when all is over.
     pub pid: u32,
 }
@@ -75,6 +78,7 @@ pub async fn drain(
         draining: drain.value.into(),
         running: status.running,
         queued: status.queued,
+        started_at: status.started_at,
         pid: std::process::id(),
     };
     Ok(done(&app, StatusCode::ACCEPTED, &drain, body))
