@@ -140,7 +140,7 @@ pub struct StoreVerified {
     pub events: u64,
     /// Chunks of lines read.
     pub chunks: u64,
-    /// Segments that were pruned whole.
+    /// Events that retention pruned: their hashes are in the chain, and so is what they followed from.
     pub pruned: u64,
     /// The hash chain's head, in hex.
     pub head: String,
@@ -168,7 +168,7 @@ impl StoreVerified {
             ok: problems.is_empty(),
             events: log.events,
             chunks: lines.chunks,
-            pruned: 0,
+            pruned: log.pruned,
             head: hex(&log.head),
             problems,
             notes: unfinished.into_iter().filter_map(note).collect(),

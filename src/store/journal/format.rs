@@ -6,6 +6,11 @@
 //! events 4, first position 8, newest position on disk when it was written 8, chain hash 32. Record: length 4,
 //! CRC32C 4, the event's stored bytes. Numbers are little-endian, checksums CRC-32C.
 //!
+//! Segments are written in format 1. Retention writes sealed ones again in format 2, which also knows events that were
+//! pruned: a record of length `0xffff_ffff` holds the 32-byte hash of an event instead of its bytes, and a frame whose
+//! count is 0 stands for a run of frames of which nothing is left. Such a run's body has the count of its events 8 and
+//! the chain hash before them 32; the chain hash in its header is the one after them.
+//!
 //! The position on disk tells damage from a torn write: frames are written in groups, and the next group only after
 //! the sync of the one before. A broken frame that is followed by a good one is torn if that one was written in the
 //! same group, and damaged if the good one knew the broken one to be on disk.
@@ -14,8 +19,12 @@ use crate::instant::Instant;
 
 /// The first bytes of every segment.
 const MAGIC: [u8; 8] = *b"DAYBKJNL";
-/// The format written here. 1: as described above.
-pub(super) const FORMAT: u16 = 1;
+/// The format of segments in which every event is there. It is the one that is written.
+pub(super) const COMPLETE: u16 = 1;
+/// The format of segments that retention wrote again.
+pub(super) const PRUNED: u16 = 2;
+/// The newest format that is read here.
+pub(super) const FORMAT: u16 = PRUNED;
 /// Size of a segment's header, in bytes.
 pub(super) const SEGMENT_HEADER: usize = 64;
 /// Size of a frame's header, in bytes.
@@ -24,6 +33,10 @@ pub(super) const FRAME_HEADER: usize = 60;
 pub(super) const RECORD_HEADER: usize = 8;
 /// Bytes of a frame that its length does not count.
 const UNCOUNTED: usize = 8;
+/// The length of a record whose event was pruned. No event is as long.
+const PRUNED_LENGTH: u32 = u32::MAX;
+/// Size of the body of a run of pruned frames, in bytes.
+const RUN_BODY: usize = 40;
 
 /// The most that the records of one append may take, in bytes.
 pub(super) const MAX_APPEND_BYTES: usize = 1 << 30;
@@ -34,6 +47,8 @@ pub(super) type Hash = [u8; 32];
 /// What a segment begins with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct SegmentHeader {
+    /// [`COMPLETE`] or [`PRUNED`].
+    pub(super) format: u16,
     /// The position of its first event.
     pub(super) first: u64,
     /// The chain hash of the frame before it; zeros in the first segment.
@@ -53,7 +68,7 @@ impl SegmentHeader {
     pub(super) fn to_bytes(self) -> [u8; SEGMENT_HEADER] {
         let mut bytes = [0; SEGMENT_HEADER];
         bytes[..8].copy_from_slice(&MAGIC);
-        bytes[8..10].copy_from_slice(&FORMAT.to_le_bytes());
+        bytes[8..10].copy_from_slice(&self.format.to_le_bytes());
         bytes[12..20].copy_from_slice(&self.first.to_le_bytes());
         bytes[20..52].copy_from_slice(&self.previous);
         bytes[52..60].copy_from_slice(&self.created.millis().to_le_bytes());
@@ -77,6 +92,7 @@ impl SegmentHeader {
             return Err(NoHeader::Damaged("the checksum of the segment's header is wrong"));
         }
         Ok(Self {
+            format,
             first: u64::from_le_bytes(chunk(bytes, 12)),
             previous: chunk(bytes, 20),
             created: Instant::from_millis(i64::from_le_bytes(chunk(bytes, 52))),
@@ -87,34 +103,43 @@ impl SegmentHeader {
 /// What a frame begins with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FrameHeader {
-    /// How many events it holds.
-    pub(super) count: u32,
+    /// How many events it holds, or held.
+    pub(super) count: u64,
     /// The position of the first one.
     pub(super) first: u64,
     /// The newest position on disk when it was written.
     pub(super) synced: u64,
     /// BLAKE3 of the chain hash before it and its events' hashes.
     pub(super) chain: Hash,
+    /// The chain hash before it, when it is a run of frames of which nothing is left; it has no records.
+    pub(super) run_after: Option<Hash>,
 }
 
 impl FrameHeader {
     /// The position of its last event.
     pub(super) const fn last(&self) -> u64 {
-        self.first + self.count as u64 - 1
+        self.first + self.count - 1
     }
 
-    /// Writes the frame around `records`, which are in their final form.
+    /// Writes the frame around `records`, which are in their final form; a run has none.
     pub(super) fn write(&self, records: &[u8], into: &mut Vec<u8>) {
         let start = into.len();
-        let length = FRAME_HEADER - UNCOUNTED + records.len();
-        // Appends above `MAX_APPEND_BYTES` were refused before.
+        let body = if self.run_after.is_some() { RUN_BODY } else { records.len() };
+        let length = FRAME_HEADER - UNCOUNTED + body;
+        // Appends above `MAX_APPEND_BYTES` were refused before, so length and count fit.
         into.extend_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes());
         into.extend_from_slice(&[0; 4]);
-        into.extend_from_slice(&self.count.to_le_bytes());
+        let count = if self.run_after.is_some() { 0 } else { self.count };
+        into.extend_from_slice(&u32::try_from(count).unwrap_or(u32::MAX).to_le_bytes());
         into.extend_from_slice(&self.first.to_le_bytes());
         into.extend_from_slice(&self.synced.to_le_bytes());
         into.extend_from_slice(&self.chain);
-        into.extend_from_slice(records);
+        if let Some(before) = &self.run_after {
+            into.extend_from_slice(&self.count.to_le_bytes());
+            into.extend_from_slice(before);
+        } else {
+            into.extend_from_slice(records);
+        }
         let crc = crc32c::crc32c(&into[start + UNCOUNTED..]);
         into[start + 4..start + UNCOUNTED].copy_from_slice(&crc.to_le_bytes());
     }
@@ -125,19 +150,25 @@ impl FrameHeader {
         (length >= FRAME_HEADER - UNCOUNTED).then_some(length + UNCOUNTED)
     }
 
-    /// Reads the header of a whole frame whose checksum is right.
+    /// Reads the header of a whole frame whose checksum is right, and that of a run with its body.
     pub(super) fn from_bytes(frame: &[u8]) -> Option<Self> {
         let header = frame.first_chunk::<FRAME_HEADER>()?;
         if crc32c::crc32c(&frame[UNCOUNTED..]) != u32::from_le_bytes(chunk(header, 4)) {
             return None;
         }
-        let read = Self {
-            count: u32::from_le_bytes(chunk(header, 8)),
+        let mut read = Self {
+            count: u64::from(u32::from_le_bytes(chunk(header, 8))),
             first: Self::first_of(header),
             synced: u64::from_le_bytes(chunk(header, 20)),
             chain: chunk(header, 28),
+            run_after: None,
         };
-        let sound = read.count > 0 && read.first.checked_add(u64::from(read.count)).is_some();
+        if read.count == 0 {
+            let body: &[u8; RUN_BODY] = frame[FRAME_HEADER..].try_into().ok()?;
+            read.count = u64::from_le_bytes(chunk(body, 0));
+            read.run_after = Some(chunk(body, 8));
+        }
+        let sound = read.count > 0 && read.first.checked_add(read.count).is_some();
         sound.then_some(read)
     }
 
@@ -164,13 +195,39 @@ pub(super) fn put_record<E>(
     Ok(hash)
 }
 
+/// Writes a record that keeps the hash of an event and not its bytes.
+pub(super) fn put_pruned(into: &mut Vec<u8>, hash: &Hash) {
+    into.extend_from_slice(&PRUNED_LENGTH.to_le_bytes());
+    into.extend_from_slice(&crc32c::crc32c(hash).to_le_bytes());
+    into.extend_from_slice(hash);
+}
+
 /// One record cut off a frame's body.
 pub(super) struct Record<'a> {
     crc: u32,
-    /// The event's stored bytes.
-    pub(super) event: &'a [u8],
+    /// What it holds.
+    pub(super) content: Content<'a>,
     /// What follows it.
     pub(super) rest: &'a [u8],
+}
+
+/// What a record holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Content<'a> {
+    /// The event's stored bytes.
+    Event(&'a [u8]),
+    /// The hash of an event that was pruned.
+    Pruned(&'a Hash),
+}
+
+impl Content<'_> {
+    /// The event's hash.
+    pub(super) fn hash(&self) -> Hash {
+        match self {
+            Self::Event(bytes) => crate::store::codec::hash(bytes),
+            Self::Pruned(hash) => **hash,
+        }
+    }
 }
 
 impl<'a> Record<'a> {
@@ -178,14 +235,22 @@ impl<'a> Record<'a> {
     pub(super) fn cut(body: &'a [u8]) -> Option<Self> {
         let (length, rest) = body.split_first_chunk::<4>()?;
         let (crc, rest) = rest.split_first_chunk::<4>()?;
-        let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
-        let (event, rest) = rest.split_at_checked(length)?;
-        Some(Self { crc: u32::from_le_bytes(*crc), event, rest })
+        let (length, crc) = (u32::from_le_bytes(*length), u32::from_le_bytes(*crc));
+        if length == PRUNED_LENGTH {
+            let (hash, rest) = rest.split_first_chunk()?;
+            return Some(Self { crc, content: Content::Pruned(hash), rest });
+        }
+        let (event, rest) = rest.split_at_checked(usize::try_from(length).ok()?)?;
+        Some(Self { crc, content: Content::Event(event), rest })
     }
 
-    /// Whether the event's own checksum is right.
+    /// Whether the record's own checksum is right.
     pub(super) fn is_sound(&self) -> bool {
-        crc32c::crc32c(self.event) == self.crc
+        let bytes: &[u8] = match &self.content {
+            Content::Event(bytes) => bytes,
+            Content::Pruned(hash) => *hash,
+        };
+        crc32c::crc32c(bytes) == self.crc
     }
 }
 
@@ -207,51 +272,4 @@ fn chunk<const N: usize, const M: usize>(bytes: &[u8; M], at: usize) -> [u8; N] 
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_segments_header_has_these_bytes() {
-        let header =
-            SegmentHeader { first: 0x0102, previous: [9; 32], created: Instant::from_millis(3) };
-        let bytes = header.to_bytes();
-        let mut expected = b"DAYBKJNL\x01\x00\x00\x00\x02\x01\x00\x00\x00\x00\x00\x00".to_vec();
-        expected.extend([9; 32]);
-        expected.extend([3, 0, 0, 0, 0, 0, 0, 0]);
-        assert_eq!(bytes[..60], expected);
-        assert_eq!(SegmentHeader::from_bytes(&bytes), Ok(header));
-    }
-
-    #[test]
-    fn a_segment_of_a_newer_format_is_told_from_a_damaged_one() {
-        let header = SegmentHeader { first: 1, previous: [0; 32], created: Instant::default() };
-        let mut newer = header.to_bytes();
-        newer[8] = 2;
-        assert_eq!(SegmentHeader::from_bytes(&newer), Err(NoHeader::Newer(2)));
-        let mut damaged = header.to_bytes();
-        damaged[12] ^= 1;
-        assert!(matches!(SegmentHeader::from_bytes(&damaged), Err(NoHeader::Damaged(_))));
-    }
-
-    #[test]
-    fn a_frame_reads_back_and_any_changed_bit_is_noticed() {
-        let mut records = Vec::new();
-        let hash = put_record(&mut records, |into| {
-            into.extend_from_slice(b"event");
-            Ok::<(), ()>(())
-        })
-        .unwrap();
-        let header = FrameHeader { count: 1, first: 7, synced: 6, chain: chain(&[0; 32], [&hash]) };
-        let mut frame = Vec::new();
-        header.write(&records, &mut frame);
-        assert_eq!(FrameHeader::size(&frame), Some(frame.len()));
-        assert_eq!(FrameHeader::from_bytes(&frame), Some(header));
-        let record = Record::cut(&frame[FRAME_HEADER..]).unwrap();
-        assert_eq!((record.event, record.rest, record.is_sound()), (&b"event"[..], &[][..], true));
-        for bit in 32..frame.len() * 8 {
-            let mut damaged = frame.clone();
-            damaged[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(FrameHeader::from_bytes(&damaged), None, "bit {bit}");
-        }
-    }
-}
+mod tests;

@@ -11,7 +11,7 @@ use super::format::{FRAME_HEADER, FrameHeader};
 /// What stands at a place in a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// A whole frame; [`Frames::body`] has its records.
+    /// A whole frame; [`Frames::body`] has its records, if it is no run of pruned ones.
     Frame { offset: u64, header: FrameHeader },
     /// Nothing more up to the end that was given.
     End,
@@ -35,14 +35,19 @@ pub(super) struct Frames {
 impl Frames {
     /// Reads the frames of `path` that lie between two offsets, `capacity` bytes at a time.
     pub(super) fn open(path: &Path, range: Range<u64>, capacity: usize) -> io::Result<Self> {
-        Ok(Self {
-            file: File::open(path)?,
+        Ok(Self::over(File::open(path)?, range, capacity))
+    }
+
+    /// As [`Self::open`], on a file that is open already.
+    pub(super) fn over(file: File, range: Range<u64>, capacity: usize) -> Self {
+        Self {
+            file,
             buffer: vec![0; capacity.max(FRAME_HEADER)],
             unread: 0..0,
             offset: range.start,
             end: range.end,
             body: 0..0,
-        })
+        }
     }
 
     /// The place that the next step looks at.

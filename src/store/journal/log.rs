@@ -11,7 +11,8 @@ use tokio::sync::{oneshot, watch};
 use super::format::{Hash, MAX_APPEND_BYTES, put_record};
 use super::positions::{Indexed, Positions};
 use super::recover::{Anchor, OpenError, Recovery, recover};
-use super::scan::Scan;
+use super::rewrite::{self, PrunedSegment, SealedSegment};
+use super::scan::{RawEvent, Scan};
 use super::segment::sync_dir;
 use super::verify::{self, VerifyReport};
 use super::writer::{OnCommit, Pending, Shared, Writer};
@@ -190,6 +191,42 @@ impl JournalLog {
     pub fn verify_now(&self) -> Result<VerifyReport, OpenError> {
         let until = *self.shared.durable.borrow();
         verify::verify(&self.dir, Some(until))
+    }
+
+    /// The segments that are full, in order: nothing more is written to them.
+    pub fn sealed(&self) -> Vec<SealedSegment> {
+        let segments = self.segments();
+        let bounds = segments.windows(2).filter_map(|pair| match pair {
+            [sealed, next] => Some((sealed, next.first)),
+            _ => None,
+        });
+        let describe = |(sealed, next): (&Arc<super::segment::Segment>, Position)| SealedSegment {
+            first: sealed.first,
+            last: Position(next.0 - 1),
+            bytes: sealed.end(),
+        };
+        bounds.map(describe).collect()
+    }
+
+    /// Removes from a sealed segment the events that `is_gone` names, keeping their hashes, if that frees at least
+    /// `worth` bytes. Blocks; appends and readers go on meanwhile.
+    ///
+    /// All or nothing: the new file is on disk before it stands in the old one's place.
+    ///
+    /// # Errors
+    /// [`ReadError::Damaged`] when the segment is not whole, and [`ReadError::Io`]; it is then as it was.
+    pub fn prune_segment(
+        &self,
+        sealed: &SealedSegment,
+        worth: u64,
+        is_gone: &mut dyn FnMut(RawEvent<'_>) -> bool,
+    ) -> Result<PrunedSegment, ReadError> {
+        let segments = self.segments();
+        let found = segments.windows(2).find(|pair| pair[0].first == sealed.first);
+        match found {
+            Some(pair) => rewrite::prune(&pair[0], worth, is_gone),
+            None => Ok(PrunedSegment::default()),
+        }
     }
 
     /// Writes what is queued, then accepts nothing more. Blocks until the writer has ended.
@@ -385,8 +422,7 @@ impl EventLog for JournalLog {
             let first = indexed.positions.first().copied().unwrap_or(from);
             let mut scan = self.short_scan(first, limit);
             for position in indexed.positions {
-                scan.skip_to(position);
-                found.extend(scan.next_envelope()?.filter(|event| event.stream == *stream));
+                found.extend(scan.event_at(position)?.filter(|event| event.stream == *stream));
             }
             // The index may have gone on while it was asked: what it named is not read again.
             let last = found.last().map_or(Position(0), |event| event.position);

@@ -7,12 +7,16 @@
 //!
 //! A start reads from the checkpoint's anchor to the end. Bytes there that are no whole frame were never
 //! acknowledged; they are put aside in a `.torn` file. Anything else that does not fit is damage, and refused.
+//!
+//! Retention writes a full segment again without the events that it prunes; their hashes stay, so the chain does. The
+//! new file takes the old one's name once it is on disk.
 
 mod format;
 mod frames;
 mod log;
 mod positions;
 mod recover;
+mod rewrite;
 mod scan;
 mod segment;
 mod verify;
@@ -25,6 +29,7 @@ mod tests;
 pub use log::{JournalLog, JournalOptions, LogState};
 pub use positions::{Indexed, Positions};
 pub use recover::{Anchor, OpenError, Recovery, Torn};
+pub use rewrite::{PrunedSegment, SealedSegment};
 pub use scan::{RawEvent, Scan};
 pub use verify::{Difference, VerifyReport};
 pub use writer::{Commit, OnCommit};

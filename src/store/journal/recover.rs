@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::format::{FORMAT, FRAME_HEADER, FrameHeader, NoHeader, SEGMENT_HEADER};
+use super::format::{Content, FORMAT, FRAME_HEADER, FrameHeader, NoHeader, SEGMENT_HEADER};
 use super::frames::{Frames, Step};
-use super::segment::{self, POINT_EVERY, Segment};
+use super::segment::{self, Edition, POINT_EVERY, Segment};
 use super::walk::Walk;
 use crate::ids::Position;
 use crate::store::codec;
@@ -325,10 +325,11 @@ impl<'a> Reader<'a> {
                     since_point += 1;
                     if since_point >= POINT_EVERY {
                         since_point = 0;
-                        segment.remember(header.first, offset);
+                        segment.remember(Edition::default(), header.first, offset);
                     }
                     let heads = &mut self.heads;
-                    let followed = self.walk.frame(&header, frames.body(), |position, event| {
+                    let followed = self.walk.frame(&header, frames.body(), |position, content| {
+                        let Content::Event(event) = content else { return Ok(()) };
                         let read = codec::header(event).map_err(|err| err.to_string())?;
                         let closes = read.closes();
                         heads.recover(&read.stream, read.version, Position(position), closes);
@@ -338,7 +339,7 @@ impl<'a> Reader<'a> {
                     if self.group.replace(header.synced) != Some(header.synced) {
                         self.proven = offset;
                     }
-                    self.scanned += u64::from(header.count);
+                    self.scanned += header.count;
                     self.end.position = Position(self.walk.position);
                     self.end.chain = self.walk.chain;
                     self.end.frame = Some(offset);

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::format::Record;
+use super::format::{Content, Record};
 use super::frames::{Frames, Step};
-use super::segment::{POINT_EVERY, Segment};
+use super::segment::{Edition, POINT_EVERY, Segment};
 use crate::domain::event::Envelope;
 use crate::ids::Position;
 use crate::store::ReadError;
@@ -20,6 +20,8 @@ pub struct Scan {
     /// The index in `segments` of the one that `frames` reads.
     current: usize,
     frames: Option<Frames>,
+    /// Which file of that segment it is.
+    edition: Edition,
     capacity: usize,
     /// The position that comes next.
     next: u64,
@@ -27,7 +29,7 @@ pub struct Scan {
     until: u64,
     /// Position of the record at `cursor`, and where the frame ends.
     at: u64,
-    left: u32,
+    left: u64,
     cursor: usize,
     since_point: u32,
 }
@@ -71,6 +73,7 @@ impl Scan {
             segments,
             current: 0,
             frames: None,
+            edition: Edition::default(),
             capacity,
             next: from.0.max(1),
             until: until.0,
@@ -81,7 +84,8 @@ impl Scan {
         }
     }
 
-    /// The next event as it is stored; none after the last one. It borrows the reader's buffer.
+    /// The next event as it is stored; none after the last one. It borrows the reader's buffer. Events that were pruned
+    /// are passed over, so positions may be missing.
     ///
     /// # Errors
     /// [`ReadError::Damaged`] and [`ReadError::Io`]. Do not go on after an error.
@@ -94,9 +98,16 @@ impl Scan {
                 return Ok(None);
             }
             let position = self.at;
-            let range = self.cut_record()?;
-            if position >= self.next {
-                break (range, position);
+            let event = self.cut_record()?;
+            if position < self.next {
+                continue;
+            }
+            if let Some(event) = event {
+                break (event, position);
+            }
+            self.next = position + 1;
+            if self.next > self.until {
+                return Ok(None);
             }
         };
         self.next = position + 1;
@@ -114,8 +125,25 @@ impl Scan {
         decoded.map(Some).map_err(|err| self.damaged(&format!("event {position}: {err}")))
     }
 
+    /// The event at `position`, which lies after all that was read; none when it was pruned.
+    ///
+    /// # Errors
+    /// As [`Self::next_envelope`].
+    pub(super) fn event_at(&mut self, position: Position) -> Result<Option<Envelope>, ReadError> {
+        // Whatever was passed over on the way to here is no longer there.
+        if position.0 < self.next {
+            return Ok(None);
+        }
+        let until = self.until;
+        self.until = until.min(position.0);
+        self.skip_to(position);
+        let found = self.next_envelope();
+        self.until = until;
+        found
+    }
+
     /// Goes on at `position`, which lies after all that was read.
-    pub(super) fn skip_to(&mut self, position: Position) {
+    fn skip_to(&mut self, position: Position) {
         if position.0 > self.next + NEAR {
             self.frames = None;
             self.left = 0;
@@ -135,14 +163,17 @@ impl Scan {
         ReadError::Damaged { place: self.place(), what: what.to_owned() }
     }
 
-    /// Cuts the record at the cursor; answers where its event lies in the frame's body.
-    fn cut_record(&mut self) -> Result<std::ops::Range<usize>, ReadError> {
+    /// Cuts the record at the cursor; answers where its event lies in the frame's body, if it was not pruned.
+    fn cut_record(&mut self) -> Result<Option<std::ops::Range<usize>>, ReadError> {
         let body = self.frames.as_ref().map_or(&[][..], Frames::body);
         let Some(record) = Record::cut(&body[self.cursor..]) else {
             return Err(self.damaged("a frame holds fewer events than it says"));
         };
         let end = body.len() - record.rest.len();
-        let range = end - record.event.len()..end;
+        let range = match record.content {
+            Content::Event(event) => Some(end - event.len()..end),
+            Content::Pruned(_) => None,
+        };
         self.cursor = end;
         self.left -= 1;
         self.at += 1;
@@ -162,13 +193,18 @@ impl Scan {
                     self.since_point += 1;
                     if self.since_point >= POINT_EVERY {
                         self.since_point = 0;
-                        segment.remember(header.first, offset);
+                        segment.remember(self.edition, header.first, offset);
                     }
                     if header.first > self.next {
                         let what = format!("position {} is missing", self.next);
                         return Err(self.damaged(&what));
                     }
-                    if header.last() >= self.next {
+                    if header.run_after.is_some() {
+                        self.next = self.next.max(header.last() + 1);
+                        if self.next > self.until {
+                            return Ok(false);
+                        }
+                    } else if header.last() >= self.next {
                         self.at = header.first;
                         self.left = header.count;
                         self.cursor = 0;
@@ -182,7 +218,7 @@ impl Scan {
                         return Err(self.damaged(&what));
                     }
                     self.current += 1;
-                    self.open_current(super::format::SEGMENT_HEADER as u64)?;
+                    self.open_current(0)?;
                 }
                 Step::Broken { offset, what } => {
                     let place = format!("{} at offset {offset}", segment.path.display());
@@ -197,15 +233,16 @@ impl Scan {
         let after = self.segments.partition_point(|segment| segment.first.0 <= self.next);
         let Some(current) = after.checked_sub(1) else { return Ok(false) };
         self.current = current;
-        let offset = self.segments[current].offset_before(self.next);
-        self.open_current(offset)?;
+        self.open_current(self.next)?;
         Ok(true)
     }
 
-    fn open_current(&mut self, offset: u64) -> Result<(), ReadError> {
+    /// Opens the current segment at the nearest known frame at or before `position`.
+    fn open_current(&mut self, position: u64) -> Result<(), ReadError> {
         let segment = &self.segments[self.current];
-        let frames = Frames::open(&segment.path, offset..segment.end(), self.capacity);
-        self.frames = Some(frames.map_err(|err| io_error(segment, &err))?);
+        let opened = segment.open_before(position).map_err(|err| io_error(segment, &err))?;
+        self.edition = opened.edition;
+        self.frames = Some(Frames::over(opened.file, opened.range, self.capacity));
         self.since_point = 0;
         Ok(())
     }

@@ -1,10 +1,11 @@
 //! Checks a log from its first byte: checksums, hashes, positions, versions, and that every event can be read.
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::io;
 use std::path::Path;
 
-use super::format::{NoHeader, SEGMENT_HEADER};
+use super::format::{Content, FrameHeader, NoHeader, SEGMENT_HEADER};
 use super::frames::{Frames, Step};
 use super::recover::OpenError;
 use super::segment;
@@ -24,6 +25,8 @@ pub struct VerifyReport {
     pub frames: u64,
     /// Events that were sound.
     pub events: u64,
+    /// Events that retention pruned: their hashes are in the chain, their bytes are gone.
+    pub pruned: u64,
     /// Bytes that were read.
     pub bytes: u64,
     /// The last sound position.
@@ -55,7 +58,7 @@ enum Stop {
 
 struct Verifier {
     walk: Walk,
-    versions: HashMap<StreamId, u64>,
+    streams: Streams,
     until: Option<Position>,
     report: VerifyReport,
 }
@@ -65,7 +68,7 @@ pub(super) fn verify(dir: &Path, until: Option<Position>) -> Result<VerifyReport
     let segments = segment::list(dir).map_err(|err| OpenError::io(dir, &err))?;
     let mut verifier = Verifier {
         walk: Walk::START,
-        versions: HashMap::new(),
+        streams: Streams::default(),
         until,
         report: VerifyReport::default(),
     };
@@ -111,7 +114,10 @@ impl Verifier {
             place: format!("{} at offset {offset}", path.display()),
             what,
         };
-        let header = segment::read_header(path).map_err(io)?.map_err(|no| match no {
+        // Opened once: retention may put another file in its place meanwhile.
+        let file = File::open(path).map_err(io)?;
+        let length = file.metadata().map_err(io)?.len();
+        let header = segment::header_of(&file).map_err(io)?.map_err(|no| match no {
             NoHeader::Damaged(what) => differs(0, what.to_owned()),
             NoHeader::Newer(format) => {
                 differs(0, format!("the segment has format {format}, which is not known here"))
@@ -125,19 +131,12 @@ impl Verifier {
             ));
         }
         self.report.segments += 1;
-        let length = std::fs::metadata(path).map_err(io)?.len();
-        let range = SEGMENT_HEADER as u64..length;
-        let mut frames = Frames::open(path, range, CAPACITY).map_err(io)?;
+        let mut frames = Frames::over(file, SEGMENT_HEADER as u64..length, CAPACITY);
         self.report.bytes += SEGMENT_HEADER as u64;
         while !self.is_done() {
             match frames.next().map_err(io)? {
                 Step::Frame { offset, header } => {
-                    let versions = &mut self.versions;
-                    self.walk
-                        .frame(&header, frames.body(), |at, event| check_event(versions, at, event))
-                        .map_err(|what| differs(offset, what))?;
-                    self.report.frames += 1;
-                    self.report.events += u64::from(header.count);
+                    self.frame(&header, frames.body()).map_err(|what| differs(offset, what))?;
                     self.report.bytes += frames.offset() - offset;
                 }
                 Step::End => break,
@@ -153,6 +152,26 @@ impl Verifier {
         Ok(())
     }
 
+    fn frame(&mut self, header: &FrameHeader, body: &[u8]) -> Result<(), String> {
+        let streams = &mut self.streams;
+        let before = streams.pruned;
+        if header.run_after.is_some() {
+            streams.pruned += header.count;
+        }
+        self.walk.frame(header, body, |at, content| match content {
+            Content::Event(event) => streams.check(at, event),
+            Content::Pruned(_) => {
+                streams.pruned += 1;
+                Ok(())
+            }
+        })?;
+        let pruned = streams.pruned - before;
+        self.report.frames += 1;
+        self.report.events += header.count - pruned;
+        self.report.pruned += pruned;
+        Ok(())
+    }
+
     /// Tells an unfinished write at the very end from damage.
     fn tail(&mut self, path: &Path, offset: u64) -> io::Result<Result<(), String>> {
         let rest = super::recover::read_from(path, offset)?;
@@ -165,24 +184,34 @@ impl Verifier {
     }
 }
 
-fn check_event(
-    versions: &mut HashMap<StreamId, u64>,
-    position: u64,
-    bytes: &[u8],
-) -> Result<(), String> {
-    let event = codec::decode(Position(position), bytes)
-        .map_err(|err| format!("event {position}: {err}"))?;
-    if event.id != EventId::derive(&event.stream, event.version, event.at) {
-        return Err(format!("event {position} has an id that does not follow from its stream"));
+/// Whether the versions in each stream follow each other.
+#[derive(Debug, Default)]
+struct Streams {
+    newest: HashMap<StreamId, u64>,
+    /// Events that were pruned so far.
+    pruned: u64,
+    /// Versions that are missing so far: at most as many as were pruned.
+    missing: u64,
+}
+
+impl Streams {
+    fn check(&mut self, position: u64, bytes: &[u8]) -> Result<(), String> {
+        let event = codec::decode(Position(position), bytes)
+            .map_err(|err| format!("event {position}: {err}"))?;
+        if event.id != EventId::derive(&event.stream, event.version, event.at) {
+            return Err(format!("event {position} has an id that does not follow from its stream"));
+        }
+        let newest = self.newest.entry(event.stream).or_default();
+        let expected = *newest + 1;
+        // What was pruned no longer says whose it was, so gaps are held against their number.
+        self.missing += event.version.saturating_sub(expected);
+        if event.version < expected || self.missing > self.pruned {
+            return Err(format!(
+                "event {position} has version {} in its stream, expected {expected}",
+                event.version
+            ));
+        }
+        *newest = event.version;
+        Ok(())
     }
-    let newest = versions.entry(event.stream).or_default();
-    if event.version != *newest + 1 {
-        return Err(format!(
-            "event {position} has version {} in its stream, expected {}",
-            event.version,
-            *newest + 1
-        ));
-    }
-    *newest = event.version;
-    Ok(())
 }

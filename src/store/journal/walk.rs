@@ -1,7 +1,6 @@
 //! Follows the log's chain frame by frame: what recovery and `verify` check in the same way.
 
-use super::format::{FrameHeader, Hash, Record, SegmentHeader, chain};
-use crate::store::codec;
+use super::format::{Content, FrameHeader, Hash, Record, SegmentHeader, chain};
 
 /// Where the log stands after what was followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,12 +31,13 @@ impl Walk {
         Ok(())
     }
 
-    /// Checks that a frame goes on where the one before ended, and hands each event to `each`.
+    /// Checks that a frame goes on where the one before ended, and hands what stands for each event to `each`. A run
+    /// of pruned frames has nothing to hand over.
     pub(super) fn frame(
         &mut self,
         header: &FrameHeader,
         body: &[u8],
-        mut each: impl FnMut(u64, &[u8]) -> Result<(), String>,
+        mut each: impl FnMut(u64, Content<'_>) -> Result<(), String>,
     ) -> Result<(), String> {
         if header.first != self.position + 1 || header.synced > self.position {
             return Err(format!(
@@ -47,6 +47,17 @@ impl Walk {
                 self.position + 1
             ));
         }
+        if let Some(before) = header.run_after {
+            if before != self.chain {
+                return Err(format!(
+                    "the pruned events {} to {} do not follow from the hash before them",
+                    header.first,
+                    header.last()
+                ));
+            }
+            *self = Self { position: header.last(), chain: header.chain };
+            return Ok(());
+        }
         let mut rest = body;
         let mut hashes = Vec::new();
         for position in header.first..=header.last() {
@@ -55,8 +66,8 @@ impl Walk {
             if !record.is_sound() {
                 return Err(format!("the checksum of event {position} is wrong"));
             }
-            hashes.push(codec::hash(record.event));
-            each(position, record.event)?;
+            hashes.push(record.content.hash());
+            each(position, record.content)?;
             rest = record.rest;
         }
         if !rest.is_empty() {

@@ -9,9 +9,11 @@ use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 
-use super::format::{FRAME_HEADER, FrameHeader, Hash, SEGMENT_HEADER, SegmentHeader, chain};
+use super::format::{
+    COMPLETE, FRAME_HEADER, FrameHeader, Hash, SEGMENT_HEADER, SegmentHeader, chain,
+};
 use super::recover::Anchor;
-use super::segment::{self, POINT_EVERY, Segment};
+use super::segment::{self, Edition, POINT_EVERY, Segment};
 use crate::ids::Position;
 use crate::instant::Instant;
 use crate::store::heads::Heads;
@@ -270,14 +272,19 @@ impl Writer {
         let start = self.end.offset;
         for pending in batch {
             let chain = chain(&self.end.chain, &pending.hashes);
-            let header =
-                FrameHeader { count: pending.count, first: pending.first.0, synced, chain };
+            let header = FrameHeader {
+                count: u64::from(pending.count),
+                first: pending.first.0,
+                synced,
+                chain,
+                run_after: None,
+            };
             let offset = start + self.buffer.len() as u64;
             header.write(&pending.records, &mut self.buffer);
             self.since_point += 1;
             if self.since_point >= POINT_EVERY {
                 self.since_point = 0;
-                segment.remember(header.first, offset);
+                segment.remember(Edition::default(), header.first, offset);
             }
             self.end.position = Position(header.last());
             self.end.chain = chain;
@@ -308,7 +315,8 @@ impl Writer {
     /// Begins a new segment. The former one is wholly on disk.
     fn rotate(&mut self, created: Instant) -> io::Result<()> {
         let first = self.end.position.plus(1);
-        let header = SegmentHeader { first: first.0, previous: self.end.chain, created };
+        let previous = self.end.chain;
+        let header = SegmentHeader { format: COMPLETE, first: first.0, previous, created };
         let (path, file) = segment::create(&self.dir, header)?;
         let segment = Arc::new(Segment::new(first, path, SEGMENT_HEADER as u64));
         self.shared

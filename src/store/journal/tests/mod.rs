@@ -3,6 +3,7 @@
 mod anchors;
 mod checking;
 mod golden;
+mod pruning;
 mod reading;
 mod recovery;
 
@@ -10,7 +11,7 @@ use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use super::format::{FrameHeader, SegmentHeader, chain, put_record};
+use super::format::{COMPLETE, FrameHeader, SegmentHeader, chain, put_record};
 use super::*;
 use crate::domain::event::{Actor, Envelope};
 use crate::ids::{Position, StreamId};
@@ -97,7 +98,8 @@ type Written = (u64, Vec<(StreamId, u64, &'static str)>);
 
 /// The bytes of a first segment with these appends, and where each frame begins.
 fn segment_of(appends: &[Written]) -> (Vec<u8>, Vec<usize>) {
-    let header = SegmentHeader { first: 1, previous: [0; 32], created: samples::at() };
+    let header =
+        SegmentHeader { format: COMPLETE, first: 1, previous: [0; 32], created: samples::at() };
     let mut bytes = header.to_bytes().to_vec();
     let (mut previous, mut first) = ([0; 32], 1);
     let mut starts = Vec::new();
@@ -118,9 +120,11 @@ fn segment_of(appends: &[Written]) -> (Vec<u8>, Vec<usize>) {
         }
         previous = chain(&previous, &hashes);
         starts.push(bytes.len());
-        let count = u32::try_from(hashes.len()).unwrap();
-        FrameHeader { count, first, synced: *synced, chain: previous }.write(&records, &mut bytes);
-        first += u64::from(count);
+        let count = hashes.len() as u64;
+        let header =
+            FrameHeader { count, first, synced: *synced, chain: previous, run_after: None };
+        header.write(&records, &mut bytes);
+        first += count;
     }
     (bytes, starts)
 }

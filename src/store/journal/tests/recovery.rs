@@ -17,7 +17,10 @@ async fn a_new_journal_is_empty_and_gets_its_first_segment_with_the_first_event(
     add(&log, 1).await;
     assert_eq!(lab.last_segment().file_name().unwrap(), "00000000000000000001.seg");
     let header = segment::read_header(&lab.last_segment()).unwrap().unwrap();
-    assert_eq!(header, SegmentHeader { first: 1, previous: [0; 32], created: samples::at() });
+    assert_eq!(
+        header,
+        SegmentHeader { format: 1, first: 1, previous: [0; 32], created: samples::at() }
+    );
 }
 
 #[tokio::test]
