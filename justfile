@@ -14,6 +14,10 @@ run *ARGS:
 sim:
     SIM_SEEDS=${SIM_SEEDS:-2000} cargo test --locked --lib -- --exact --nocapture engine::sim::tests::stories_from_seeds_end_as_the_contract_says
 
+# Fuzzes one target (all of them unless named) for so many seconds each.
+fuzz TARGET="all" SECONDS="600":
+    scripts/fuzz {{TARGET}} {{SECONDS}}
+
 # The figures, each beside its limit of the same run; all of them, or those that are named.
 bench *NAMES:
     scripts/bench {{NAMES}}

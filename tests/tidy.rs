@@ -102,13 +102,16 @@ fn indent(line: &str) -> usize {
     line.len() - line.trim_start().len()
 }
 
-/// Marks each item behind `#[cfg(test)]`; rustfmt lets it end at its own indentation.
+/// What stands before items that no user's program has.
+const TESTS_ONLY: [&str; 3] = ["#[cfg(test)]", "#[cfg(any(test, fuzzing))]", "#[cfg(fuzzing)]"];
+
+/// Marks each item behind one of these; rustfmt lets it end at its own indentation.
 fn mark_tests(lines: &mut [Row]) {
     let mut within: Option<usize> = None;
     for row in lines.iter_mut() {
         let text = row.text.trim_end().to_owned();
         let Some(depth) = within else {
-            if text.trim_start().starts_with("#[cfg(test)]") {
+            if TESTS_ONLY.iter().any(|marker| text.trim_start().starts_with(marker)) {
                 within = Some(indent(&text));
                 row.is_test = true;
             }

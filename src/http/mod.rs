@@ -19,7 +19,10 @@ pub mod routes;
 pub mod server;
 pub mod session;
 
-#[cfg(test)]
+#[cfg(fuzzing)]
+pub mod fuzzing;
+#[cfg(any(test, fuzzing))]
+#[cfg_attr(fuzzing, expect(dead_code, reason = "the tests use the rest"))]
 mod testing;
 #[cfg(test)]
 mod tests;

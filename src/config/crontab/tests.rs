@@ -450,3 +450,10 @@ fn what_differs_for_every_line_is_said() {
     );
     assert!(import.toml.expect("imported").contains("# MAILTO is empty"));
 }
+
+#[test]
+fn control_characters_in_an_address_do_not_break_the_file() {
+    let import = imported("MAILTO=ops@example.org\u{c}\u{1b}[31m\n0 2 * * * ./run\n", Format::User);
+    let toml = import.toml.expect("a line was imported");
+    assert!(toml.contains("ops@example.org\u{fffd}\u{fffd}[31m"), "{toml}");
+}

@@ -19,9 +19,10 @@ pub(super) fn file(
     let variables: Vec<BTreeMap<String, String>> =
         entries.iter().map(|entry| in_force(entry, host, secrets)).collect();
     let common = common(&variables);
-    let mut text = format!("# Imported from {source} for a daemon that runs as {}.\n", host.user);
+    let mut text = String::new();
+    comment(&mut text, &format!("Imported from {source} for a daemon that runs as {}.", host.user));
     for note in notes {
-        push(&mut text, &format!("# {note}."));
+        comment(&mut text, &format!("{note}."));
     }
     push(&mut text, &format!("\nname = {}", quoted(source)));
     push(&mut text, &format!("timezone = {}", quoted(&host.zone)));
@@ -48,6 +49,11 @@ pub(super) fn file(
         push(&mut text, "catch_up = { mode = \"none\" }");
     }
     text
+}
+
+/// TOML takes no control characters in a comment, and an address in `MAILTO` or a path may hold some.
+fn comment(text: &mut String, line: &str) {
+    push(text, &format!("# {}", line.replace(char::is_control, "\u{fffd}")));
 }
 
 fn push(text: &mut String, line: &str) {
