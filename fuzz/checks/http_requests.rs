@@ -24,8 +24,17 @@ pub fn check(bytes: &[u8]) {
     let mut part = || parts.next().unwrap_or_default();
     let (values, query, body) = (part(), part(), part());
     let (values, query) = (String::from_utf8_lossy(values), String::from_utf8_lossy(query));
-    // No line of the request's head may be two.
-    let text = |text: &str| text.replace(|c: char| c.is_ascii_control() || c == ' ', "+");
+    // A head that is no HTTP is hyper's business, which closes some of them without an answer.
+    let text = |text: &str| {
+        text.bytes().fold(String::new(), |mut uri, byte| {
+            if byte.is_ascii_alphanumeric() || b"-_.~/?&=%+:,;@!$'()*".contains(&byte) {
+                uri.push(char::from(byte));
+            } else {
+                uri.push_str(&format!("%{byte:02X}"));
+            }
+            uri
+        })
+    };
     let path = text(&filled(route.path, &values));
     let query = text(&query);
     let mut request = format!(
