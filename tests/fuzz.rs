@@ -18,12 +18,12 @@ mod log_lines;
 mod schedule_files;
 
 /// Hands each file of the corpus to its check.
+#[expect(clippy::print_stdout, reason = "it names the file whose check fails")]
 fn check_all(target: &str, check: fn(&[u8])) {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
     let mut count = 0;
     for entry in fs::read_dir(&corpus).expect("the target has a corpus") {
         let path = entry.expect("a readable folder").path();
-        // Shown when the check fails.
         println!("{}", path.display());
         check(&fs::read(&path).expect("a readable file"));
         count += 1;

@@ -131,6 +131,10 @@ impl Daemon {
         if status.success() { Ok(()) } else { Err(format!("the daemon ended: {status}").into()) }
     }
 
+    pub(crate) fn socket(&self) -> &Path {
+        &self.socket
+    }
+
     pub(crate) fn client(&self) -> Outcome<Client> {
         Client::connect(&self.socket)
     }

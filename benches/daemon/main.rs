@@ -1,7 +1,7 @@
 //! The figures that need the whole daemon: the real binary on a scratch folder, asked over its Unix socket.
 //!
 //! `cargo bench --bench daemon [-- [FOLDER] [NAME…]]`, with the names `executions`, `capture`, `due`, `idle`, `start`,
-//! `rebuild`, `ko` and `trees`; all of them when none is named. FOLDER (else the system's folder for temporary files) decides
+//! `rebuild`, `ko`, `trees`, `queued`, `noisy`, `followers` and `stalled`; all of them when none is named. FOLDER (else the system's folder for temporary files) decides
 //! whose disk is measured. Each row is what it is, ours, the limit that was measured in the same run, the ratio of both,
 //! and what is wanted. The two sides take turns, medians of five rounds. What failed leaves its folder, with the daemon's
 //! log in it.
@@ -21,6 +21,7 @@ mod group;
 mod history;
 mod idle;
 mod ko;
+mod load;
 #[path = "../common/output.rs"]
 mod output;
 mod past;
@@ -56,7 +57,7 @@ struct Place {
 type Figure = (&'static str, fn(&Place) -> Outcome<()>);
 
 /// In the order of the table of figures.
-const FIGURES: [Figure; 8] = [
+const FIGURES: [Figure; 12] = [
     ("executions", executions::measure),
     ("capture", capture::measure),
     ("due", due::measure),
@@ -65,6 +66,10 @@ const FIGURES: [Figure; 8] = [
     ("rebuild", rebuild::measure),
     ("ko", ko::measure),
     ("trees", executions::trees),
+    ("queued", load::queued),
+    ("noisy", load::noisy),
+    ("followers", load::followers),
+    ("stalled", load::stalled),
 ];
 
 fn main() -> Outcome<ExitCode> {

@@ -18,7 +18,7 @@ static FOLDER: LazyLock<tempfile::TempDir> = LazyLock::new(|| {
     folder
 });
 
-pub fn check(bytes: &[u8]) {
+pub(crate) fn check(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let (toml, ics) = text.split_once("\n---\n").unwrap_or((text, text));
     let calendars = FOLDER.path().join("calendars");

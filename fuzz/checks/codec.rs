@@ -2,7 +2,7 @@
 use daybook::ids::Position;
 use daybook::store::codec::{self, Stored};
 
-pub fn check(bytes: &[u8]) {
+pub(crate) fn check(bytes: &[u8]) {
     let Ok(event) = codec::decode(Position(7), bytes) else { return };
     let stored = Stored {
         stream: &event.stream,

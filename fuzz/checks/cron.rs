@@ -5,7 +5,7 @@ use daybook::domain::definition::{Dst, Timing};
 use daybook::domain::timing::Plan;
 use daybook::instant::Instant;
 
-pub fn check(bytes: &[u8]) {
+pub(crate) fn check(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     // The first word says from when on.
     let (after, pattern) = text.split_once('|').unwrap_or(("0", text));

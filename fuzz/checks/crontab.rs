@@ -4,7 +4,7 @@ use std::path::Path;
 use daybook::config::crontab::{Format, Host, Source, import};
 use daybook::config::load_text;
 
-pub fn check(bytes: &[u8]) {
+pub(crate) fn check(bytes: &[u8]) {
     let Some((format, bytes)) = bytes.split_first() else { return };
     let format = if *format == b's' { Format::System } else { Format::User };
     let source = Source { path: Path::new("/tmp/backups"), bytes, format, owner: None };

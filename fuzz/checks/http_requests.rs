@@ -16,7 +16,7 @@ fn filled(pattern: &str, values: &str) -> String {
     pattern.split('/').map(segment).collect::<Vec<_>>().join("/")
 }
 
-pub fn check(bytes: &[u8]) {
+pub(crate) fn check(bytes: &[u8]) {
     // Which route, then a line with what replaces the names in its path, a line of query, and the body.
     let Some((route, rest)) = bytes.split_first() else { return };
     let route = &ROUTES[usize::from(*route) % ROUTES.len()];

@@ -70,7 +70,7 @@ fn lines_of<'a>(blocks: impl Iterator<Item = &'a [u8]>) -> Vec<(u64, Level, Stri
     lines
 }
 
-pub fn check(bytes: &[u8]) {
+pub(crate) fn check(bytes: &[u8]) {
     // A count, so many sizes of blocks, and the output.
     let Some((count, bytes)) = bytes.split_first() else { return };
     let (sizes, output) = bytes.split_at(usize::from(*count).min(bytes.len()));

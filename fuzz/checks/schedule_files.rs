@@ -3,7 +3,7 @@
 use daybook::config::{Checks, Paint, load_text, render_all};
 use daybook::ids::InterfaceId;
 
-pub fn check(bytes: &[u8]) {
+pub(crate) fn check(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let id: InterfaceId = "fnac".parse().expect("an id");
     let checks: Checks = daybook::app::checks();

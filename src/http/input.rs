@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::str::FromStr;
+use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::{FromRequest, FromRequestParts, Query, Request};
@@ -20,6 +21,8 @@ use crate::instant::Instant;
 const AT_LEAST: &str = "at_least";
 /// The largest body.
 pub const BODY_MAX_BYTES: usize = 1024 * 1024;
+/// A body must have arrived within this time.
+const BODY_TIMEOUT: Duration = Duration::from_secs(20);
 /// Rows of a list unless the caller says otherwise (contract, section 5).
 const LIMIT: usize = 100;
 /// Rows of a list at most.
@@ -248,12 +251,17 @@ impl<S: Send + Sync> FromRequest<S> for Fields {
     }
 }
 
-/// Reads a body of at most 1 MiB.
+/// Reads a body of at most 1 MiB, within [`BODY_TIMEOUT`].
 ///
 /// # Errors
-/// It is larger, or it broke off.
+/// It is larger, it broke off, or it takes too long.
 pub async fn read_body(body: Body) -> Result<axum::body::Bytes, Problem> {
-    to_bytes(body, BODY_MAX_BYTES).await.map_err(|err| {
+    let whole = tokio::time::timeout(BODY_TIMEOUT, to_bytes(body, BODY_MAX_BYTES)).await;
+    let too_slow = |_elapsed| {
+        let detail = format!("the body did not arrive within {} s", BODY_TIMEOUT.as_secs());
+        Problem::new(Code::Timeout, detail)
+    };
+    whole.map_err(too_slow)?.map_err(|err| {
         let source = std::error::Error::source(&err);
         if source.is_some_and(|source| source.is::<http_body_util::LengthLimitError>()) {
             Problem::new(Code::TooLarge, "the body is larger than 1 MiB")
@@ -293,6 +301,15 @@ mod tests {
     fn errors(input: Input) -> Vec<(String, String)> {
         let body = input.finish().expect_err("something is wrong").body(None, None);
         body.errors.into_iter().map(|e| (e.pointer, e.detail)).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_does_not_arrive_is_not_waited_for_longer_than_its_time() {
+        let began = tokio::time::Instant::now();
+        let never = futures_util::stream::pending::<Result<Vec<u8>, std::io::Error>>();
+        let problem = read_body(Body::from_stream(never)).await.expect_err("it never arrives");
+        assert_eq!(problem.body(None, None).code, "timeout");
+        assert_eq!(began.elapsed(), BODY_TIMEOUT);
     }
 
     #[test]

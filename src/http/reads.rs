@@ -430,7 +430,10 @@ pub struct LogQuery {
     pub grep: Option<regex::Regex>,
 }
 
-/// Up to `limit` lines of an execution's log that fit `query`, and the lines that cannot be read, if they end there.
+/// Text of a page of a log, in bytes; the line that reaches it is the last one.
+const LOG_PAGE_BYTES: usize = 256 * 1024;
+
+/// A page of an execution's log: up to `limit` lines that fit `query`, of so much text that a slow reader costs little, and the lines that cannot be read, if they end there.
 ///
 /// # Errors
 /// The log cannot be read.
@@ -443,6 +446,7 @@ pub async fn lines(
     let query = LineQuery {
         after: query.after,
         limit,
+        text_bytes: LOG_PAGE_BYTES,
         level: query.level,
         class: query.class,
         errors_only: query.errors,

@@ -20,6 +20,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_io_timeout::TimeoutStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
@@ -35,7 +36,9 @@ const HEAD_MAX_BYTES: usize = 64 * 1024;
 /// Headers of a request at most.
 const HEADERS_MAX: usize = 100;
 /// Connections of one listener at once. Each has its own number, so that TCP cannot shut out the command line.
-const CONNECTIONS_MAX: usize = 512;
+const CONNECTIONS_MAX: usize = 2_048;
+/// A caller that takes nothing of its answer for so long is cut off: it would hold its connection for good.
+const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 /// A pause after a failed accept: out of file descriptors, mostly.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
@@ -322,6 +325,9 @@ where
         request.extensions_mut().insert(peer);
         router.clone().oneshot(request)
     });
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(STALL_TIMEOUT));
+    let stream = Box::pin(stream);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
@@ -330,5 +336,53 @@ where
         .serve_connection(TokioIo::new(stream), service);
     if let Err(err) = watcher.watch(connection).await {
         tracing::debug!(error = %err, "a connection broke off");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    const REQUEST: &[u8] = b"GET /large HTTP/1.1\r\nhost: daybook\r\n\r\n";
+
+    /// A connection to a router whose answer is larger than what fits on the way.
+    fn connected() -> (tokio::io::DuplexStream, impl Future<Output = ()>) {
+        let (client, server) = tokio::io::duplex(1_024);
+        let router =
+            Router::new().route("/large", axum::routing::get(async || "x".repeat(1 << 20)));
+        let peer = Peer::Local { uid: 0 };
+        let talking =
+            async move { talk(server, peer, router, GracefulShutdown::new().watcher()).await };
+        (client, talking)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_caller_that_takes_nothing_of_its_answer_is_cut_off() {
+        let (mut client, talking) = connected();
+        client.write_all(REQUEST).await.unwrap();
+        let began = tokio::time::Instant::now();
+        // Time goes on by itself while nobody has anything to do.
+        talking.await;
+        assert_eq!(began.elapsed(), STALL_TIMEOUT);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_caller_that_takes_little_at_a_time_gets_all() {
+        let (mut client, talking) = connected();
+        let reading = async move {
+            client.write_all(REQUEST).await.unwrap();
+            let mut read = 0;
+            let mut block = [0; 16 * 1_024];
+            while read < 1 << 20 {
+                tokio::time::sleep(STALL_TIMEOUT / 2).await;
+                read += client.read(&mut block).await.unwrap();
+            }
+        };
+        tokio::select! {
+            () = reading => (),
+            () = talking => panic!("it was cut off"),
+        }
     }
 }

@@ -17,6 +17,8 @@ pub struct LineQuery {
     pub after: u64,
     /// At most so many.
     pub limit: usize,
+    /// No more behind the line that reaches so many bytes of text: what a reader holds in memory.
+    pub text_bytes: usize,
     /// At least this level.
     pub level: Option<Level>,
     /// Of this class.
@@ -36,6 +38,7 @@ impl Default for LineQuery {
         Self {
             after: 0,
             limit: usize::MAX,
+            text_bytes: usize::MAX,
             level: None,
             class: None,
             errors_only: false,

@@ -164,6 +164,7 @@ struct Scan<'q> {
     file: Option<(std::path::PathBuf, File)>,
     payload: Vec<u8>,
     found: usize,
+    text_bytes: usize,
     unpacked: usize,
     /// The line that has to come next.
     next: u64,
@@ -185,6 +186,7 @@ impl<'q> Scan<'q> {
             file: None,
             payload: Vec::new(),
             found: 0,
+            text_bytes: 0,
             unpacked: 0,
             next: query.after.saturating_add(1),
             gap: None,
@@ -250,7 +252,9 @@ impl<'q> Scan<'q> {
                 continue;
             }
             self.found += 1;
-            if visit(line).is_break() || self.found >= self.query.limit {
+            self.text_bytes = self.text_bytes.saturating_add(line.text.len());
+            let full = self.found >= self.query.limit || self.text_bytes >= self.query.text_bytes;
+            if visit(line).is_break() || full {
                 return Ok(false);
             }
         }

@@ -132,3 +132,19 @@ async fn a_visitor_may_break_off() {
         .unwrap();
     assert_eq!(seen, 4);
 }
+
+#[tokio::test]
+async fn a_page_ends_with_the_line_that_reaches_its_bytes() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let mut writer = store.writer(execution(1));
+    for _ in 0..10 {
+        writer.push(info("ten bytes."));
+    }
+    writer.finish().await.unwrap();
+    let page = |after, text_bytes| LineQuery { after, text_bytes, ..LineQuery::default() };
+    assert_eq!(numbers(&store, &page(0, 25)), [1, 2, 3]);
+    assert_eq!(numbers(&store, &page(3, 20)), [4, 5]);
+    assert_eq!(numbers(&store, &page(5, 1)), [6], "never an empty page");
+    assert_eq!(numbers(&store, &page(8, 1_000)), [9, 10]);
+}
