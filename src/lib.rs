@@ -7,6 +7,7 @@ pub mod civil;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod crash;
 pub mod domain;
 pub mod engine;
 pub mod error_text;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// The modules in the order of imports: each may use those of the rows above it, and none beside it.
 const LAYERS: [&[&str]; 13] = [
-    &["instant", "error_text", "task"],
+    &["instant", "error_text", "task", "crash"],
     &["ids"],
     &["civil"],
     &["clock"],

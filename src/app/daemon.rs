@@ -85,6 +85,7 @@ impl Daemon {
             store: stores.access(&settings.data.value),
             projections: stores.projections.clone(),
             lines: stores.lines.clone(),
+            space: Arc::clone(&stores.space),
             metrics: Arc::clone(&core.metrics),
             clock: Arc::clone(&core.clock),
             probe: Probe {

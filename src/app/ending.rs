@@ -11,6 +11,7 @@ use super::error::ServeError;
 use super::serve::{Core, Deciding};
 use super::service;
 use super::upkeep::Upkeep;
+use crate::crash;
 use crate::domain::event::{DrainAsked, Event, Trigger};
 use crate::engine::ports::{Observer, Recorded, go_on};
 use crate::ids::ScheduleRef;
@@ -129,7 +130,7 @@ impl Daemon {
                     way.until = left.map(|left| Stopwatch::now() + left);
                     way.by = Some(by);
                     // What was decided before has reached the performer then.
-                    upkeep.settle().await;
+                    upkeep.settle_for_good().await;
                     performer.drain();
                 }
                 () = performer.idle(), if draining => return Ok(way.by.unwrap_or_default()),
@@ -150,9 +151,11 @@ impl Daemon {
         reason: String,
     ) {
         tracing::info!(%reason, "stopping");
+        crash::point(crash::Point::StopAsked);
         self.interrupt(performer).await;
         go_on(&core.news, move |engine| engine.record_stop(&reason));
-        upkeep.settle().await;
+        upkeep.settle_for_good().await;
+        crash::point(crash::Point::StopRecorded);
         upkeep.checkpoint(0).await;
     }
 

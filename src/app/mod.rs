@@ -5,6 +5,7 @@ mod ending;
 mod error;
 mod serve;
 mod service;
+mod space;
 mod store;
 mod tasks;
 #[cfg(debug_assertions)]

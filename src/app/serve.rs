@@ -14,6 +14,7 @@ use super::daemon::{Daemon, log_settings, make_private};
 use super::ending::{DrainHeard, Signals, hear};
 use super::error::ServeError;
 use super::service::{self, AppendPath};
+use super::space;
 use super::store::{self, Stores};
 use super::tasks;
 use super::upkeep::Upkeep;
@@ -22,8 +23,10 @@ use crate::civil::zone_data;
 use crate::cli::ServeOptions;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Environment, Loaded, Paint, Problem, Settings};
+use crate::crash;
 use crate::domain::classify::Classifier;
 use crate::domain::event::DrainAsked;
+use crate::domain::space::Watermarks;
 use crate::engine::board::Board;
 use crate::engine::commit::Committer;
 use crate::engine::handle::{Asked, Handle};
@@ -74,6 +77,10 @@ pub fn serve(flags: &config::Flags, environment: Environment) -> Result<(), Serv
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let _log = logging::init(&log_settings(&settings, &environment))
         .map_err(|err| ServeError::Configuration(err.to_string()))?;
+    #[cfg(debug_assertions)]
+    if let Some(place) = environment.filled("TEST_CRASH_AT") {
+        crash::arm(place).map_err(ServeError::Configuration)?;
+    }
     let folder = Folder { dir: settings.schedules.value.clone(), environment: environment.clone() };
     let loaded = folder.read();
     if loaded.has_errors() {
@@ -131,6 +138,16 @@ impl Core {
     }
 }
 
+/// The size of the store's segments, where a test of this build wants another one.
+#[cfg_attr(not(debug_assertions), expect(unused_variables, reason = "only tests choose"))]
+fn segment_bytes(environment: &Environment) -> Option<u64> {
+    #[cfg(debug_assertions)]
+    if let Some(bytes) = environment.filled("TEST_SEGMENT_BYTES") {
+        return bytes.parse().ok();
+    }
+    None
+}
+
 /// The host's clock, unless a test of this build has its own.
 #[cfg_attr(not(debug_assertions), expect(unused_variables, reason = "only tests have a clock"))]
 fn clock(environment: &Environment) -> Arc<dyn Clock> {
@@ -159,7 +176,11 @@ impl Daemon {
         let client = notify::client(&proxy)
             .map_err(|err| ServeError::machine("the client for pings", &err))?;
         let (core, heard) = Core::new(Arc::new(metrics), client, &self.environment);
-        let mut stores = store::open(&self.settings.data.value, &core.metrics)?;
+        let marks =
+            Watermarks { low: self.settings.disk_low.value, full: self.settings.disk_full.value };
+        let segment_bytes = segment_bytes(&self.environment);
+        let mut stores =
+            store::open(&self.settings.data.value, (marks, segment_bytes), &core.metrics)?;
         let server = Server::bind(&self.binds()).await?;
         // Before the first command runs: a signal must not leave it behind.
         let (mut signals, hangup) = (Signals::listen()?, hear(SignalKind::hangup())?);
@@ -173,7 +194,10 @@ impl Daemon {
             }
             deciding = self.decide(&core, &mut stores, heard, loaded) => deciding?,
         };
+        let watch = space::watch(Arc::clone(&stores.space), core.news.clone());
+        task::spawn("the watch over the disk", watch);
         let upkeep = Upkeep {
+            space: Arc::clone(&stores.space),
             log: stores.log.clone(),
             projections: stores.projections.clone(),
             checkpoints: Arc::clone(&stores.checkpoints),
@@ -188,10 +212,10 @@ impl Daemon {
         };
         let serving = self.listen(&core, &stores, deciding.performer.processes(), server).await;
         tasks::watch_files(&self, &core, hangup);
-        let append = AppendPath { news: core.news.clone() };
+        let append = AppendPath { news: core.news.clone(), space: Arc::clone(&stores.space) };
         let report = service::report(core.handle.clone(), Arc::clone(&core.clock), append);
         task::spawn_essential("the service's report", &deciding.failing, report);
-        tasks::keep_alive(&self, &core);
+        tasks::keep_alive(&self, &core, &stores.space);
         service::ready(core.board.read(|state| state.schedules.len()));
         let lines = stores.lines.failure();
         let ended = self.until_over(&core, &upkeep, &mut signals, &mut deciding, lines).await;
@@ -262,7 +286,9 @@ impl Daemon {
         task::spawn_essential("the index's follower", &failing, following);
         let state = std::mem::take(&mut stores.state);
         let mut engine = Engine::new(parts, state, commits, core.news.clone());
+        engine.begin_with_room(stores.space.seen());
         engine.start(files(loaded)).await;
+        crash::point(crash::Point::StartDecided);
         let deciding = engine.run(heard.requests, heard.news);
         let engine = task::spawn_essential("the engine", &failing, deciding);
         Ok(Deciding { engine, failing, failed, performer: local, drains })

@@ -9,6 +9,7 @@ use crate::clock::Clock;
 use crate::engine::board::Board;
 use crate::engine::handle::Handle;
 use crate::projection::view::Status;
+use crate::store::space::Space;
 
 /// Between two looks at the state when no watchdog asks for more.
 const LOOK: Duration = Duration::from_secs(10);
@@ -63,11 +64,17 @@ fn line(board: &Board, running: u64, queued: u64) -> String {
 pub(super) struct AppendPath {
     /// The engine's ear.
     pub(super) news: tokio::sync::mpsc::UnboundedSender<crate::engine::ports::News>,
+    /// The room on the disk.
+    pub(super) space: Arc<Space>,
 }
 
 impl AppendPath {
-    /// Whether the engine takes a question and everything that it recorded before reaches the disk, within 10 s.
+    /// Whether the engine takes a question and everything that it recorded before reaches the disk, within 10 s. One that
+    /// waits for room on the disk needs no restart, which would not get it any.
     async fn answers(&self) -> bool {
+        if self.space.seen().log_waits {
+            return true;
+        }
         let (reply, answer) = tokio::sync::oneshot::channel();
         let asked =
             crate::engine::ports::settled(&self.news, move |_| reply.send(()).unwrap_or_default());

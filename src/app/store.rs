@@ -6,6 +6,8 @@ use std::sync::Arc;
 use tokio::sync::Mutex;
 
 use super::error::ServeError;
+use crate::crash;
+use crate::domain::space::Watermarks;
 use crate::engine::state::{STATE_VERSION, State};
 use crate::error_text::in_full;
 use crate::http;
@@ -14,6 +16,7 @@ use crate::projection::{LateHeads, Projections};
 use crate::store::checkpoint::{Checkpoint, Checkpoints};
 use crate::store::journal::{Indexed, JournalLog, JournalOptions, Positions};
 use crate::store::lines::{LineStore, LinesOptions};
+use crate::store::space::Space;
 use crate::store::{EventLog, codec};
 use crate::telemetry::metrics::Metrics;
 
@@ -22,6 +25,7 @@ pub(super) struct Stores {
     pub(super) log: Arc<JournalLog>,
     pub(super) lines: LineStore,
     pub(super) projections: Projections,
+    pub(super) space: Arc<Space>,
     /// With the position of the newest one.
     pub(super) checkpoints: Arc<Mutex<(Checkpoints, Position)>>,
     /// The fold of everything up to `position`.
@@ -61,7 +65,13 @@ impl Stores {
 }
 
 /// Opens everything below `data` and folds what the checkpoint does not hold.
-pub(super) fn open(data: &Path, metrics: &Arc<Metrics>) -> Result<Stores, ServeError> {
+pub(super) fn open(
+    data: &Path,
+    (marks, segment_bytes): (Watermarks, Option<u64>),
+    metrics: &Arc<Metrics>,
+) -> Result<Stores, ServeError> {
+    // First of all: on a full disk the start takes the reserve.
+    let space = Arc::new(Space::open(data, marks));
     let (checkpoints, found) =
         Checkpoints::open(data).map_err(|err| failed("the checkpoint", &err))?;
     for ignored in &found.ignored {
@@ -69,20 +79,25 @@ pub(super) fn open(data: &Path, metrics: &Arc<Metrics>) -> Result<Stores, ServeE
     }
     let heads = Arc::new(LateHeads::default());
     let counted = Arc::clone(metrics);
-    let options = JournalOptions {
+    let mut options = JournalOptions {
         cold: heads.clone(),
         from: found.newest.as_ref().map(|checkpoint| checkpoint.log.clone()),
+        space: Some(Arc::clone(&space)),
         on_commit: Some(Arc::new(move |commit| counted.append_took(commit.took))),
         ..JournalOptions::new(data.join("journal"))
     };
+    let mut lines_options = LinesOptions::default();
+    if let Some(bytes) = segment_bytes {
+        (options.segment_bytes, lines_options.segment_bytes) = (bytes, bytes);
+    }
     let (log, recovery) = JournalLog::open(options).map_err(|err| ServeError::from_log(&err))?;
     if let Some(torn) = &recovery.torn {
         tracing::warn!(segment = %torn.segment.display(), offset = torn.offset, bytes = torn.bytes,
             "an unfinished write was cut off the log; it had never been acknowledged");
     }
     let log = Arc::new(log);
-    let (lines, recovered) = LineStore::open(&data.join("lines"), LinesOptions::default())
-        .map_err(|err| failed("the lines", &err))?;
+    let opened = LineStore::open_with_room(&data.join("lines"), lines_options, Arc::clone(&space));
+    let (lines, recovered) = opened.map_err(|err| failed("the lines", &err))?;
     for damage in &recovered.damage {
         tracing::error!(place = %damage.place, what = %damage.what, "stored lines are damaged");
     }
@@ -92,9 +107,11 @@ pub(super) fn open(data: &Path, metrics: &Arc<Metrics>) -> Result<Stores, ServeE
     let usable = found.newest.filter(|_| recovery.anchor_refused.is_none());
     let (state, folded) = restore(usable);
     let (state, position) = fold(&log, state, folded)?;
+    crash::point(crash::Point::StartFolded);
     let shared: Arc<dyn EventLog> = log.clone();
     let projections =
         Projections::open(&data.join("index"), shared).map_err(|err| failed("the index", &err))?;
+    projections.mind(Arc::clone(&space));
     heads.attach(&projections);
     log.attach_positions(Arc::new(IndexedPositions(projections.clone())));
     let indexed = projections.status();
@@ -102,7 +119,7 @@ pub(super) fn open(data: &Path, metrics: &Arc<Metrics>) -> Result<Stores, ServeE
         log.forget(indexed.position);
     }
     let checkpoints = Arc::new(Mutex::new((checkpoints, position)));
-    Ok(Stores { log, lines, projections, checkpoints, state, position })
+    Ok(Stores { log, lines, projections, space, checkpoints, state, position })
 }
 
 /// The state that a checkpoint holds, if this program wrote its form.

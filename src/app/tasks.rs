@@ -12,11 +12,13 @@ use super::daemon::Daemon;
 use super::error::ServeError;
 use super::serve::Core;
 use crate::config;
+use crate::crash;
 use crate::domain::access::Role;
 use crate::domain::event::{Actor, Delivery};
 use crate::engine::handle::Handle;
 use crate::http;
 use crate::notify::{self, Alive};
+use crate::store::space::Space;
 use crate::task;
 
 /// Files that change together are read together after this time.
@@ -47,8 +49,10 @@ pub(super) async fn admin_token(daemon: &Daemon, handle: &Handle) -> Result<(), 
     options.write(true).create(true).truncate(true).mode(0o600);
     let mut file = options.open(&new_path).map_err(refuse)?;
     writeln!(file, "{}", new.text).and_then(|()| file.sync_all()).map_err(refuse)?;
+    crash::point(crash::Point::TokenWritten);
     let created = handle.create_token(Actor::Daybook, new.record).await;
     created.map_err(|err| ServeError::machine("the admin token", &err))?;
+    crash::point(crash::Point::TokenRecorded);
     fs::rename(&new_path, &path).map_err(refuse)
 }
 
@@ -111,7 +115,7 @@ async fn reload(core: &Core) {
 }
 
 /// Tells the outside that the daemon is alive, when a check for it is set.
-pub(super) fn keep_alive(daemon: &Daemon, core: &Core) {
+pub(super) fn keep_alive(daemon: &Daemon, core: &Core, space: &Arc<Space>) {
     let settings = &daemon.settings;
     let Some(url) = settings.ping.value.as_deref().and_then(|url| url.parse().ok()) else {
         return;
@@ -121,6 +125,7 @@ pub(super) fn keep_alive(daemon: &Daemon, core: &Core) {
         client: core.client.clone(),
         clock: Arc::clone(&core.clock),
         board: Arc::clone(&core.board),
+        space: Arc::clone(space),
         url,
         period: settings.ping_every.value,
         counted: Box::new(move |taken| {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
 
+use crate::domain::space::Room;
 use crate::engine::ports::{News, settled};
 use crate::engine::state::STATE_VERSION;
 use crate::ids::Position;
@@ -14,6 +15,7 @@ use crate::store::EventLog;
 use crate::store::checkpoint::{Checkpoint, Checkpoints};
 use crate::store::codec;
 use crate::store::journal::JournalLog;
+use crate::store::space::Space;
 
 /// Every ten seconds, away from the seconds that people choose: a checkpoint, when enough has happened since the last one.
 const CHECKPOINT: &str = "3-59/10 * * * * *";
@@ -27,6 +29,8 @@ const EVENTS_BETWEEN: u64 = 20_000;
 /// What the passes work with.
 #[derive(Clone)]
 pub(super) struct Upkeep {
+    /// The room on the disk.
+    pub(super) space: Arc<Space>,
     pub(super) log: Arc<JournalLog>,
     pub(super) projections: Projections,
     pub(super) checkpoints: Arc<Mutex<(Checkpoints, Position)>>,
@@ -67,7 +71,8 @@ impl Upkeep {
     pub(super) async fn checkpoint(&self, events: u64) {
         let mut checkpoints = self.checkpoints.lock().await;
         let newest = *self.log.durable().borrow();
-        if newest.0 < checkpoints.1.0 + events {
+        // On a full disk it would take what the log needs.
+        if newest.0 < checkpoints.1.0 + events || self.space.seen().room() == Room::Full {
             return;
         }
         match self.write(&mut checkpoints.0).await {
@@ -101,6 +106,17 @@ impl Upkeep {
         let written = tokio::task::block_in_place(|| checkpoints.write(&checkpoint));
         written.map_err(|err| err.to_string())?;
         Ok(position)
+    }
+
+    /// The same at the end, for as long as there is room: a log that waits for it does not keep the daemon from ending.
+    pub(super) async fn settle_for_good(&self) {
+        let mut seen = self.space.watch();
+        tokio::select! {
+            () = self.settle() => (),
+            _waits = seen.wait_for(|seen| seen.log_waits) => {
+                tracing::error!("the disk is full; what is not on disk yet was never acknowledged, and the next start tells of it");
+            }
+        }
     }
 
     /// Whether the engine has put everything on disk that it decided.

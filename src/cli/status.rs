@@ -7,7 +7,8 @@ use super::interface;
 use super::render::{Cell, Rows, Tone, clean};
 use crate::domain::class::Class;
 use crate::domain::classify::indicated;
-use crate::http::api::status::{Red, Status};
+use crate::domain::space::Room;
+use crate::http::api::status::{Disk, Red, Status};
 
 /// Shows it.
 ///
@@ -92,6 +93,14 @@ fn headline(status: &Status, context: &mut Context<'_>) -> Outcome {
     for reason in status.reasons.iter().filter(|reason| !in_files(&reason.code)) {
         let line = format!("{}: {}", reason.code, clean(&reason.detail));
         context.out.line(palette.paint(Tone::Bad, &line))?;
+    }
+    if status.disk.state == Room::Low {
+        let Disk { free_bytes, lines_dropped, .. } = status.disk;
+        let line = format!(
+            "disk-low: {} MiB are free: of what jobs print only error lines are kept; {lines_dropped} lines were not since the start",
+            free_bytes >> 20
+        );
+        context.out.line(palette.paint(Tone::Odd, &line))?;
     }
     for problem in &status.problems {
         context.out.line(palette.paint(Tone::Bad, &clean(problem)))?;

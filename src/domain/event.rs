@@ -215,6 +215,8 @@ events! {
     FilesRefused = 8, "files-refused";
     ZonesRead = 9, "zones-read";
     DrainAsked = 10, "drain-asked";
+    DiskLow = 12, "disk-low";
+    DiskRecovered = 13, "disk-recovered";
     InterfaceDefined = 20, "interface-defined";
     InterfaceRemoved = 21, "interface-removed";
     InterfacePaused = 22, "interface-paused";
@@ -239,6 +241,7 @@ events! {
     LogLimited = 67, "log-limited";
     Closed = 68, "closed";
     Noted = 69, "noted";
+    LogCurtailed = 71, "log-curtailed";
     DeliveryEnded = 80, "delivery-ended";
 }
 

@@ -6,7 +6,7 @@ use super::cause::Cause;
 use super::class::Class;
 use super::event::{
     AnomalySeen, AttemptEnded, AttemptStarted, CancelRequested, Closed, ErrorCounts, ErrorSeen,
-    Event, FirstError, LogLimited, Opened, Outcome, RetryPlanned,
+    Event, FirstError, LogCurtailed, LogLimited, Opened, Outcome, RetryPlanned,
 };
 use crate::instant::Instant;
 
@@ -65,6 +65,8 @@ pub enum Command {
     Cancel(Option<String>),
     /// The log reached its limit.
     LimitLog(LogLimited),
+    /// The disk has little room for its log.
+    CurtailLog(LogCurtailed),
     /// It is over.
     Close(Conclusion),
 }
@@ -160,9 +162,11 @@ impl Execution {
             Command::SeeError(_) if self.first_error.is_some() => Err(Rejection::Repeated),
             Command::SeeError(error) if running => Ok(ErrorSeen { error }.into()),
             Command::LimitLog(limited) if running => Ok(limited.into()),
-            Command::EndAttempt(_) | Command::SeeError(_) | Command::LimitLog(_) => {
-                Err(Rejection::NotRunning)
-            }
+            Command::CurtailLog(curtailed) if running => Ok(curtailed.into()),
+            Command::EndAttempt(_)
+            | Command::SeeError(_)
+            | Command::LimitLog(_)
+            | Command::CurtailLog(_) => Err(Rejection::NotRunning),
             Command::PlanRetry(_) if running => Err(Rejection::Running),
             Command::PlanRetry(planned) => Ok(planned.into()),
             Command::SeeAnomaly(_) if self.anomaly => Err(Rejection::Repeated),
@@ -207,8 +211,11 @@ impl Execution {
             Event::AnomalySeen(_) => self.anomaly = true,
             Event::CancelRequested(_) => self.cancelling = true,
             Event::Closed(closed) => self.phase = Phase::Closed(closed.outcome),
-            Event::Opened(_) | Event::LogLimited(_) | Event::Noted(_) | Event::DeliveryEnded(_) => {
-            }
+            Event::Opened(_)
+            | Event::LogLimited(_)
+            | Event::LogCurtailed(_)
+            | Event::Noted(_)
+            | Event::DeliveryEnded(_) => (),
             Event::DaemonStarted(_)
             | Event::DaemonStopped(_)
             | Event::DrainAsked(_)
@@ -218,6 +225,8 @@ impl Execution {
             | Event::LoginLinkCreated(_)
             | Event::RequestAnswered(_)
             | Event::FilesRefused(_)
+            | Event::DiskLow(_)
+            | Event::DiskRecovered(_)
             | Event::ZonesRead(_)
             | Event::InterfaceDefined(_)
             | Event::InterfaceRemoved(_)

@@ -20,6 +20,7 @@ pub mod policy;
 pub mod retry;
 pub mod schedule;
 pub mod slot;
+pub mod space;
 pub mod template;
 pub mod timing;
 pub mod verdict;

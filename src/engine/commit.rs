@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::board::Board;
 use super::ports::{BoxFuture, Courier, Performer, Reporter, Unfinished, Work, go_on};
 use super::view::Patch;
+use crate::crash;
 use crate::domain::cause::Cause;
 use crate::domain::effect::Effect;
 use crate::domain::execution::{Command, Conclusion};
@@ -82,9 +83,13 @@ impl Committer {
 
     fn follow(&self, after: After, position: Position) {
         match after {
-            After::Show(patch) => self.board.write(|state| patch.apply(state, position)),
+            After::Show(patch) => {
+                self.board.write(|state| patch.apply(state, position));
+                crash::point(crash::Point::DecisionShown);
+            }
             After::Ready => self.board.write(|state| state.health.deciding = true),
             After::Perform(work, reporter) => {
+                crash::point(crash::Point::CommandDue);
                 let performing = self.performer.perform(work, reporter.clone());
                 task::spawn("a performer", performed(performing, reporter));
             }
@@ -101,8 +106,14 @@ impl Committer {
                 task::spawn("a conclusion", concluded(concluding, reporter));
             }
             After::Cancel(token) => token.cancel(),
-            After::Deliver(effect) => self.courier.deliver(effect),
-            After::Answer(answer) => answer(position),
+            After::Deliver(effect) => {
+                crash::point(crash::Point::DeliveryDue);
+                self.courier.deliver(effect);
+            }
+            After::Answer(answer) => {
+                crash::point(crash::Point::AnswerDue);
+                answer(position);
+            }
         }
     }
 }

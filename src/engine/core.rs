@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::board::{Board, Draining};
 use super::commit::{After, Commit};
+use super::disk::Disk;
 use super::handle::Asked;
 use super::ports::{Courier, Definitions, Observer, Performer, Recorded, Reporter};
 use super::queue::SlotQueue;
@@ -109,6 +110,8 @@ pub struct Engine {
     pub(super) draining: Option<Draining>,
     /// Slots are left to the next start: this process is gone in a moment.
     pub(super) stopping: bool,
+    /// The room on the disk.
+    pub(super) disk: Disk,
     /// The schedules that follow a schedule.
     pub(super) followers: HashMap<ScheduleRef, Vec<ScheduleRef>>,
     /// What an interface's row needs of its schedules, kept up with every event.
@@ -218,6 +221,7 @@ impl Engine {
             news,
             draining: None,
             stopping: false,
+            disk: Disk::default(),
             followers: HashMap::new(),
             tallies: HashMap::new(),
             closed_now: HashMap::new(),
@@ -235,10 +239,13 @@ impl Engine {
         loop {
             // Each time round: a flood of requests and reports neither hides a step of the clock nor holds slots up.
             self.look_at_the_clock();
-            if self.timers.next_at().is_some_and(|at| at <= self.now()) {
+            // While the log waits for room, what would be decided only fills the memory; it is decided afterwards.
+            let next = self.timers.next_at().filter(|_| !self.disk.log_waits());
+            if next.is_some_and(|at| at <= self.now()) {
                 self.fire();
             }
-            let due = self.timers.next_at().unwrap_or(Instant::from_millis(i64::MAX));
+            let next = self.timers.next_at().filter(|_| !self.disk.log_waits());
+            let due = next.unwrap_or(Instant::from_millis(i64::MAX));
             tokio::select! {
                 _ = clock.sleep_until(due) => (),
                 request = requests.recv() => match request {

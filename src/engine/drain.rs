@@ -52,8 +52,9 @@ impl Engine {
         draining
     }
 
+    /// Why nothing new may be started.
     pub(super) fn refuse_draining(&self) -> Result<(), Refusal> {
-        let Some(Draining { deadline, .. }) = self.draining else { return Ok(()) };
+        let Some(Draining { deadline, .. }) = self.draining else { return self.refuse_full() };
         let until = deadline.map_or_else(String::new, |at| format!(", at {at} at the latest"));
         let why = format!(
             "the daemon is draining: it starts nothing, and ends when nothing runs{until}; ask again when it is back"

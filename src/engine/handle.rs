@@ -56,6 +56,12 @@ pub enum Refusal {
         /// What would have been looked up.
         what: String,
     },
+    /// The disk is full.
+    #[error("{why}")]
+    DiskFull {
+        /// What to do.
+        why: String,
+    },
     /// The daemon cannot take it now: it is draining, or the log accepts nothing.
     #[error("{why}")]
     Unavailable {

@@ -6,6 +6,7 @@ pub mod board;
 pub mod commit;
 pub mod core;
 mod definitions;
+mod disk;
 mod drain;
 pub mod handle;
 mod params;

@@ -11,6 +11,7 @@ use super::handle::{
 use super::params;
 use super::ports::{Continuation, News, Unfinished};
 use super::slots::Opening;
+use crate::crash;
 use crate::domain::cause::Cause;
 use crate::domain::definition::Overlap;
 use crate::domain::event::{
@@ -78,14 +79,29 @@ impl Engine {
                 engine.record(draft, &StreamId::Daemon, login.into());
                 Ok(())
             }),
+            // What it belongs to was done: a repetition must find it.
             Request::RememberAnswer { answer, reply } => {
-                self.decide(actor, reply, |engine, draft| engine.remember(draft, answer))
+                self.decide_anyway(actor, reply, |engine, draft| engine.remember(draft, answer))
             }
         }
     }
 
     /// Makes one draft of what `decision` records, and answers when it is on disk.
     pub(super) fn decide<T: Send + 'static>(
+        &mut self,
+        actor: Actor,
+        reply: Reply<T>,
+        decision: impl FnOnce(&mut Self, &mut Draft) -> Result<T, Refusal>,
+    ) {
+        if self.disk.log_waits() {
+            // Whatever is decided now would be answered only when there is room.
+            drop(reply.send(Err(super::disk::full())));
+            return;
+        }
+        self.decide_anyway(actor, reply, decision);
+    }
+
+    fn decide_anyway<T: Send + 'static>(
         &mut self,
         actor: Actor,
         reply: Reply<T>,
@@ -449,6 +465,9 @@ impl Engine {
                 return;
             }
         };
+        if outcome.is_some() {
+            crash::point(crash::Point::EndReported);
+        }
         let interrupted = interrupted && !execution.cancelling;
         let again = interrupted.then(|| self.work(id)).flatten();
         let interface = execution.opened.schedule.interface.clone();

@@ -304,13 +304,13 @@ impl Engine {
 
     /// Starts executions whose turn it is, as long as there is room.
     pub(super) fn start_ready(&mut self, draft: &mut Draft) {
-        while self.draining.is_none()
+        while self.gives_turns()
             && let Some(id) = self.ready.next(draft.at)
         {
             self.start_execution(draft, id);
         }
-        // While it drains nobody's turn comes: what is waited for would be due at once, again and again.
-        match self.ready.next_wake().filter(|_| self.draining.is_none()) {
+        // While nobody's turn comes, what is waited for would be due at once, again and again.
+        match self.ready.next_wake().filter(|_| self.gives_turns()) {
             Some(at) => self.timers.push(at, Timer::Turn),
             None => drop(self.timers.remove(&Timer::Turn)),
         }

@@ -17,6 +17,7 @@ use crate::store::{ColdHead, ColdHeads, EventLog};
 
 mod backfills;
 mod closed;
+mod disk;
 mod draining;
 mod outliving;
 mod settling;

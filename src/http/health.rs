@@ -1,7 +1,5 @@
 //! What machines ask: does the process answer, is it ready, and the metrics.
 
-use std::path::Path;
-
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -12,12 +10,11 @@ use utoipa::ToSchema;
 use super::parts::App;
 use super::problem::Problem;
 use super::reads::blocking;
+use crate::domain::space::Room;
 use crate::engine::board::Draining;
+use crate::store::space::{Seen, measure};
 use crate::telemetry::metrics::CONTENT_TYPE;
 use crate::telemetry::state::{ScheduleTimes, StateFigures};
-
-/// With less free space than this the next large append may fail, which ends the daemon.
-const FULL_BYTES: u64 = 16 * 1024 * 1024;
 
 /// That the process answers.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -77,8 +74,11 @@ pub fn unready(app: &App) -> Vec<Unready> {
     if let Some(draining) = health.draining {
         add("draining", told_of(draining, status.running), None);
     }
-    if let Some((code, detail)) = trouble(free_bytes(&app.settings.data)) {
-        add(code, detail, None);
+    if let Some(detail) = disk_full(&app.space.seen()) {
+        add("disk-full", detail, None);
+    }
+    if let Err(err) = measure(&app.settings.data) {
+        add("append", format!("the folder of the log cannot be used: {err}"), None);
     }
     if let Some(why) = &health.append_error {
         add("append", format!("the log takes no events: {why}"), None);
@@ -101,24 +101,18 @@ fn told_of(Draining { since, deadline }: Draining, running: u64) -> String {
     )
 }
 
-/// What is wrong with the place of the log, by the bytes that are free there.
-fn trouble(free: rustix::io::Result<u64>) -> Option<(&'static str, String)> {
-    match free {
-        Ok(free) if free < FULL_BYTES => {
-            Some(("disk-full", "the log cannot grow: the disk is full".to_owned()))
-        }
-        Ok(_) => None,
-        Err(err) => Some(("append", format!("the folder of the log cannot be used: {err}"))),
+/// What a full disk means now; nothing when it is not full.
+fn disk_full(seen: &Seen) -> Option<String> {
+    let free = seen.measured.free >> 20;
+    match seen.room() {
+        Room::Enough | Room::Low => None,
+        Room::Full if seen.log_waits => Some(format!(
+            "the disk is full ({free} MiB are free): the log waits for room, and nothing is acknowledged"
+        )),
+        Room::Full => Some(format!(
+            "the disk is full ({free} MiB are free): nothing new is started, and of what jobs print only the first error is kept"
+        )),
     }
-}
-
-/// Bytes that are free for `folder`, as far as the daemon's user may take them.
-///
-/// # Errors
-/// The system does not say.
-pub fn free_bytes(folder: &Path) -> rustix::io::Result<u64> {
-    let stat = rustix::fs::statvfs(folder)?;
-    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
 /// The metrics, as Prometheus reads them.
@@ -152,6 +146,8 @@ fn figures(app: &App) -> StateFigures {
         queued: status.queued,
         projection_lag: app.projections.status().lag_events,
         store_bytes: info.journal_bytes + info.lines_bytes + info.index_bytes,
+        disk: app.space.seen(),
+        lines_dropped: app.space.dropped_so_far().0,
         interfaces,
         schedules,
     }
@@ -162,10 +158,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_full_disk_and_a_lost_folder_are_told_apart() {
-        assert_eq!(trouble(Ok(FULL_BYTES)), None);
-        assert_eq!(trouble(Ok(FULL_BYTES - 1)).map(|(code, _)| code), Some("disk-full"));
-        let gone = trouble(Err(rustix::io::Errno::NOENT)).map(|(code, _)| code);
-        assert_eq!(gone, Some("append"));
+    fn only_a_full_disk_is_a_reason_and_a_log_that_waits_is_told_of_first() {
+        let mut seen = Seen { room: Room::Low, ..Seen::default() };
+        assert_eq!(disk_full(&seen), None);
+        seen.room = Room::Full;
+        assert!(disk_full(&seen).is_some_and(|detail| detail.contains("nothing new is started")));
+        (seen.room, seen.log_waits) = (Room::Low, true);
+        assert!(disk_full(&seen).is_some_and(|detail| detail.contains("nothing is acknowledged")));
     }
 }

@@ -21,6 +21,7 @@ use crate::projection::Projections;
 use crate::store::EventLog;
 use crate::store::journal::{Difference, VerifyReport};
 use crate::store::lines::{LineStore, LinesReport};
+use crate::store::space::Space;
 use crate::telemetry::metrics::Metrics;
 
 /// What the routes work with. Shared by all requests.
@@ -33,6 +34,8 @@ pub struct Parts {
     pub projections: Projections,
     /// The executions' logs.
     pub lines: LineStore,
+    /// The room on the disk.
+    pub space: Arc<Space>,
     /// The store's own figures and check.
     pub store: StoreAccess,
     /// The counters.

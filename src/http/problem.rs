@@ -48,6 +48,8 @@ pub enum Code {
     TooMany,
     /// A mistake of ours.
     Internal,
+    /// The disk is full: nothing new is started.
+    DiskFull,
     /// The daemon cannot take it now.
     Unavailable,
     /// The lists are being rebuilt, or lag behind.
@@ -75,6 +77,7 @@ impl Code {
             Self::KeyReused => "key-reused",
             Self::TooMany => "too-many-requests",
             Self::Internal => "internal",
+            Self::DiskFull => "disk-full",
             Self::Unavailable => "unavailable",
             Self::Rebuilding => "rebuilding",
         }
@@ -97,6 +100,7 @@ impl Code {
             Self::Invalid | Self::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
             Self::TooMany => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::DiskFull => StatusCode::INSUFFICIENT_STORAGE,
             Self::Unavailable | Self::Rebuilding => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -120,6 +124,7 @@ impl Code {
             Self::KeyReused => "The idempotency key belongs to another request",
             Self::TooMany => "Too many failed logins",
             Self::Internal => "An error of Daybook's own",
+            Self::DiskFull => "The disk is full",
             Self::Unavailable => "Daybook cannot take it now",
             Self::Rebuilding => "The lists are not up to date yet",
         }
@@ -157,6 +162,7 @@ impl Code {
             Self::Internal => {
                 "Contact support with the `request_id`; the daemon's log has the details."
             }
+            Self::DiskFull => "Make room outside of the data folder, then try again.",
             Self::Unavailable | Self::Rebuilding => "Try again in a moment.",
         }
     }
@@ -350,6 +356,7 @@ impl From<Refusal> for Problem {
                 Self::invalid_field(format!("/{}", field.replace('.', "/")), why)
             }
             Refusal::Rebuilding { .. } => Self::new(Code::Rebuilding, detail).with_retry_after(2),
+            Refusal::DiskFull { .. } => Self::new(Code::DiskFull, detail).with_retry_after(30),
             Refusal::Unavailable { .. } => Self::new(Code::Unavailable, detail).with_retry_after(5),
         }
     }
@@ -370,6 +377,7 @@ mod tests {
                 "invalid",
             ),
             (Refusal::Rebuilding { what: "x".to_owned() }, 503, "rebuilding"),
+            (Refusal::DiskFull { why: "full".to_owned() }, 507, "disk-full"),
             (Refusal::Unavailable { why: "draining".to_owned() }, 503, "unavailable"),
         ];
         for (refusal, status, code) in cases {

@@ -24,6 +24,7 @@ use crate::domain::cause::Cause;
 use crate::domain::class::{Class, Level, Source};
 use crate::domain::definition::{self, Timing};
 use crate::domain::event::{Actor, Closed, ErrorCounts, Event, FirstError, Outcome};
+use crate::domain::space::Measured;
 use crate::engine::board::{Board, InterfaceRow, ScheduleRow, TokenRow};
 use crate::engine::handle::Handle;
 use crate::ids::{ExecutionId, InterfaceId, Position, ScheduleRef, StreamId};
@@ -33,6 +34,7 @@ use crate::jobs::probe::Probe;
 use crate::projection::{Projections, view};
 use crate::store::lines::{LineStore, LinesOptions, LogWriter, NewLine};
 use crate::store::memory::MemoryLog;
+use crate::store::space::Space;
 use crate::store::{Append, EventLog, Expected, Links, StreamAppend};
 use crate::telemetry::metrics::Metrics;
 
@@ -110,6 +112,10 @@ impl Daemon {
             projections,
             log,
             lines,
+            space: Arc::new(Space::of_figures(
+                folder.path(),
+                Measured { free: 9 << 30, total: 10 << 30 },
+            )),
             store: store(),
             metrics: Arc::new(Metrics::new("0.1.0", "test").expect("unique names")),
             clock,

@@ -9,6 +9,7 @@ mod cgroup;
 mod command;
 mod conclude;
 mod credentials;
+mod curtailed;
 mod look;
 mod managed;
 mod performer;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use super::credentials::Secret;
+use super::curtailed::{self, Curtailed};
 use super::readable::{pieces, visible, whole_characters, without_return};
 use super::redact::{RedactedStream, Redactor};
 use crate::clock::Clock;
@@ -14,6 +15,7 @@ use crate::domain::class::{Class, Level, Source};
 use crate::domain::classify::{Classifier, Judgement, RootFinder, Session, surely_plain};
 use crate::domain::event::{ErrorCounts, FirstError};
 use crate::domain::line::LINE_MAX_BYTES;
+use crate::domain::space::Room;
 use crate::domain::verdict::{Closing, Said};
 use crate::ids::InterfaceId;
 use crate::instant::Instant;
@@ -48,6 +50,13 @@ pub struct ScribeParts {
 pub enum ScribeNews {
     /// The first error line of an attempt that is no cascade. Handed to the writer, maybe not yet on disk.
     FirstError(FirstError),
+    /// The disk has little room.
+    Curtailed {
+        /// The last line kept before.
+        line: u64,
+        /// How little.
+        room: Room,
+    },
     /// The limit was reached.
     Limited {
         /// The last line kept before.
@@ -92,6 +101,7 @@ pub struct Scribe {
     limited: bool,
     dropped_lines: u64,
     dropped_bytes: u64,
+    curtailed: Curtailed,
     errors: ErrorCounts,
     said: Said,
     root: RootFinder,
@@ -135,6 +145,7 @@ impl Scribe {
             limited: false,
             dropped_lines: 0,
             dropped_bytes: 0,
+            curtailed: Curtailed::default(),
             errors: ErrorCounts::default(),
             said: Said::default(),
             root: RootFinder::default(),
@@ -189,6 +200,7 @@ impl Scribe {
 
     /// Takes a block of output. The caller then awaits [`Scribe::ready`].
     pub fn take(&mut self, source: Source, block: &[u8]) {
+        self.tell_of_curtailed(false);
         let slot = usize::from(source == Source::Stderr);
         let mut stream = std::mem::take(&mut self.streams[slot]);
         let at = self.clock.now();
@@ -221,6 +233,7 @@ impl Scribe {
             (self.dropped_lines, self.dropped_bytes) = (0, 0);
             self.note(Level::Warning, None, None, &text, None);
         }
+        self.tell_of_curtailed(true);
     }
 
     /// Writes a line of Daybook's own and returns its number. Secrets are replaced in it as well.
@@ -355,7 +368,7 @@ impl Scribe {
 
     /// Whether no line of a plain block is to be shown differently, split or dropped.
     fn is_kept_as_it_stands(&self, bytes: &[u8]) -> bool {
-        !self.limited
+        self.keeps(Level::Info)
             && bytes.len() <= LINE_MAX_BYTES
             && self.writer.bytes() + (bytes.len() as u64) < self.max_log_bytes
             && memchr::memchr(b'\r', bytes).is_none()
@@ -369,7 +382,7 @@ impl Scribe {
     }
 
     fn plain_line(&mut self, source: Source, at: Instant, line: &[u8]) {
-        if self.limited {
+        if !self.keeps(Level::Info) {
             self.drop_line(line.len());
             return;
         }
@@ -415,7 +428,7 @@ impl Scribe {
             level: judgement.level,
             class: judgement.class,
             cause: judgement.cause,
-            kept: !self.limited || judgement.level == Level::Error,
+            kept: self.keeps(judgement.level),
         };
         if !begun.kept {
             self.drop_line(text.len());
@@ -461,10 +474,27 @@ impl Scribe {
             fields: Some(&serde_json::json!({ "continues": begun.line })),
         });
         self.check_limit();
-        begun.kept = !self.limited || begun.level == Level::Error;
+        begun.kept = self.keeps(begun.level);
+    }
+
+    /// Whether a line of this level is kept now.
+    fn keeps(&self, level: Level) -> bool {
+        let error = level == Level::Error;
+        let first = error && self.said.first_error.is_none();
+        curtailed::keeps(self.writer.space(), error, first) && (error || !self.limited)
     }
 
     fn drop_line(&mut self, bytes: usize) {
+        if let Some(space) = self.writer.space().filter(|_| !self.limited) {
+            space.dropped(1, bytes as u64);
+            let room = space.for_lines();
+            if let Some(text) = self.curtailed.drop_line(bytes, room) {
+                let line = self.writer.lines();
+                self.note(Level::Warning, None, None, &text, None);
+                self.tell(ScribeNews::Curtailed { line, room });
+            }
+            return;
+        }
         self.dropped_lines += 1;
         self.dropped_bytes += bytes as u64;
     }
@@ -480,6 +510,15 @@ impl Scribe {
         );
         self.note(Level::Warning, None, None, &text, None);
         self.tell(ScribeNews::Limited { line, max_bytes });
+    }
+
+    /// Says how much was dropped for want of room, once there is room again or the output is over.
+    fn tell_of_curtailed(&mut self, over: bool) {
+        if self.curtailed.is_over(self.writer.space()) || over {
+            if let Some(text) = self.curtailed.end() {
+                self.note(Level::Warning, None, None, &text, None);
+            }
+        }
     }
 
     /// Counts an error line, and keeps it when it says why the attempt failed.

@@ -28,6 +28,7 @@ use crate::engine::ports::{News, Performer, Reporter, Unfinished, Work};
 use crate::ids::{ExecutionId, ScheduleRef};
 use crate::instant::Instant;
 use crate::store::lines::{LineQuery, LineStore, LinesOptions, NewLine};
+use crate::store::space::Space;
 use crate::telemetry::metrics::Metrics;
 
 mod trees;
@@ -86,6 +87,8 @@ pub(super) struct Bench {
     pub(super) caller: Option<Caller>,
     pub(super) cancel: CancellationToken,
     pub(super) trees: Trees,
+    /// The room on the disk of its lines; none is as much as there is.
+    pub(super) space: Option<Arc<Space>>,
     /// Cancels the attempt at its first error line.
     pub(super) cancel_at_error: bool,
     /// Cancelled: the daemon stops.
@@ -164,6 +167,7 @@ impl Bench {
             caller: None,
             cancel: CancellationToken::new(),
             trees: Trees::Proc,
+            space: None,
             cancel_at_error: false,
             interrupt: CancellationToken::new(),
         }
@@ -199,7 +203,12 @@ impl Bench {
 
     fn lines(&self) -> LineStore {
         let folder = self.root.path().join("lines");
-        LineStore::open(&folder, LinesOptions::default()).expect("a line store").0
+        let options = LinesOptions::default();
+        let opened = match &self.space {
+            Some(space) => LineStore::open_with_room(&folder, options, Arc::clone(space)),
+            None => LineStore::open(&folder, options),
+        };
+        opened.expect("a line store").0
     }
 
     /// A performer, the execution as work for it, and its lines.

@@ -3,7 +3,7 @@
 use tokio::sync::{mpsc, watch};
 
 use super::scribe::ScribeNews;
-use crate::domain::event::LogLimited;
+use crate::domain::event::{LogCurtailed, LogLimited};
 use crate::domain::execution::Command;
 use crate::engine::ports::Reporter;
 use crate::ids::ExecutionId;
@@ -58,7 +58,7 @@ impl Tidings {
         let Some(held) = &self.held else { return };
         let line = match held {
             ScribeNews::FirstError(error) => error.line,
-            ScribeNews::Limited { line, .. } => *line,
+            ScribeNews::Limited { line, .. } | ScribeNews::Curtailed { line, .. } => *line,
         };
         let durable = tokio::select! {
             biased;
@@ -78,5 +78,6 @@ fn happened(news: ScribeNews) -> Command {
         ScribeNews::Limited { line, max_bytes } => {
             Command::LimitLog(LogLimited { line, max_bytes })
         }
+        ScribeNews::Curtailed { line, room } => Command::CurtailLog(LogCurtailed { line, room }),
     }
 }

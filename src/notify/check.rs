@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use super::courier::Shared;
 use super::ping::Answer;
 use crate::clock::Woke;
+use crate::crash;
 use crate::domain::effect::Effect;
 use crate::domain::event::{Delivery, DeliveryEnded};
 use crate::engine::ports::News;
@@ -99,6 +100,9 @@ fn overtaken(effect: &Effect, waiting: &VecDeque<Effect>) -> bool {
 }
 
 fn report(shared: &Shared, effect: &Effect, tries: u32, result: Result<(), (Delivery, String)>) {
+    if result.is_ok() {
+        crash::point(crash::Point::Delivered);
+    }
     let (result, reason) = match result {
         Ok(()) => (Delivery::Sent, None),
         Err((result, reason)) => (result, Some(reason)),

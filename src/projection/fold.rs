@@ -106,6 +106,8 @@ const fn changes_nothing_more(event: &Event) {
         | Event::LoginLinkCreated(_)
         | Event::RequestAnswered(_)
         | Event::FilesRefused(_)
+        | Event::DiskLow(_)
+        | Event::DiskRecovered(_)
         | Event::ZonesRead(_)
         | Event::InterfaceDefined(_)
         | Event::InterfaceRemoved(_)
@@ -127,6 +129,7 @@ const fn changes_nothing_more(event: &Event) {
         | Event::AnomalySeen(_)
         | Event::CancelRequested(_)
         | Event::LogLimited(_)
+        | Event::LogCurtailed(_)
         | Event::Closed(_)
         | Event::Noted(_)
         | Event::DeliveryEnded(_) => (),

@@ -1,7 +1,7 @@
 //! The follower: reads the log in order, folds it into the rows, and says how far it has come.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock, Weak};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
@@ -17,9 +17,11 @@ use super::resolve::{self, ResolveError};
 use super::rows::Changes;
 use super::view::{self, Page};
 use super::worker::{Stride, Worker, share};
+use crate::domain::space::Room;
 use crate::ids::{ExecutionId, InterfaceId, Position, ScheduleRef, StreamId};
 use crate::instant::Instant;
 use crate::store::EventLog;
+use crate::store::space::Space;
 
 /// How long the newest event waits for others before it is folded; readers who need it wait as long.
 const COMPANY: Duration = Duration::from_millis(3);
@@ -81,6 +83,8 @@ pub(super) struct Shared {
     pub(super) phase: RwLock<Phase>,
     pub(super) applied: watch::Sender<Position>,
     wake: Notify,
+    /// Nothing is folded anew while the disk is full.
+    space: OnceLock<Arc<Space>>,
 }
 
 impl std::fmt::Debug for Shared {
@@ -164,8 +168,19 @@ impl Projections {
             phase: RwLock::new(phase),
             applied: watch::Sender::new(applied),
             wake: Notify::new(),
+            space: OnceLock::new(),
         };
         Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// From now on folds nothing anew while `space` is full: the index would take what the log needs.
+    pub fn mind(&self, space: Arc<Space>) {
+        drop(self.shared.space.set(space));
+    }
+
+    fn is_held_back(&self) -> bool {
+        let full = self.shared.space.get().is_some_and(|space| space.seen().room() == Room::Full);
+        full && matches!(self.shared.phase(), Phase::Rebuilding { .. })
     }
 
     pub(super) fn downgrade(&self) -> Weak<Shared> {
@@ -183,6 +198,12 @@ impl Projections {
         let mut worker: Option<Worker> = None;
         loop {
             durable.borrow_and_update();
+            if self.is_held_back() {
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = tokio::time::sleep(PAUSE) => continue,
+                }
+            }
             let pause = match self.stride(worker.take(), &stop).await {
                 Stride::On(next) => {
                     worker = Some(next);

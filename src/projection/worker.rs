@@ -9,6 +9,7 @@ use super::disk::{self, DiskRows};
 use super::fold::{self, Checkpoint};
 use super::follow::{Phase, Shared};
 use super::rows::{Changes, Overlay, RowError};
+use crate::crash;
 use crate::domain::event::Envelope;
 use crate::ids::Position;
 use crate::store::ReadError;
@@ -144,6 +145,7 @@ impl Worker {
         }
         let changes = self.overlay.take_changes();
         self.overlay.base().write(changes, &self.checkpoint)?;
+        crash::point(crash::Point::IndexWritten);
         self.publish(shared);
         Ok(batch < BATCH_EVENTS)
     }

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::codec::{pack, unpack};
 use super::journal::LogState;
+use crate::crash;
 use crate::ids::Position;
 
 const MAGIC: [u8; 8] = *b"DAYBKCHK";
@@ -120,10 +121,16 @@ impl Checkpoints {
             let mut file = File::create(&beside)?;
             file.write_all(&bytes)?;
             file.sync_all()?;
+            crash::point(crash::Point::CheckpointWritten);
             fs::rename(&beside, &path)?;
+            crash::point(crash::Point::CheckpointNamed);
             File::open(&self.dir)?.sync_all()
         };
-        replace().map_err(|err| CheckpointError::Io { path: path.clone(), err })?;
+        if let Err(err) = replace() {
+            // On a full disk it would take room for nothing.
+            drop(fs::remove_file(&beside));
+            return Err(CheckpointError::Io { path, err });
+        }
         self.next += 1;
         Ok(())
     }

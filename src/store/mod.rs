@@ -6,6 +6,7 @@ mod heads;
 pub mod journal;
 pub mod lines;
 pub mod memory;
+pub mod space;
 mod upcast;
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use crate::domain::class::Class;
 use crate::domain::definition::Rate;
 use crate::domain::event::*;
 use crate::domain::slot::{Reason, Verdict};
+use crate::domain::space::Room;
 use crate::ids::{EventId, ExecutionId, ScheduleRef, StreamId};
 use crate::instant::Instant;
 
@@ -71,6 +72,14 @@ fn daemon() -> Vec<Event> {
         }
         .into(),
         FilesRefused { problems: vec!["fnac.toml:3:8: unknown key `crn`".to_owned()] }.into(),
+        DiskLow { room: Room::Low, free_bytes: 1_000_000_000, total_bytes: 40_000_000_000 }.into(),
+        DiskRecovered {
+            room: Room::Enough,
+            free_bytes: 9_000_000_000,
+            total_bytes: 40_000_000_000,
+            lines_dropped: 77,
+        }
+        .into(),
         ZonesRead {
             zone_data: "2026b".to_owned(),
             before: Some("2026a".to_owned()),
@@ -189,6 +198,7 @@ fn executions() -> Vec<Event> {
         AnomalySeen { after_ms: 3_600_000 }.into(),
         CancelRequested { note: Some("wrong day".to_owned()) }.into(),
         LogLimited { line: 1_000_000, max_bytes: 1 << 30 }.into(),
+        LogCurtailed { line: 12, room: Room::Full }.into(),
         closed().into(),
         Noted {
             text: Some("called the provider".to_owned()),

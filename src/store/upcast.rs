@@ -85,6 +85,8 @@ stored_events! {
     8 FilesRefused = 1;
     9 ZonesRead = 1;
     10 DrainAsked = 1;
+    12 DiskLow = 1;
+    13 DiskRecovered = 1;
     20 InterfaceDefined = 1;
     21 InterfaceRemoved = 1;
     22 InterfacePaused = 1;
@@ -109,6 +111,7 @@ stored_events! {
     67 LogLimited = 1;
     68 Closed = 1;
     69 Noted = 1;
+    71 LogCurtailed = 1;
     80 DeliveryEnded = 1;
 }
 

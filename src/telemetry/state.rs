@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use prometheus::{Counter, Gauge, GaugeVec, Opts, Registry};
 
 use super::process::ProcessFigures;
+use crate::domain::space::Room;
 use crate::ids::{InterfaceId, ScheduleRef};
 use crate::instant::Instant;
+use crate::store::space::Seen;
 
 /// What the gauges show.
 #[derive(Clone, Debug, Default)]
@@ -21,6 +23,10 @@ pub struct StateFigures {
     pub projection_lag: u64,
     /// Bytes of journal, lines and index.
     pub store_bytes: u64,
+    /// The room on the data folder's disk.
+    pub disk: Seen,
+    /// Lines that were not kept for want of room.
+    pub lines_dropped: u64,
     /// Interfaces, and whether each is red.
     pub interfaces: Vec<(InterfaceId, bool)>,
     /// Schedules with their instants.
@@ -72,6 +78,7 @@ pub fn register(
         "Bytes of journal, lines and index on disk.",
         state.store_bytes as f64,
     )?;
+    register_disk(to, state)?;
     let red = GaugeVec::new(
         Opts::new(
             "daybook_interface_red",
@@ -84,6 +91,47 @@ pub fn register(
     }
     to.register(Box::new(red))?;
     register_schedules(to, &state.schedules, unlabelled)
+}
+
+fn register_disk(to: &Registry, state: &StateFigures) -> Result<(), prometheus::Error> {
+    let disk = &state.disk;
+    for (name, help, value) in [
+        (
+            "daybook_disk_free_bytes",
+            "Bytes that are free for the data folder, without what the reserve lacks.",
+            disk.measured.free,
+        ),
+        (
+            "daybook_disk_size_bytes",
+            "Bytes that the data folder's file system has.",
+            disk.measured.total,
+        ),
+        ("daybook_disk_reserve_bytes", "Bytes that only the event log may take.", disk.reserve),
+        (
+            "daybook_disk_append_waits",
+            "1 while the event log waits for room and acknowledges nothing.",
+            u64::from(disk.log_waits),
+        ),
+    ] {
+        gauge(to, name, help, value as f64)?;
+    }
+    let states = GaugeVec::new(
+        Opts::new(
+            "daybook_disk_state",
+            "1 for what the room on the disk means: enough, low (only error lines are kept), full (nothing new is started).",
+        ),
+        &["state"],
+    )?;
+    for room in Room::ALL {
+        states.with_label_values(&[room.as_str()]).set(f64::from(u8::from(room == disk.room())));
+    }
+    to.register(Box::new(states))?;
+    let dropped = Counter::new(
+        "daybook_log_lines_dropped_total",
+        "Lines that were not kept for want of room on the disk.",
+    )?;
+    dropped.inc_by(state.lines_dropped as f64);
+    to.register(Box::new(dropped))
 }
 
 type Labels<'a> = (&'a str, &'a str);
@@ -187,6 +235,8 @@ mod tests {
             queued: 1,
             projection_lag: 3,
             store_bytes: 4096,
+            disk: Seen { room: Room::Low, reserve: 7, ..Seen::default() },
+            lines_dropped: 9,
             interfaces: vec![("fnac".parse().expect("a name"), true)],
             schedules: vec![times("fnac/a", 900), times("fnac/b", 600)],
         }
@@ -208,6 +258,10 @@ mod tests {
             "daybook_projection_lag_events 3",
             "daybook_store_size_bytes 4096",
             r#"daybook_interface_red{interface="fnac"} 1"#,
+            r#"daybook_disk_state{state="low"} 1"#,
+            r#"daybook_disk_state{state="full"} 0"#,
+            "daybook_disk_reserve_bytes 7",
+            "daybook_log_lines_dropped_total 9",
             r#"daybook_schedule_next_slot_timestamp_seconds{interface="fnac",schedule="b"} 600"#,
             r#"daybook_schedule_last_run_timestamp_seconds{interface="fnac",schedule="b"} 60"#,
         ] {

@@ -15,9 +15,10 @@ use crate::config::keys::{Key, Kind, SETTINGS};
 use crate::config::problem::{Problem, Severity};
 use crate::config::reader::Fields;
 use crate::config::report::{Report, error};
-use crate::config::values::{ValueError, check_url, nearest, one_of, parse_duration};
+use crate::config::values::{ValueError, check_url, nearest, one_of, parse_duration, parse_size};
 use crate::config::words::expects;
 use crate::domain::masking::has_login;
+use crate::domain::space::Amount;
 
 /// The levels of the daemon's own log.
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
@@ -257,6 +258,20 @@ impl<'a> Layers<'a> {
 
     pub(super) fn duration(&self, name: &str) -> Given<Duration> {
         self.read(name, |text, _| parse_duration(text).map(Duration::from_millis))
+    }
+
+    /// A size, or a share of the file system.
+    pub(super) fn amount(&self, name: &str) -> Given<Amount> {
+        self.read(name, |text, _| {
+            let Some(percent) = text.trim().strip_suffix('%') else {
+                return parse_size(text).map(Amount::Bytes);
+            };
+            let percent = percent.trim().parse().ok().filter(|percent| *percent < 100);
+            percent.map(Amount::Percent).ok_or_else(|| {
+                ValueError::new(format!("`{text}` is not a share from 0% to 99%"))
+                    .hint("write \"5%\", or a size such as \"2GiB\"")
+            })
+        })
     }
 
     pub(super) fn number(&self, name: &str) -> Given<u32> {

@@ -16,6 +16,7 @@ use serde::{Serialize, Serializer};
 use super::environment::Environment;
 use super::keys::SETTINGS;
 use super::problem::{Problem, Severity};
+use crate::domain::space::{Amount, Watermarks};
 use layers::Layers;
 pub use shown::SettingRow;
 
@@ -117,6 +118,10 @@ pub struct Settings {
     pub drain_deadline: Setting<Duration>,
     /// Gives each command a cgroup where that is possible.
     pub cgroups: Setting<bool>,
+    /// Below it only error lines are kept.
+    pub disk_low: Setting<Amount>,
+    /// Below it nothing new is started.
+    pub disk_full: Setting<Amount>,
     /// The daemon's own dead-man monitor. A secret of sorts.
     pub ping: Setting<Option<String>>,
     /// How often it is pinged.
@@ -197,6 +202,8 @@ impl Settings {
             grace: layers.duration("grace").or(|| Duration::from_secs(10)),
             drain_deadline: layers.duration("drain_deadline").or(|| Duration::from_secs(10)),
             cgroups: layers.flag("cgroups").or(|| true),
+            disk_low: layers.amount("disk_low").or(|| Watermarks::default().low),
+            disk_full: layers.amount("disk_full").or(|| Watermarks::default().full),
             ping: layers.url("ping").optional(),
             ping_every: layers.duration("ping_every").or(|| Duration::from_secs(60)),
             log_level: layers.log_level("log_level").or(|| "info".to_owned()),
@@ -235,6 +242,16 @@ impl Settings {
                 &format!("`{}` is not loopback, and there is no TLS", self.listen.value),
                 Some("give tls_cert and tls_key, or allow it with --insecure-listen".to_owned()),
             );
+        }
+        let more = match (self.disk_full.value, self.disk_low.value) {
+            (Amount::Bytes(full), Amount::Bytes(low)) => full > low,
+            (Amount::Percent(full), Amount::Percent(low)) => full > low,
+            // Which is more depends on the disk; the smaller room counts then.
+            _ => false,
+        };
+        if more {
+            let why = "is more than `disk_low`: nothing would be started while all lines are kept";
+            layers.refuse("disk_full", why, None);
         }
         if self.ping_every.value < Duration::from_secs(12) {
             layers.refuse(

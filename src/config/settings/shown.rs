@@ -4,7 +4,8 @@ use serde::Serialize;
 
 use super::{LogFormat, MetricsAccess, Origin, Setting, Settings};
 use crate::config::keys::SETTINGS;
-use crate::config::values::show_duration;
+use crate::config::values::{show_duration, show_size};
+use crate::domain::space::Amount;
 
 /// One setting with its value as text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -42,6 +43,8 @@ fn shown(settings: &Settings, key: &str) -> Option<(Option<String>, Origin)> {
         "grace" => duration(&settings.grace),
         "drain_deadline" => duration(&settings.drain_deadline),
         "cgroups" => plain(&settings.cgroups, ToString::to_string),
+        "disk_low" => plain(&settings.disk_low, amount),
+        "disk_full" => plain(&settings.disk_full, amount),
         "ping" => maybe(&settings.ping, Clone::clone),
         "ping_every" => duration(&settings.ping_every),
         "log_level" => plain(&settings.log_level, Clone::clone),
@@ -69,6 +72,16 @@ fn shown(settings: &Settings, key: &str) -> Option<(Option<String>, Origin)> {
         "print_login" => plain(&settings.print_login, ToString::to_string),
         _ => return None,
     })
+}
+
+fn amount(amount: &Amount) -> String {
+    match *amount {
+        Amount::Bytes(bytes) => show_size(bytes),
+        Amount::Percent(percent) => format!("{percent}%"),
+        Amount::Smaller { bytes, percent } => {
+            format!("{} or {percent}%, whichever is less", show_size(bytes))
+        }
+    }
 }
 
 fn plain<T>(one: &Setting<T>, show: impl Fn(&T) -> String) -> (Option<String>, Origin) {

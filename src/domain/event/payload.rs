@@ -8,6 +8,7 @@ use super::super::cause::Cause;
 use super::super::class::Class;
 use super::super::definition::Rate;
 use super::super::slot::{Reason, Verdict};
+use super::super::space::Room;
 use super::{Change, ErrorCounts, FirstError, Outcome, Trigger, Usage};
 use crate::ids::{EventId, ExecutionId, ScheduleRef};
 use crate::instant::Instant;
@@ -140,6 +141,30 @@ pub struct RequestAnswered {
 pub struct FilesRefused {
     /// What is wrong, one text for each problem, `fnac.toml:3:8: …`.
     pub problems: Vec<String>,
+}
+
+/// The data folder's file system has less room than before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskLow {
+    /// What is done less from now on.
+    pub room: Room,
+    /// Bytes that were free, without what the reserve lacks.
+    pub free_bytes: u64,
+    /// Bytes that the file system has.
+    pub total_bytes: u64,
+}
+
+/// It has more room than before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskRecovered {
+    /// What is still done less, unless it is enough.
+    pub room: Room,
+    /// Bytes that were free, without what the reserve lacks.
+    pub free_bytes: u64,
+    /// Bytes that the file system has.
+    pub total_bytes: u64,
+    /// Lines of all executions that were not kept for want of room, since the daemon's start.
+    pub lines_dropped: u64,
 }
 
 /// A definition was accepted.
@@ -390,6 +415,15 @@ pub struct LogLimited {
     pub line: u64,
     /// The limit, in bytes.
     pub max_bytes: u64,
+}
+
+/// The disk has little room; from here on only error lines are kept, or fewer, until it has more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogCurtailed {
+    /// The last line kept before.
+    pub line: u64,
+    /// How little.
+    pub room: Room,
 }
 
 /// The execution is over. Nothing but notes and deliveries follows.

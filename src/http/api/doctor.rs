@@ -11,17 +11,21 @@ use utoipa::ToSchema;
 
 use crate::civil;
 use crate::config::MetricsAccess;
-use crate::http::health::{free_bytes, unready};
+use crate::domain::space::Room;
+use crate::http::health::unready;
 use crate::http::input::Params;
 use crate::http::parts::{App, Parts};
 use crate::http::problem::{Problem, ProblemBody};
 use crate::http::reads::blocking;
 use crate::jobs::{Way, probe};
 use crate::projection::view::State as Living;
+use crate::store::space::measure;
 use crate::telemetry::metrics::LABELLED_SCHEDULES;
 
 /// Less free space than this fails; less than ten times this warns.
 const FREE_MIN_BYTES: u64 = 100 * 1024 * 1024;
+/// How to mend a lack of room.
+const MAKE_ROOM: &str = "make room, outside of the data folder first";
 /// Fewer file descriptors than this warn: each running command takes several.
 const FILES_MIN: u64 = 4096;
 
@@ -85,7 +89,7 @@ pub async fn show(State(app): State<App>, Params(input): Params) -> Result<Json<
 fn local_checks(app: &App) -> Vec<Check> {
     let mut checks = vec![readiness(app), files(app), store(app)];
     checks.extend(draining(app));
-    checks.push(free_space(&app.settings.data));
+    checks.push(room(app));
     checks.push(private(&app.settings.data));
     let token = app.settings.data.join("token");
     if token.exists() {
@@ -139,11 +143,33 @@ fn store(app: &Parts) -> Check {
     }
 }
 
-/// Whether there is room for more.
+/// Whether there is room for more, by the daemon's own marks.
+fn room(app: &Parts) -> Check {
+    let seen = app.space.seen();
+    let (low, full) = app.space.marks(seen.measured.total);
+    let state = match seen.room() {
+        Room::Enough => Finding::Ok,
+        Room::Low => Finding::Warn,
+        Room::Full => Finding::Fail,
+    };
+    let (dropped, _) = app.space.dropped_so_far();
+    let detail = format!(
+        "{} ({} MiB are free for `{}`; little is less than {}, full less than {}; {} MiB more are kept for the log; {dropped} lines were not kept since the start)",
+        seen.room().as_str(),
+        seen.measured.free >> 20,
+        app.settings.data.display(),
+        low >> 20,
+        full >> 20,
+        seen.reserve >> 20,
+    );
+    check("disk", state, detail, MAKE_ROOM)
+}
+
+/// Whether there is room for more, without a daemon that would know it.
 pub fn free_space(folder: &Path) -> Check {
-    let fix = "make room, outside of the data folder first";
-    let free = match free_bytes(folder) {
-        Ok(free) => free,
+    let fix = MAKE_ROOM;
+    let free = match measure(folder) {
+        Ok(measured) => measured.free,
         Err(err) => {
             return check("disk", Finding::Fail, format!("`{}`: {err}", folder.display()), fix);
         }

@@ -14,6 +14,7 @@ use super::done;
 use super::drain::Draining;
 use crate::domain::class::Class;
 use crate::domain::policy::{Paused, Unwanted};
+use crate::domain::space::Room;
 use crate::engine::board::{self, ScheduleRow};
 use crate::engine::ports::FileProblem;
 use crate::http::access::Caller;
@@ -25,6 +26,7 @@ use crate::http::reads::Reads;
 use crate::ids::{ExecutionId, InterfaceId, Position, ScheduleId, ScheduleRef};
 use crate::instant::Instant;
 use crate::projection::view;
+use crate::store::space::Space;
 
 /// Slots shown as next.
 const NEXT: usize = 10;
@@ -70,6 +72,40 @@ pub struct Status {
     pub next: Vec<view::Slot>,
     /// Problems in the files; empty when all are accepted.
     pub problems: Vec<String>,
+    /// The room on the data folder's disk.
+    pub disk: Disk,
+}
+
+/// The room on the data folder's disk.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Disk {
+    /// `enough`, `low` (only error lines are kept) or `full` (nothing new is started either).
+    #[schema(value_type = String)]
+    pub state: Room,
+    /// Bytes that are free, without what the reserve lacks.
+    pub free_bytes: u64,
+    /// Bytes that the file system has.
+    pub total_bytes: u64,
+    /// Bytes beside them that only the log may take.
+    pub reserve_bytes: u64,
+    /// Whether the log waits for room: nothing is acknowledged.
+    pub log_waits: bool,
+    /// Lines that jobs printed since the start and that were not kept for want of room.
+    pub lines_dropped: u64,
+}
+
+impl Disk {
+    fn of(space: &Space) -> Self {
+        let seen = space.seen();
+        Self {
+            state: seen.room(),
+            free_bytes: seen.measured.free,
+            total_bytes: seen.measured.total,
+            reserve_bytes: seen.reserve,
+            log_waits: seen.log_waits,
+            lines_dropped: space.dropped_so_far().0,
+        }
+    }
 }
 
 /// An execution that waits or runs.
@@ -152,6 +188,7 @@ pub async fn show(State(app): State<App>, Params(input): Params) -> Result<Json<
         interfaces,
         next: next(&app),
         problems: status.files.problems,
+        disk: Disk::of(&app.space),
     }))
 }
 

@@ -1,7 +1,11 @@
+use std::sync::Arc;
+
 use crate::domain::class::{Level, Source};
 use crate::domain::execution::Command;
+use crate::domain::space::{Measured, Room};
 use crate::jobs::ScribeNews;
-use crate::jobs::testing::shell;
+use crate::jobs::testing::{Bench, shell};
+use crate::store::space::Space;
 
 #[tokio::test]
 async fn every_line_arrives_whole_and_in_order() {
@@ -63,6 +67,42 @@ async fn beyond_max_log_only_error_lines_are_kept_and_the_rest_is_counted() {
     );
     assert!(done.warnings()[0].contains("`max_log`"));
     assert_eq!(done.warnings()[1], "max_log: 45 lines with 81 bytes were not kept");
+}
+
+const NOISY: &str = "seq 1 50; echo 'ERROR Mapping: first'; seq 1 10; echo 'ERROR Mapping: second'";
+
+/// Contract, rule 6.
+#[tokio::test]
+async fn on_a_low_disk_only_error_lines_are_kept_and_the_rest_is_counted() {
+    let (bench, space, _folder) = with_room(NOISY, 8 << 20);
+    let done = bench.run().await;
+    assert_eq!(done.texts(Source::Stdout), ["Mapping: first", "Mapping: second"]);
+    let curtailed = ScribeNews::Curtailed { line: 0, room: Room::Low };
+    assert!(done.news.contains(&curtailed), "{:?}", done.news);
+    let [told, counted] = done.warnings()[..] else { panic!("{:?}", done.warnings()) };
+    assert!(told.contains("only error lines are kept"), "{told}");
+    assert_eq!(counted, "the disk had little room: 60 lines with 102 bytes were not kept");
+    assert_eq!(space.dropped_so_far(), (60, 102));
+}
+
+#[tokio::test]
+async fn on_a_full_disk_the_first_error_is_kept_and_no_other_line() {
+    let (bench, space, _folder) = with_room(NOISY, 1 << 20);
+    let done = bench.run().await;
+    assert_eq!(done.texts(Source::Stdout), ["Mapping: first"]);
+    let curtailed = ScribeNews::Curtailed { line: 0, room: Room::Full };
+    assert!(done.news.contains(&curtailed), "{:?}", done.news);
+    assert_eq!(space.dropped_so_far().0, 61);
+}
+
+/// The job, the room on a disk of 200 MiB of which so many bytes are free, and its folder.
+fn with_room(text: &str, free: u64) -> (Bench, Arc<Space>, tempfile::TempDir) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let figures = Measured { free, total: 200 << 20 };
+    let space = Arc::new(Space::of_figures(folder.path(), figures));
+    let mut bench = shell(text);
+    bench.space = Some(Arc::clone(&space));
+    (bench, space, folder)
 }
 
 /// Contract, rule 11.

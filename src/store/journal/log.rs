@@ -20,6 +20,7 @@ use crate::domain::event::Envelope;
 use crate::ids::{Position, StreamId};
 use crate::store::codec;
 use crate::store::heads::Heads;
+use crate::store::space::Space;
 use crate::store::{
     Append, AppendError, AppendTicket, Appended, ColdHead, ColdHeads, EventLog, Expected, Head,
     NoColdStreams, ReadError,
@@ -43,6 +44,8 @@ pub struct JournalOptions {
     pub from: Option<LogState>,
     /// Told of every group of appends that went to disk.
     pub on_commit: Option<OnCommit>,
+    /// Where room comes from on a full disk: appends then wait for it. Without it a full disk fails the log.
+    pub space: Option<Arc<Space>>,
 }
 
 impl JournalOptions {
@@ -54,6 +57,7 @@ impl JournalOptions {
             cold: Arc::new(NoColdStreams),
             from: None,
             on_commit: None,
+            space: None,
         }
     }
 }
@@ -94,7 +98,7 @@ impl JournalLog {
         let found = recover(&dir, known)?;
         let shared = Arc::new(Shared::new(found.segments, found.end, found.heads, options.cold));
         let target = (dir.clone(), options.segment_bytes);
-        let writer = Writer::new(Arc::clone(&shared), target, options.on_commit)
+        let writer = Writer::new(Arc::clone(&shared), target, options.on_commit, options.space)
             .map_err(|err| OpenError::io(&dir, &err))?;
         let writer = std::thread::Builder::new()
             .name("journal".to_owned())
@@ -245,6 +249,12 @@ impl JournalLog {
     #[cfg(test)]
     pub(in crate::store) fn fail_next_sync(&self) {
         self.shared.fails_next_sync.store(true, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    /// Lets so many writes find the disk full.
+    #[cfg(test)]
+    pub(in crate::store) fn be_full_for(&self, writes: u32) {
+        self.shared.full_for.store(writes, std::sync::atomic::Ordering::Relaxed);
     }
 
     fn closed(&self) -> AppendError {

@@ -3,7 +3,8 @@
 //! A folder holds segments `<first position, 20 digits>.seg`, whose bytes `format.rs` describes, and a lock file. One
 //! thread writes: it takes what is queued, writes it at once, calls `fdatasync` once, and only then acknowledges. A
 //! failed write or sync acknowledges nothing and closes the log for good, since nobody can tell what is on disk after
-//! it; the next start finds out, and writes the last group once more before it believes in it.
+//! it; the next start finds out, and writes the last group once more before it believes in it. A write that finds the
+//! disk full is taken back and tried again, out of the [reserve](super::space) or once there is room.
 //!
 //! A start reads from the checkpoint's anchor to the end. Bytes there that are no whole frame were never
 //! acknowledged; they are put aside in a `.torn` file. Anything else that does not fit is damage, and refused.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::format::{NoHeader, SEGMENT_HEADER, SegmentHeader};
+use crate::crash;
 use crate::ids::Position;
 
 /// A place every so many frames is remembered, so that reading need not begin at the segment's start.
@@ -142,14 +143,20 @@ pub(super) fn remove_unfinished(dir: &Path) -> io::Result<()> {
 pub(super) fn create(dir: &Path, header: SegmentHeader) -> io::Result<(PathBuf, File)> {
     let path = dir.join(file_name(header.first));
     let unfinished = path.with_extension("new");
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(&unfinished)?;
+    // A new file each time: after a failed sync the system takes the old one's pages for clean.
+    if unfinished.try_exists()? {
+        fs::remove_file(&unfinished)?;
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).open(&unfinished)?;
     file.write_all(&header.to_bytes())?;
     file.sync_all()?;
     if path.try_exists()? {
         // It would hold events, and a rename would replace it.
         return Err(io::Error::new(io::ErrorKind::AlreadyExists, path.display().to_string()));
     }
+    crash::point(crash::Point::SegmentWritten);
     fs::rename(&unfinished, &path)?;
+    crash::point(crash::Point::SegmentNamed);
     sync_dir(dir)?;
     Ok((path, file))
 }

@@ -14,9 +14,11 @@ use super::format::{
 };
 use super::recover::Anchor;
 use super::segment::{self, Edition, POINT_EVERY, Segment};
+use crate::crash;
 use crate::ids::Position;
 use crate::instant::Instant;
 use crate::store::heads::Heads;
+use crate::store::space::{self, Space, is_no_room};
 use crate::store::{AppendError, Appended, ColdHeads};
 
 /// The most that one write takes from the queue, in bytes, beyond its first append.
@@ -83,6 +85,9 @@ pub(super) struct Shared {
     pub(super) failed: watch::Sender<Option<String>>,
     #[cfg(test)]
     pub(super) fails_next_sync: std::sync::atomic::AtomicBool,
+    /// Writes that find the disk full, half of their bytes written, before one succeeds.
+    #[cfg(test)]
+    pub(super) full_for: std::sync::atomic::AtomicU32,
 }
 
 impl Shared {
@@ -109,6 +114,8 @@ impl Shared {
             failed: watch::Sender::new(None),
             #[cfg(test)]
             fails_next_sync: false.into(),
+            #[cfg(test)]
+            full_for: 0.into(),
         }
     }
 
@@ -119,6 +126,16 @@ impl Shared {
 
     pub(super) fn end(&self) -> Anchor {
         self.end.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn write(&self, file: &mut File, bytes: &[u8]) -> io::Result<()> {
+        #[cfg(test)]
+        if self.full_for.load(std::sync::atomic::Ordering::Relaxed) > 0 {
+            self.full_for.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
+            file.write_all(&bytes[..bytes.len() / 2])?;
+            return Err(io::Error::from(io::ErrorKind::StorageFull));
+        }
+        file.write_all(bytes)
     }
 
     fn sync(&self, file: &File) -> io::Result<()> {
@@ -187,6 +204,8 @@ pub(super) struct Writer {
     pub(super) dir: PathBuf,
     pub(super) segment_bytes: u64,
     pub(super) on_commit: Option<OnCommit>,
+    /// Where room comes from on a full disk; without it that is an error like any other.
+    space: Option<Arc<Space>>,
     file: Option<File>,
     segment: Option<Arc<Segment>>,
     /// The end of what is written; on disk only after the sync.
@@ -201,6 +220,7 @@ impl Writer {
         shared: Arc<Shared>,
         (dir, segment_bytes): (PathBuf, u64),
         on_commit: Option<OnCommit>,
+        space: Option<Arc<Space>>,
     ) -> io::Result<Self> {
         let end = shared.end();
         let segment =
@@ -216,6 +236,7 @@ impl Writer {
             dir,
             segment_bytes,
             on_commit,
+            space,
             file,
             segment,
             end,
@@ -237,7 +258,9 @@ impl Writer {
                         bytes,
                         took: began.elapsed(),
                     };
+                    crash::point(crash::Point::JournalSynced);
                     self.acknowledge(batch);
+                    crash::point(crash::Point::JournalAcknowledged);
                     if let Some(on_commit) = &self.on_commit {
                         on_commit(commit);
                     }
@@ -260,11 +283,12 @@ impl Writer {
         let bytes: usize = batch.iter().map(|pending| pending.records.len() + FRAME_HEADER).sum();
         let full = self.end.offset + bytes as u64 > self.segment_bytes && self.end.frame.is_some();
         if self.file.is_none() || full {
-            self.rotate(head.at).map_err(|err| {
+            let rotated = self.with_room(SEGMENT_HEADER as u64, |writer| writer.rotate(head.at));
+            rotated.map_err(|err| {
                 format!("cannot begin a new segment in `{}`: {err}", self.dir.display())
             })?;
         }
-        let (Some(segment), Some(file)) = (self.segment.clone(), self.file.as_mut()) else {
+        let Some(segment) = self.segment.clone() else {
             return Err("the journal has no segment to write to".to_owned());
         };
         self.buffer.clear();
@@ -291,11 +315,62 @@ impl Writer {
             self.end.frame = Some(offset);
         }
         self.end.offset = start + self.buffer.len() as u64;
-        file.write_all(&self.buffer)
-            .and_then(|()| self.shared.sync(file))
+        let written = self.with_room(bytes as u64, |writer| writer.put(start));
+        crash::point(crash::Point::JournalWritten);
+        // Once all is written, no error is a lack of room: whether a sync failed is not to be tried out.
+        written
+            .and_then(|()| self.file.as_ref().map_or(Ok(()), |file| self.shared.sync(file)))
             .map_err(|err| format!("cannot write to `{}`: {err}", segment.path.display()))?;
         segment.set_end(self.end.offset);
         Ok(self.buffer.len() as u64)
+    }
+
+    /// Writes the buffer at `start`, or takes back what it wrote of it.
+    fn put(&mut self, start: u64) -> io::Result<()> {
+        let Some(file) = self.file.as_mut() else { return Ok(()) };
+        let Err(err) = self.shared.write(file, &self.buffer) else { return Ok(()) };
+        if is_no_room(&err) {
+            // Nothing of it may stay behind the last good frame, whatever happens next.
+            file.set_len(start)?;
+            file.seek(SeekFrom::Start(start))?;
+        }
+        Err(err)
+    }
+
+    /// Does `what`, which needs about `bytes`; while there is no room for it, takes from the reserve or waits. Gives up
+    /// when the log is closed.
+    fn with_room(
+        &mut self,
+        bytes: u64,
+        what: impl Fn(&mut Self) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let mut waits = false;
+        let done = loop {
+            let err = match what(self) {
+                Err(err) if is_no_room(&err) => err,
+                done => break done,
+            };
+            let Some(space) = &self.space else { break Err(err) };
+            if space.make_room(space::Writer::Log, bytes) {
+                continue;
+            }
+            if self.shared.state().closed.is_some() {
+                break Err(err);
+            }
+            if !waits {
+                waits = true;
+                tracing::error!(folder = %self.dir.display(), %err, "the log waits for room on the disk; nothing is acknowledged");
+                space.waits(space::Writer::Log, true);
+            }
+            space.wait();
+        };
+        if let Some(space) = self.space.as_ref().filter(|_| waits) {
+            space.waits(space::Writer::Log, false);
+            if done.is_ok() {
+                tracing::warn!("the log has room again");
+            }
+        }
+        done
     }
 
     /// Publishes what is on disk now, then tells the appenders.

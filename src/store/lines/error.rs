@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::ids::ExecutionId;
+use crate::store::space::is_no_room;
 
 /// Why the line store refused or failed.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +53,14 @@ pub enum LinesError {
 }
 
 impl LinesError {
+    /// Whether a write found the disk full. A sync that did is another matter: nothing is known after it.
+    pub(super) fn is_no_room(&self) -> bool {
+        match self {
+            Self::Io { action: "write" | "create", err, .. } => is_no_room(err),
+            _ => false,
+        }
+    }
+
     pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |err| Self::Io { action, path: path.to_owned(), err }
     }

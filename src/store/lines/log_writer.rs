@@ -14,6 +14,7 @@ use super::chunk::ChunkBuilder;
 use super::error::LinesError;
 use super::store::{Live, LogSummary, Store};
 use super::writer::Order;
+use crate::store::space::Space;
 
 /// A line to be written. Its class is decided before (contract, rule 11), and secrets are already replaced.
 #[derive(Clone, Copy, Debug)]
@@ -123,7 +124,8 @@ impl LogWriter {
         self.lines - before
     }
 
-    /// Waits until few enough lines are waiting for the disk. Call it once per block of output.
+    /// Waits until few enough lines are waiting for the disk. Call it once per block of output. Does not wait for room on
+    /// a full disk: whoever prints must not be held up by that, and what it prints is not to be pushed then.
     ///
     /// # Errors
     /// [`LinesError::Closed`] after a failed write or sync: the lines pushed since may be lost.
@@ -139,6 +141,7 @@ impl LogWriter {
             let queue = shared.options.queue_bytes;
             if self.live.pending.load(Ordering::Acquire) <= queue / 2
                 && shared.pending.load(Ordering::Acquire) <= queue
+                || shared.waits_for_room()
             {
                 return Ok(());
             }
@@ -158,6 +161,11 @@ impl LogWriter {
         self.live.pending.fetch_add(size, Ordering::AcqRel);
         shared.pending.fetch_add(size, Ordering::AcqRel);
         self.store.send(Order::Chunk { live: Arc::clone(&self.live), chunk, first_line, size });
+    }
+
+    /// The room on the disk, where it is watched.
+    pub(crate) fn space(&self) -> Option<&Space> {
+        self.store.shared.space.as_deref()
     }
 
     /// Lines pushed so far, those of an earlier writer included.

@@ -5,7 +5,9 @@ use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use crate::crash;
 use crate::ids::ExecutionId;
+use crate::store::space::is_no_room;
 
 use super::bytes::{array_at, u32_at, u64_at};
 use super::error::LinesError;
@@ -79,7 +81,17 @@ pub(super) struct ActiveFile {
     /// Everything before it is on disk.
     pub(super) len: u64,
     #[cfg(test)]
-    pub(super) fail: std::sync::Arc<std::sync::atomic::AtomicBool>,
+    pub(super) fault: std::sync::Arc<Fault>,
+}
+
+/// What a test lets go wrong.
+#[cfg(test)]
+#[derive(Debug, Default)]
+pub(super) struct Fault {
+    /// Syncs fail.
+    pub(super) fails: std::sync::atomic::AtomicBool,
+    /// Writes find the disk full when half of their bytes are written.
+    pub(super) full: std::sync::atomic::AtomicBool,
 }
 
 impl ActiveFile {
@@ -95,7 +107,13 @@ impl ActiveFile {
             .create_new(true)
             .open(&path)
             .map_err(LinesError::io("create", &path))?;
-        file.write_all(&header(number)).map_err(LinesError::io("write", &path))?;
+        if let Err(err) = file.write_all(&header(number)) {
+            if is_no_room(&err) {
+                // So that it can be created again.
+                std::fs::remove_file(&path).map_err(LinesError::io("remove", &path))?;
+            }
+            return Err(LinesError::Io { action: "write", path, err });
+        }
         file.sync_all().map_err(LinesError::io("sync", &path))?;
         sync_dir(dir)?;
         Ok(Self::new(number, path, file, HEADER_LEN))
@@ -137,30 +155,46 @@ impl ActiveFile {
 
     #[cfg(test)]
     fn new(number: u64, path: PathBuf, file: File, len: u64) -> Self {
-        Self { number, path, file, len, fail: std::sync::Arc::default() }
+        Self { number, path, file, len, fault: std::sync::Arc::default() }
     }
 
     /// Fails when `other` is told to.
     #[cfg(test)]
     pub(super) fn with_fault(mut self, other: &Self) -> Self {
-        self.fail = std::sync::Arc::clone(&other.fail);
+        self.fault = std::sync::Arc::clone(&other.fault);
         self
     }
 
     /// Appends `bytes` and returns when they are on disk.
     ///
     /// # Errors
-    /// [`LinesError::Io`]; then nothing may be appended any more.
+    /// [`LinesError::Io`]; after [`LinesError::is_no_room`] it is as if nothing was tried, after any other nothing may be
+    /// appended any more.
     pub(super) fn append(&mut self, bytes: &[u8]) -> Result<(), LinesError> {
         #[cfg(test)]
-        if self.fail.load(std::sync::atomic::Ordering::Relaxed) {
+        if self.fault.fails.load(std::sync::atomic::Ordering::Relaxed) {
             let err = std::io::Error::other("injected fault");
             return Err(LinesError::Io { action: "sync", path: self.path.clone(), err });
         }
-        self.file.write_all_at(bytes, self.len).map_err(LinesError::io("write", &self.path))?;
+        if let Err(err) = self.write(bytes) {
+            if is_no_room(&err) {
+                self.file.set_len(self.len).map_err(LinesError::io("cut", &self.path))?;
+            }
+            return Err(LinesError::Io { action: "write", path: self.path.clone(), err });
+        }
+        crash::point(crash::Point::LinesWritten);
         self.file.sync_data().map_err(LinesError::io("sync", &self.path))?;
         self.len += bytes.len() as u64;
         Ok(())
+    }
+
+    fn write(&self, bytes: &[u8]) -> std::io::Result<()> {
+        #[cfg(test)]
+        if self.fault.full.load(std::sync::atomic::Ordering::Relaxed) {
+            self.file.write_all_at(&bytes[..bytes.len() / 2], self.len)?;
+            return Err(std::io::Error::from(std::io::ErrorKind::StorageFull));
+        }
+        self.file.write_all_at(bytes, self.len)
     }
 }
 

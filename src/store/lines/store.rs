@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::JoinHandle;
 
 use tokio::sync::{Notify, watch};
 
 use crate::ids::ExecutionId;
+use crate::store::space::Space;
 
 use super::chunk::ChunkBuilder;
 use super::error::LinesError;
@@ -91,17 +92,32 @@ impl LineStore {
     /// # Errors
     /// [`LinesError::Io`], [`LinesError::Version`]. Damage is no error: it is in the answer.
     pub fn open(dir: &Path, options: LinesOptions) -> Result<(Self, LinesRecovery), LinesError> {
-        Self::start(dir, options, recover(dir)?)
+        Self::start(dir, options, None, recover(dir)?)
+    }
+
+    /// The same in a store that waits for room on a full disk, where another one fails.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_with_room(
+        dir: &Path,
+        options: LinesOptions,
+        space: Arc<Space>,
+    ) -> Result<(Self, LinesRecovery), LinesError> {
+        Self::start(dir, options, Some(space), recover(dir)?)
     }
 
     fn start(
         dir: &Path,
         options: LinesOptions,
+        space: Option<Arc<Space>>,
         recovered: Recovered,
     ) -> Result<(Self, LinesRecovery), LinesError> {
         let Recovered { sealed, active, file, recovery } = recovered;
         let shared = Arc::new(Shared {
             options,
+            space,
+            closing: AtomicBool::new(false),
             index: Index::new(sealed, active),
             live: Mutex::default(),
             pending: AtomicUsize::new(0),
@@ -117,10 +133,13 @@ impl LineStore {
 
     /// Opens a store whose syncs fail while the switch is on.
     #[cfg(test)]
-    pub(super) fn open_with_fault(dir: &Path) -> (Self, Arc<std::sync::atomic::AtomicBool>) {
+    pub(super) fn open_with_fault(
+        dir: &Path,
+        space: Option<Arc<Space>>,
+    ) -> (Self, Arc<super::segment::Fault>) {
         let recovered = recover(dir).expect("opens");
-        let fault = Arc::clone(&recovered.file.fail);
-        (Self::start(dir, LinesOptions::default(), recovered).expect("starts").0, fault)
+        let fault = Arc::clone(&recovered.file.fault);
+        (Self::start(dir, LinesOptions::default(), space, recovered).expect("starts").0, fault)
     }
 
     /// Begins the log of an execution that has none. Continues it when this process already began it.
@@ -239,6 +258,7 @@ impl Store {
 
 impl Drop for Store {
     fn drop(&mut self) {
+        self.shared.closing.store(true, Ordering::Release);
         self.orders = None;
         if let Some(Err(_)) = self.thread.take().map(JoinHandle::join) {
             self.shared.fail("the writing thread panicked".to_owned());
@@ -250,6 +270,10 @@ impl Drop for Store {
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) options: LinesOptions,
+    /// Where room comes from on a full disk.
+    pub(super) space: Option<Arc<Space>>,
+    /// The last handle is gone: nobody waits for room any more.
+    pub(super) closing: AtomicBool,
     pub(super) index: Index,
     live: Mutex<HashMap<ExecutionId, Arc<Live>>>,
     /// Bytes handed over and not yet on disk.
@@ -276,6 +300,11 @@ impl Shared {
             first
         });
         self.drained.notify_waiters();
+    }
+
+    /// Whether the writing thread waits for room.
+    pub(super) fn waits_for_room(&self) -> bool {
+        self.space.as_ref().is_some_and(|space| space.lines_wait())
     }
 
     /// The error that everybody gets once the store is closed.

@@ -14,7 +14,9 @@ use super::index::Active;
 use super::sealed::Sealed;
 use super::segment::{ActiveFile, HEADER_LEN, seal_bytes};
 use super::store::{Live, LogSummary, Shared};
+use crate::crash;
 use crate::error_text::in_full;
+use crate::store::space;
 
 /// One commit takes no more orders than fill this many bytes of lines, so that a short log need not wait for long.
 const GROUP_BYTES: usize = 2 << 20;
@@ -180,7 +182,11 @@ impl Writer {
         if self.fresh.is_empty() {
             return Ok(());
         }
-        self.file.append(&self.group)?;
+        let group = std::mem::take(&mut self.group);
+        let appended = self.with_room(group.len(), |writer| writer.file.append(&group));
+        self.group = group;
+        appended?;
+        crash::point(crash::Point::LinesSynced);
         let entries = self.fresh.iter().map(|fresh| fresh.entry.clone());
         self.shared.index.publish(entries, self.file.len);
         for fresh in &self.fresh {
@@ -193,6 +199,40 @@ impl Writer {
             self.seal()?;
         }
         Ok(())
+    }
+
+    /// Does `what`, which needs about `bytes`; while there is no room for it, takes from the reserve or waits. Gives up
+    /// when nobody writes lines any more.
+    fn with_room<T>(
+        &mut self,
+        bytes: usize,
+        what: impl Fn(&mut Self) -> Result<T, LinesError>,
+    ) -> Result<T, LinesError> {
+        let mut waits = false;
+        let done = loop {
+            let err = match what(self) {
+                Err(err) if err.is_no_room() => err,
+                done => break done,
+            };
+            let Some(space) = &self.shared.space else { break Err(err) };
+            if space.make_room(space::Writer::Lines, bytes as u64) {
+                continue;
+            }
+            if self.shared.closing.load(Ordering::Acquire) {
+                break Err(err);
+            }
+            if !waits {
+                waits = true;
+                tracing::error!(err = %in_full(&err), "lines wait for room on the disk; what jobs print meanwhile is not kept");
+                space.waits(space::Writer::Lines, true);
+                self.shared.drained.notify_waiters();
+            }
+            space.wait();
+        };
+        if let Some(space) = self.shared.space.as_ref().filter(|_| waits) {
+            space.waits(space::Writer::Lines, false);
+        }
+        done
     }
 
     /// Ends the commit: counts down what waited, and answers.
@@ -227,8 +267,10 @@ impl Writer {
         let seal_at = self.file.len;
         let sealed = self.shared.index.with_active(|a| seal_bytes(seal_at, a.entries.values()));
         let Some((bytes, trailer)) = sealed else { return Ok(()) };
-        self.file.append(&bytes)?;
-        let next = ActiveFile::create(&self.dir, self.file.number + 1)?;
+        self.with_room(bytes.len(), |writer| writer.file.append(&bytes))?;
+        crash::point(crash::Point::LinesSealed);
+        let number = self.file.number + 1;
+        let next = self.with_room(0, |writer| ActiveFile::create(&writer.dir, number))?;
         #[cfg(test)]
         let next = next.with_fault(&self.file);
         let old = std::mem::replace(&mut self.file, next);

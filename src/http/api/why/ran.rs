@@ -6,6 +6,7 @@ use crate::config::{show_duration, show_rate};
 use crate::domain::definition::Overlap;
 use crate::domain::event::Trigger;
 use crate::domain::policy::GRACE_MS;
+use crate::domain::space::Room;
 use crate::http::problem::Problem;
 use crate::ids::StreamId;
 use crate::instant::Instant;
@@ -93,6 +94,13 @@ fn waited(subject: &Subject<'_>, execution: &Execution, story: &mut Story) {
     }
     let definition = subject.app.engine.definition(&subject.name.interface);
     let schedule = definition.as_ref().and_then(|(it, _)| it.schedules.get(&subject.name.schedule));
+    if waits_still && subject.app.space.seen().room() == Room::Full {
+        story.say(format!(
+            "Its execution waits since {}: the disk is full, and nothing new is started until there is room.",
+            rounded(waited_ms)
+        ));
+        return;
+    }
     let mut reasons = Vec::new();
     if let Some(schedule) = schedule {
         if let Some(rate) = schedule.catch_up.rate

@@ -6,6 +6,7 @@ mod golden;
 mod pruning;
 mod reading;
 mod recovery;
+mod room;
 
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;

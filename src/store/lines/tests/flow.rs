@@ -1,10 +1,13 @@
 //! Publishing, following, waiting, failing.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use futures_util::FutureExt;
 
 use super::*;
+use crate::domain::space::Measured;
+use crate::store::space::Space;
 
 /// Waits until the newest line on disk is at least `line`.
 async fn until(follow: &mut tokio::sync::watch::Receiver<FollowState>, line: u64) -> FollowState {
@@ -96,17 +99,17 @@ async fn the_queue_stays_short_when_the_writer_waits_for_it() {
 #[tokio::test]
 async fn after_a_failed_sync_nothing_is_shown_or_acknowledged_any_more() {
     let dir = tempfile::tempdir().unwrap();
-    let (store, fault) = LineStore::open_with_fault(dir.path());
+    let (store, fault) = LineStore::open_with_fault(dir.path(), None);
     let mut follow = store.follow(execution(1));
     let mut writer = store.writer(execution(1));
     writer.push(info("one"));
     writer.cut();
     until(&mut follow, 1).await;
-    fault.store(true, Ordering::Relaxed);
+    fault.fails.store(true, Ordering::Relaxed);
     writer.push(info("two"));
     let failed = writer.finish().await.expect_err("the sync failed").to_string();
     assert!(failed.contains("cannot sync") && failed.contains("injected fault"), "{failed}");
-    fault.store(false, Ordering::Relaxed);
+    fault.fails.store(false, Ordering::Relaxed);
     let mut writer = store.writer(execution(2));
     assert!(matches!(writer.ready().await, Err(LinesError::Closed { .. })));
     writer.push(info("three"));
@@ -130,4 +133,33 @@ async fn logs_that_ended_leave_nothing_in_memory() {
     store.writer(execution(99)).finish().await.unwrap();
     let left = store.store.shared.live().len();
     assert!(left <= 1, "{left} logs are still in memory");
+}
+
+/// Whoever prints is not held up, and what was handed over before is there when there is room again.
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_full_disk_lines_wait_and_nobody_who_pushes_them_does() {
+    let dir = tempfile::tempdir().unwrap();
+    let figures = Measured { free: 0, total: 200 << 20 };
+    let space = Arc::new(Space::of_figures(dir.path(), figures));
+    let lines = dir.path().join("lines");
+    let (store, fault) = LineStore::open_with_fault(&lines, Some(Arc::clone(&space)));
+    let mut follow = store.follow(execution(1));
+    let mut writer = store.writer(execution(1));
+    writer.push(info("one"));
+    writer.cut();
+    until(&mut follow, 1).await;
+    fault.full.store(true, Ordering::Relaxed);
+    writer.push(info("two"));
+    writer.cut();
+    space.watch().wait_for(|seen| seen.lines_wait).await.unwrap();
+    let block = "a line\n".repeat(9_000);
+    for _ in 0..300 {
+        writer.ready().await.unwrap();
+        writer.push_plain_block(Instant::from_millis(1), 1, Source::Stdout, block.as_bytes());
+    }
+    assert_eq!(follow.borrow().last_line, 1);
+    fault.full.store(false, Ordering::Relaxed);
+    assert_eq!(writer.finish().await.unwrap().lines, 2 + 300 * 9_000);
+    assert!(store.failure().borrow().is_none());
+    assert_eq!(store.verify().unwrap().damage, []);
 }

@@ -1,0 +1,50 @@
+//! Lines that are not kept because the disk has little room. Whoever prints them is read on and never held up.
+
+use crate::domain::space::Room;
+use crate::store::space::Space;
+
+/// What one log lacks for want of room.
+#[derive(Debug, Default)]
+pub(super) struct Curtailed {
+    lines: u64,
+    bytes: u64,
+}
+
+/// Whether a line is kept: an `error`, and the `first` one of its attempt, count for more than others.
+pub(super) fn keeps(space: Option<&Space>, error: bool, first: bool) -> bool {
+    let Some(space) = space else { return true };
+    match space.for_lines() {
+        _ if space.lines_wait() => false,
+        Room::Enough => true,
+        Room::Low => error,
+        // Without it nobody could say why the attempt failed.
+        Room::Full => first,
+    }
+}
+
+impl Curtailed {
+    /// Counts a line that is not kept; for the first one, what the log is to say.
+    pub(super) fn drop_line(&mut self, bytes: usize, room: Room) -> Option<String> {
+        self.lines += 1;
+        self.bytes += bytes as u64;
+        let kept = match room {
+            Room::Enough | Room::Low => "only error lines are kept",
+            Room::Full => "only the first error of an attempt is kept",
+        };
+        (self.lines == 1)
+            .then(|| format!("the disk has little room ({}); from here on {kept}", room.as_str()))
+    }
+
+    /// Whether lines were dropped and need not be any more.
+    pub(super) fn is_over(&self, space: Option<&Space>) -> bool {
+        self.lines > 0 && keeps(space, false, false)
+    }
+
+    /// What the log is to say of the lines dropped since the last time; nothing when there were none.
+    pub(super) fn end(&mut self) -> Option<String> {
+        let Self { lines, bytes } = std::mem::take(self);
+        (lines > 0).then(|| {
+            format!("the disk had little room: {lines} lines with {bytes} bytes were not kept")
+        })
+    }
+}
