@@ -29,3 +29,11 @@ deny:
 # The Debian package, in target/debian.
 deb:
     scripts/deb
+
+# Kills the daemon at random moments under load: HARM_ROUNDS times (500 unless given), from seed HARM_SEED on.
+crash-loop:
+    HARM_ROUNDS=${HARM_ROUNDS:-500} cargo test --locked --test harm -- --exact --nocapture killed::a_daemon_killed_at_random_moments_loses_nothing_that_it_acknowledged
+
+# Cuts the power under load (root, FUSE and loop devices): `just powercut --rounds 200 --keep 0,0.5,1 --seed 1`.
+powercut *ARGS:
+    scripts/powercut {{ARGS}}
