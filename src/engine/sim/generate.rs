@@ -183,6 +183,7 @@ impl Maker {
             set_clock_s: set.unwrap_or(0),
             edit,
             reboot: self.random.percent(20),
+            jobs_live: self.random.percent(60),
             fault: self.random.percent(15).then(|| (self.random.below(4), self.fault())),
             from_checkpoint: self.random.percent(50),
         }
@@ -211,15 +212,20 @@ impl Maker {
 
     fn step(&mut self) -> Step {
         match self.random.below(100) {
-            0..38 => Step::Pass { secs: self.duration() },
+            0..35 => Step::Pass { secs: self.duration() },
+            35..38 => Step::Lose,
             38..44 => Step::SetClock { by_s: self.clock_step() },
             44..49 => Step::Suspend { secs: self.duration() },
             49..56 => Step::Kill(self.down()),
-            56..59 => {
+            56..58 => {
                 let drain_s = self.random.below(HOUR);
                 Step::Stop { drain_s, down: self.down() }
             }
-            59..67 => {
+            58..60 => {
+                let drain_s = self.random.below(3 * HOUR);
+                Step::Drain { drain_s, down: self.down() }
+            }
+            60..67 => {
                 Step::Fault { after: self.random.below(30), how: self.fault(), down: self.down() }
             }
             67..74 => Step::Edit(self.any(), self.edit()),

@@ -146,7 +146,13 @@ impl Ledger {
             }
         }
         self.read_reboots(&append)?;
-        self.turns.start(&append)
+        let in_force = |id: &ScheduleRef| {
+            let spec = self.in_force(id)?;
+            Some((spec.on_interrupt, spec.overlap))
+        };
+        self.turns.check_reruns(&append, in_force)?;
+        self.turns.start(&append)?;
+        self.turns.lives.read(&append, self.turns.attempts())
     }
 
     /// What is true of a schedule when something is decided for it.

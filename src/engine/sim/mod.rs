@@ -10,6 +10,7 @@ mod generate;
 mod jobs;
 mod ledger;
 mod nominal;
+mod outliving;
 mod random;
 mod rules;
 mod shrink;

@@ -72,11 +72,18 @@ pub(super) enum Step {
     },
     /// The process is killed.
     Kill(Down),
-    /// The daemon drains for a while, then stops in good order.
+    /// A signal: the daemon waits for a while, then stops in good order.
     Stop {
         drain_s: u64,
         down: Down,
     },
+    /// Somebody asks for a drain; after a while it stops in good order.
+    Drain {
+        drain_s: u64,
+        down: Down,
+    },
+    /// What runs the jobs dies under a daemon that goes on.
+    Lose,
     /// The disk or the process fails at the `after`th append from now on.
     Fault {
         after: u64,
@@ -123,6 +130,8 @@ pub(super) struct Down {
     pub(super) edit: Option<(ScheduleRef, Edit)>,
     /// The machine starts too.
     pub(super) reboot: bool,
+    /// The jobs outlive the daemon, unless the machine starts.
+    pub(super) jobs_live: bool,
     /// The next start fails too.
     pub(super) fault: Option<(u64, Fault)>,
     /// The state is that of a checkpoint, folded on.

@@ -24,14 +24,17 @@ fn told(story: &Story) -> Checked<Told> {
 
 /// Tells the stories of `seeds`. The first that fails is shrunk and shown.
 fn tell_all(seeds: Range<u64>) -> String {
-    let (mut events, mut decided, mut starts) = (0, 0, 0);
+    let mut all = Told::default();
     for seed in seeds.clone() {
         let story = generate::story(seed);
         match told(&story) {
             Ok(told) => {
-                events += told.events;
-                decided += told.decided;
-                starts += told.starts;
+                all.events += told.events;
+                all.decided += told.decided;
+                all.starts += told.starts;
+                all.taken_over += told.taken_over;
+                all.let_go += told.let_go;
+                all.interrupted += told.interrupted;
             }
             Err(why) => {
                 let small = shrink(story, |story| told(story).is_err());
@@ -43,8 +46,11 @@ fn tell_all(seeds: Range<u64>) -> String {
         }
     }
     let count = seeds.end - seeds.start;
+    let Told { events, decided, starts, taken_over, let_go, interrupted, .. } = all;
+    let lives = [taken_over, let_go, interrupted];
+    assert!(count < 100 || lives.iter().all(|count| *count > 0), "nothing outlives: {lives:?}");
     format!(
-        "{count} seeds: {decided} slots decided, {events} events, {starts} starts of the daemon"
+        "{count} seeds: {decided} slots decided, {events} events, {starts} starts of the daemon, {taken_over} attempts taken over, {let_go} let go of, {interrupted} interrupted"
     )
 }
 

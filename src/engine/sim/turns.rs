@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::append::Append;
+use super::outliving::Lives;
 use super::story::{File, Spec};
 use super::{Checked, ensure};
 use crate::domain::event::{Envelope, Event, Opened, Outcome, SlotsPassed, Trigger};
@@ -44,6 +45,9 @@ pub(super) struct Turns {
     limits: BTreeMap<InterfaceId, u32>,
     /// When the next one of a schedule's series may start.
     paced: BTreeMap<ScheduleRef, i64>,
+    /// Nothing may start: the daemon is about to end.
+    pub(super) draining: bool,
+    pub(super) lives: Lives,
 }
 
 /// An open execution.
@@ -65,6 +69,8 @@ pub(super) struct Open {
     /// The pace of its series, in milliseconds.
     pace: Option<i64>,
     on_interrupt: &'static str,
+    /// Attempts started.
+    attempts: u32,
     /// Its opening's place among all.
     ordinal: usize,
 }
@@ -85,6 +91,8 @@ pub(super) struct Ended {
     trigger: Trigger,
     outcome: Outcome,
     on_interrupt: &'static str,
+    /// Nothing of it ran on, and nobody had asked for its end.
+    interrupted: bool,
 }
 
 impl Ended {
@@ -117,12 +125,19 @@ fn executions(events: &[Envelope]) -> impl Iterator<Item = (ExecutionId, &Event)
 
 impl Turns {
     /// A new process knows nothing of paces, and has no answer to give.
-    pub(super) fn restart(&mut self, now: Instant) {
+    pub(super) fn restart(&mut self, now: Instant, held: &BTreeMap<ExecutionId, u32>) {
         self.paced.clear();
-        for open in self.open.values_mut() {
+        self.draining = false;
+        let running = self.open.iter().filter(|(_, open)| open.phase == Phase::Running);
+        self.lives.restart(running.map(|(id, open)| {
+            let wanted = held.get(id) == Some(&open.attempts);
+            (*id, wanted, open.cancelling)
+        }));
+        for (id, open) in &mut self.open {
             open.not_before = Some(open.splayed).filter(|at| *at > now.millis());
-            // One that waits for its next attempt is taken over as if it started.
-            if let (Phase::Waiting, Some(pace)) = (open.phase, open.pace) {
+            // One that waits for its next attempt, or whose attempt runs on, is taken over as if it started.
+            let goes_on = open.phase == Phase::Waiting || self.lives.goes_on(*id);
+            if let (true, Some(pace)) = (goes_on, open.pace) {
                 self.paced.insert(open.schedule.clone(), now.millis() + pace);
             }
         }
@@ -165,13 +180,14 @@ impl Turns {
                 self.open.remove(&id).ok_or_else(|| format!("{id} ends, and is not open"))?;
             self.ended.push(id);
             self.asked.cancels.remove(&id);
+            let interrupted = self.lives.ends(id, events)? && !open.cancelling;
             let goes_on = self.open_of(&open.schedule).any(|other| other.is_paced());
             if open.is_paced() && open.phase != Phase::Queued && !goes_on {
                 self.paced.remove(&open.schedule);
             }
             let Open { schedule, root, trigger, on_interrupt, .. } = open;
             let outcome = closed.outcome;
-            ended.push(Ended { id, schedule, root, trigger, outcome, on_interrupt });
+            ended.push(Ended { id, schedule, root, trigger, outcome, on_interrupt, interrupted });
         }
         Ok(ended)
     }
@@ -219,7 +235,7 @@ impl Turns {
                 let asked = take(&mut self.asked.reruns, |asked| *asked == wish).is_some();
                 let interrupted = append.ended.iter().any(|ended| {
                     ended.id == original
-                        && ended.outcome == Outcome::Ko
+                        && ended.interrupted
                         && ended.trigger != Trigger::Rerun
                         && ended.on_interrupt == "rerun"
                 });
@@ -253,6 +269,7 @@ impl Turns {
             not_before: Some(splayed).filter(|splayed| *splayed > at),
             pace: rate.map(|rate| 3_600_000 / i64::from(rate)),
             on_interrupt: spec.on_interrupt,
+            attempts: 0,
             ordinal: self.schedules_of.len(),
         };
         self.open.insert(id, open);
@@ -290,7 +307,10 @@ impl Turns {
                 Event::AttemptStarted(started) if started.attempt == 1 => {
                     self.started(id, append.at.millis()).map_err(|why| format!("{id}: {why}"))?;
                 }
-                Event::AttemptStarted(_) => self.go_to(id, Phase::Waiting, Phase::Running)?,
+                Event::AttemptStarted(_) => {
+                    self.go_to(id, Phase::Waiting, Phase::Running)?;
+                    self.open.entry(id).and_modify(|open| open.attempts += 1);
+                }
                 Event::AttemptEnded(_) if self.open.contains_key(&id) => {
                     self.go_to(id, Phase::Running, Phase::Waiting)?;
                 }
@@ -326,7 +346,39 @@ impl Turns {
         if let Some(pace) = open.pace {
             self.paced.insert(open.schedule.clone(), at + pace);
         }
+        ensure(!self.draining, || "starts while the daemon drains".to_owned())?;
+        self.open.entry(id).and_modify(|open| open.attempts += 1);
         self.go_to(id, Phase::Queued, Phase::Running)
+    }
+
+    /// Whoever runs the attempts is gone, and the daemon lives.
+    pub(super) fn lose_all(&mut self) {
+        let running = self.open.iter().filter(|(_, open)| open.phase == Phase::Running);
+        self.lives.lose(running.map(|(id, _)| *id));
+    }
+
+    /// Attempts that run.
+    pub(super) fn attempts(&self) -> u64 {
+        self.open.values().filter(|open| open.phase == Phase::Running).count() as u64
+    }
+
+    /// What was interrupted by itself runs again in the same append if its schedule says so, once, unless another one
+    /// of the schedule is open that takes its place.
+    pub(super) fn check_reruns(
+        &self,
+        append: &Append<'_>,
+        in_force: impl Fn(&ScheduleRef) -> Option<(&'static str, &'static str)>,
+    ) -> Checked {
+        for ended in append.ended.iter().filter(|ended| ended.interrupted) {
+            let Some((on_interrupt, overlap)) = in_force(&ended.schedule) else { continue };
+            let again = append.openings().any(|(_, opened)| opened.rerun_of == Some(ended.id));
+            let replaced = !ended.trigger.is_series()
+                && ["skip", "cancel-running"].contains(&overlap)
+                && self.open_of(&ended.schedule).next().is_some();
+            let wanted = on_interrupt == "rerun" && ended.trigger != Trigger::Rerun && !replaced;
+            ensure(again || !wanted, || format!("{} does not run again", ended.id))?;
+        }
+        Ok(())
     }
 
     fn running(&self) -> impl Iterator<Item = &Open> {
@@ -370,14 +422,15 @@ impl Turns {
         })
     }
 
-    /// Nothing waits without a reason.
+    /// Nothing waits without a reason, and nothing is left of what nobody runs.
     pub(super) fn check_quiet(&mut self, now: Instant) -> Checked {
+        self.lives.check_quiet()?;
         // A splay that is over stays so when the clock is set back.
         for open in self.open.values_mut() {
             open.not_before = open.not_before.filter(|splayed| *splayed > now.millis());
         }
         for (id, open) in &self.open {
-            if open.phase == Phase::Queued && !open.cancelling {
+            if open.phase == Phase::Queued && !open.cancelling && !self.draining {
                 let obstacle = self.obstacle(open, now.millis());
                 ensure(obstacle.is_some(), || {
                     format!("{id} of {} waits for nothing", open.schedule)

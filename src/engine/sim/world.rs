@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::disk::Disk;
-use super::jobs::{Bench, Job, Taken};
+use super::jobs::{Bench, How, Job};
 use super::ledger::Ledger;
 use super::random::{Random, mixed};
 use super::story::{Down, Edit, Fault, Step, Story, Target, edit_files};
@@ -21,16 +21,17 @@ use super::{Checked, ensure};
 use crate::app::checks;
 use crate::clock::{Clock, VirtualClock};
 use crate::config::{self, load_text};
+use crate::domain::cause::Cause;
 use crate::domain::definition::Interface;
 use crate::domain::effect::Effect;
-use crate::domain::event::{Actor, Change, Envelope};
+use crate::domain::event::{Actor, Change, Envelope, Event};
 use crate::engine::board::Board;
 use crate::engine::commit::Committer;
 use crate::engine::handle::{Done, Handle, Order, Pause, Refusal};
 use crate::engine::ports::{Courier, Definitions, Files, News, go_on, settled};
 use crate::engine::state::State;
 use crate::engine::{Engine, Identity, Parts};
-use crate::ids::{Position, ScheduleRef};
+use crate::ids::{ExecutionId, Position, ScheduleRef};
 use crate::store::codec;
 use crate::store::memory::MemoryLog;
 
@@ -40,6 +41,12 @@ pub(super) struct Told {
     pub(super) events: u64,
     pub(super) decided: u64,
     pub(super) starts: u64,
+    /// Attempts that a daemon took over from the one before.
+    pub(super) taken_over: u64,
+    /// Attempts that one let go of.
+    pub(super) let_go: u64,
+    /// Attempts that were interrupted.
+    pub(super) interrupted: u64,
     /// Over all events as they are stored.
     pub(super) hash: Option<blake3::Hash>,
     /// The log, append by append.
@@ -66,6 +73,7 @@ impl Courier for Nobody {
 }
 
 mod checks;
+mod ends;
 mod requests;
 
 /// A daemon at work.
@@ -102,6 +110,8 @@ struct World {
     shelf: Arc<Shelf>,
     daemon: Option<Daemon>,
     jobs: Vec<Job>,
+    /// The newest attempt whose end is on disk; who ran it may not have heard of that.
+    remembered: Option<(ExecutionId, u32)>,
     ledger: Ledger,
     /// The fold of what the ledger has read.
     folded: State,
@@ -113,6 +123,8 @@ struct World {
     starts: u64,
     /// Where the newest answer said that its events end.
     answered: Position,
+    /// What it has come to so far.
+    told: Told,
 }
 
 /// Tells a story to its end.
@@ -133,7 +145,7 @@ impl World {
     fn new(story: Story) -> Self {
         let clock = Arc::new(VirtualClock::new(story.start));
         let disk = Arc::new(Disk::new(MemoryLog::new(), Vec::new()));
-        let bench = Arc::new(Bench::new(Arc::clone(&disk), story.real_jobs));
+        let bench = Arc::new(Bench::new(Arc::clone(&disk), story.real_jobs, BTreeMap::new()));
         let mut ledger = Ledger::default();
         ledger.files.clone_from(&story.files);
         Self {
@@ -144,6 +156,7 @@ impl World {
             shelf: Arc::new(Shelf(Mutex::default())),
             daemon: None,
             jobs: Vec::new(),
+            remembered: None,
             ledger,
             folded: State::default(),
             read: 0,
@@ -152,6 +165,7 @@ impl World {
             boot: 1,
             starts: 0,
             answered: Position(0),
+            told: Told::default(),
         }
     }
 
@@ -200,7 +214,7 @@ impl World {
     async fn start(&mut self, from_checkpoint: bool) -> Checked {
         self.write_files()?;
         let state = self.folded_state(from_checkpoint)?;
-        self.ledger.turns.restart(self.clock.now());
+        self.ledger.turns.restart(self.clock.now(), &self.bench.left());
         self.ledger.disturbed = self.clock.now();
         self.ledger.draining = false;
         self.starts += 1;
@@ -286,6 +300,11 @@ impl World {
                 self.finish(Ok(())).await
             }
             Step::Stop { drain_s, down } => self.stop(*drain_s, down).await,
+            Step::Drain { drain_s, down } => self.drain(*drain_s, down).await,
+            Step::Lose => {
+                let lived = self.lose().await;
+                self.finish(lived).await
+            }
             Step::Fault { after, how, down } => {
                 self.disk.arm(*after, *how);
                 self.armed = Some((*how, down.clone()));
@@ -353,14 +372,26 @@ impl World {
     }
 
     fn take_work(&mut self) -> Checked {
+        let gone = self.bench.let_go_of();
+        self.told.let_go += gone.len() as u64;
+        self.jobs.retain(|job| !gone.contains(&job.execution));
         for taken in self.bench.take()? {
-            let Taken { work, reporter, resumed_at } = taken;
-            let job = Job::new(self.story.seed, (work, reporter), self.clock.elapsed(), resumed_at);
-            let twice = self.jobs.iter().any(|other| other.execution == job.execution);
-            ensure(!twice, || format!("{} is performed twice", job.execution))?;
-            self.jobs.push(job);
+            let id = taken.work.execution;
+            let known = self.jobs.iter_mut().find(|job| job.execution == id);
+            match (known, taken.how) {
+                (Some(job), How::TakenOver) => {
+                    job.taken_over(taken)?;
+                    self.told.taken_over += 1;
+                }
+                (None, How::TakenOver) => return Err(format!("{id} is taken over, and is gone")),
+                (Some(_), _) => return Err(format!("{id} is performed twice")),
+                (None, _) => {
+                    self.jobs.push(Job::new(self.story.seed, taken, self.clock.elapsed()));
+                }
+            }
         }
-        Ok(())
+        let left = self.bench.left();
+        ensure(left.is_empty(), || format!("{left:?} are neither taken over nor let go of"))
     }
 
     /// Reads what is on disk and was not read yet.
@@ -409,70 +440,14 @@ impl World {
             let now = self.clock.now();
             let due = self.jobs.iter().position(|job| job.due(&*self.clock) <= now);
             let Some(due) = due else { return Ok(()) };
-            if self.jobs[due].report(&*self.clock) {
+            self.jobs[due].report(&*self.clock);
+            self.settle().await?;
+            if let Some(attempt) = self.jobs[due].held() {
+                self.remembered = Some((self.jobs[due].execution, attempt));
+            }
+            if self.jobs[due].recorded(&*self.clock) {
                 self.jobs.swap_remove(due);
             }
-            self.settle().await?;
-        }
-    }
-
-    /// Ends the process, lets time pass, and starts the next one.
-    async fn die(&mut self, down: &Down) -> Checked {
-        let refused = self.disk.is_refused();
-        if let Some(Daemon { engine, committer, mut failed, .. }) = self.daemon.take() {
-            if refused {
-                let told = failed.wait_for(Option::is_some);
-                tokio::time::timeout(Duration::from_secs(1), told)
-                    .await
-                    .map_err(|_late| "a refused append did not end the daemon")?
-                    .map_err(|_gone| "the committer is gone")?;
-            }
-            engine.abort();
-            committer.abort();
-            if let Err(err) = engine.await {
-                ensure(err.is_cancelled(), || format!("the engine ended: {err}"))?;
-            }
-            drop(committer.await);
-        }
-        self.read_log()?;
-        self.bench.take()?;
-        self.jobs.clear();
-        self.disk = Arc::new(self.disk.restarted());
-        self.bench = Arc::new(Bench::new(Arc::clone(&self.disk), self.story.real_jobs));
-        let durable = self.disk.durable_count();
-        ensure(self.answered.0 <= durable, || {
-            format!("{:?} was acknowledged and only {durable} is on disk", self.answered)
-        })?;
-        if let Some((id, edit)) = &down.edit {
-            edit_files(&mut self.ledger.files, &self.story, (id, edit));
-        }
-        self.set_clock(down.set_clock_s);
-        self.boot += u64::from(down.reboot);
-        let clock = Arc::clone(&self.clock);
-        clock.sleep_until(clock.now() + Duration::from_secs(down.secs)).await;
-        if let Some((after, how)) = down.fault {
-            self.disk.arm(after, how);
-            self.armed = Some((how, Down { secs: down.secs, ..Down::default() }));
-        }
-        self.start(down.from_checkpoint).await
-    }
-
-    async fn stop(&mut self, drain_s: u64, down: &Down) -> Checked {
-        self.ledger.draining = true;
-        let deadline = self.clock.now() + Duration::from_secs(drain_s);
-        go_on(&self.daemon()?.news, move |engine| engine.stop("the story", deadline));
-        let mut lived = self.pass(drain_s).await;
-        if lived.is_ok() {
-            go_on(&self.daemon()?.news, |engine| engine.record_stop("the story"));
-            lived = self.settle().await;
-        }
-        match lived {
-            Ok(()) => {
-                self.armed = None;
-                self.die(down).await?;
-                self.finish(Ok(())).await
-            }
-            died => self.finish(died).await,
         }
     }
 
@@ -484,12 +459,19 @@ impl World {
         for Envelope { hash, .. } in &events {
             hasher.update(hash);
         }
+        let interrupted = |envelope: &&Envelope| match &envelope.event {
+            Event::AttemptEnded(ended) => ended.cause == Some(Cause::TecInterrupted),
+            _ => false,
+        };
+        let interrupted = events.iter().filter(interrupted).count() as u64;
         Ok(Told {
+            interrupted,
             events: events.len() as u64,
             decided: self.ledger.decided,
             starts: self.starts,
             hash: Some(hasher.finalize()),
             log: self.disk.appends(),
+            ..std::mem::take(&mut self.told)
         })
     }
 }
