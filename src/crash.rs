@@ -94,7 +94,7 @@ pub fn arm(text: &str) -> Result<(), String> {
             names.join(", ")
         ));
     };
-    ARMED.set((*point, AtomicU64::new(passes))).map_err(|_| "it was armed before".to_owned())
+    ARMED.set((*point, AtomicU64::new(passes))).map_err(|_armed| "it was armed before".to_owned())
 }
 
 /// A place where a test may let the daemon die.

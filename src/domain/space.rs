@@ -69,8 +69,8 @@ pub struct Watermarks {
 impl Default for Watermarks {
     fn default() -> Self {
         Self {
-            low: Amount::Smaller { bytes: 1 << 30, percent: 5 },
-            full: Amount::Smaller { bytes: 256 << 20, percent: 2 },
+            low: Amount::Smaller { bytes: 512 << 20, percent: 5 },
+            full: Amount::Smaller { bytes: 128 << 20, percent: 2 },
         }
     }
 }
@@ -116,7 +116,7 @@ mod tests {
     fn a_large_disk_and_a_small_one_have_marks_that_fit() {
         let marks = Watermarks::default();
         let on = |total: u64| (marks.low.of(total) / MIB, marks.full.of(total) / MIB);
-        assert_eq!(on(500 << 30), (1024, 256));
+        assert_eq!(on(500 << 30), (512, 128));
         assert_eq!(on(200 * MIB), (10, 4));
         assert_eq!((reserve_wanted(500 << 30) / MIB, reserve_wanted(200 * MIB) / MIB), (64, 4));
     }

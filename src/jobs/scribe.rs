@@ -514,10 +514,10 @@ impl Scribe {
 
     /// Says how much was dropped for want of room, once there is room again or the output is over.
     fn tell_of_curtailed(&mut self, over: bool) {
-        if self.curtailed.is_over(self.writer.space()) || over {
-            if let Some(text) = self.curtailed.end() {
-                self.note(Level::Warning, None, None, &text, None);
-            }
+        if (over || self.curtailed.is_over(self.writer.space()))
+            && let Some(text) = self.curtailed.end()
+        {
+            self.note(Level::Warning, None, None, &text, None);
         }
     }
 

@@ -198,7 +198,6 @@ fn executions() -> Vec<Event> {
         AnomalySeen { after_ms: 3_600_000 }.into(),
         CancelRequested { note: Some("wrong day".to_owned()) }.into(),
         LogLimited { line: 1_000_000, max_bytes: 1 << 30 }.into(),
-        LogCurtailed { line: 12, room: Room::Full }.into(),
         closed().into(),
         Noted {
             text: Some("called the provider".to_owned()),
@@ -206,6 +205,7 @@ fn executions() -> Vec<Event> {
             acknowledged: true,
         }
         .into(),
+        LogCurtailed { line: 12, room: Room::Full }.into(),
         DeliveryEnded {
             cause: EventId::derive(&StreamId::Daemon, 1, at()),
             kind: "success".to_owned(),

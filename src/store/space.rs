@@ -52,7 +52,7 @@ pub struct Seen {
 }
 
 impl Seen {
-    /// The room, or none while the log waits for it.
+    /// The room; the disk is full while the log waits for it, whatever its figures say.
     pub fn room(&self) -> Room {
         if self.log_waits { Room::Full } else { self.room }
     }
@@ -214,10 +214,11 @@ impl Space {
             self.fill(&mut reserve);
         }
         let held = reserve.held;
-        drop(reserve);
         self.change(|seen| {
             (seen.room, seen.measured, seen.reserve) = (room, usable, held);
         });
+        // Held up to here, so that nobody's refused write is overwritten by an older look.
+        drop(reserve);
         self.freed.notify_all();
     }
 
@@ -227,7 +228,6 @@ impl Space {
         reserve.refused = Some(tokio::time::Instant::now());
         let took = self.take(&mut reserve, writer, bytes);
         let held = reserve.held;
-        drop(reserve);
         self.change(|seen| (seen.room, seen.reserve) = (Room::Full, held));
         took
     }

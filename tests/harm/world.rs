@@ -151,6 +151,7 @@ impl World {
             .env("DAYBOOK_DATA", &self.data)
             .env("DAYBOOK_SOCKET", self.socket())
             .env("DAYBOOK_GRACE", "1s")
+            .env("DAYBOOK_DRAIN_DEADLINE", "1s")
             .stdin(Stdio::null());
         for (name, value) in &self.variables {
             command.env(name, value);

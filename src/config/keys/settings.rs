@@ -40,10 +40,10 @@ pub static SETTINGS: Table = Table {
             .default("true")
             .example("false"),
         Key::new("disk_low", Kind::Text, "With less room than this for the data folder only error lines of jobs are kept: a size such as `\"2GiB\"`, or a share of the file system such as `\"5%\"`.")
-            .default("\"1GiB\" or \"5%\", whichever is less")
+            .default("\"512MiB\" or \"5%\", whichever is less")
             .example("\"2GiB\""),
         Key::new("disk_full", Kind::Text, "With less room than this nothing new is started; a size or a share, not more than `disk_low`.")
-            .default("\"256MiB\" or \"2%\", whichever is less")
+            .default("\"128MiB\" or \"2%\", whichever is less")
             .example("\"512MiB\""),
         Key::new("ping", Kind::Url, "The daemon's own dead-man monitor.").default("none").example("\"https://hc-ping.com/00000000-0000-0000-0000-000000000000\"").secret(),
         Key::new("ping_every", Kind::Duration, "How often the daemon pings its own monitor; at least 12s.").default("\"1m\"").example("\"5m\"").also(&["ping_period", "ping_interval"]),
