@@ -227,11 +227,13 @@ impl Job {
         Ok(())
     }
 
-    /// Whoever runs it is gone.
-    pub(super) fn lose(&mut self) {
-        if let Phase::Runs(_) = self.now {
+    /// Whoever runs it is gone. False when it does not run: an end that is on record is not lost.
+    pub(super) const fn lose(&mut self) -> bool {
+        let runs = matches!(self.now, Phase::Runs(_));
+        if runs {
             self.now = Phase::Ended(End::Lost);
         }
+        runs
     }
 
     /// When it has something to report.

@@ -351,12 +351,6 @@ impl Turns {
         self.go_to(id, Phase::Queued, Phase::Running)
     }
 
-    /// Whoever runs the attempts is gone, and the daemon lives.
-    pub(super) fn lose_all(&mut self) {
-        let running = self.open.iter().filter(|(_, open)| open.phase == Phase::Running);
-        self.lives.lose(running.map(|(id, _)| *id));
-    }
-
     /// Attempts that run.
     pub(super) fn attempts(&self) -> u64 {
         self.open.values().filter(|open| open.phase == Phase::Running).count() as u64

@@ -122,8 +122,8 @@ impl World {
     /// What runs the jobs dies, and the daemon tells.
     pub(super) async fn lose(&mut self) -> Lived {
         self.settle().await?;
-        self.jobs.iter_mut().for_each(Job::lose);
-        self.ledger.turns.lose_all();
+        let lost = self.jobs.iter_mut().filter_map(|job| job.lose().then_some(job.execution));
+        self.ledger.turns.lives.lose(lost);
         self.report().await
     }
 }
