@@ -72,14 +72,6 @@ fn daemon() -> Vec<Event> {
         }
         .into(),
         FilesRefused { problems: vec!["fnac.toml:3:8: unknown key `crn`".to_owned()] }.into(),
-        DiskLow { room: Room::Low, free_bytes: 1_000_000_000, total_bytes: 40_000_000_000 }.into(),
-        DiskRecovered {
-            room: Room::Enough,
-            free_bytes: 9_000_000_000,
-            total_bytes: 40_000_000_000,
-            lines_dropped: 77,
-        }
-        .into(),
         ZonesRead {
             zone_data: "2026b".to_owned(),
             before: Some("2026a".to_owned()),
@@ -97,6 +89,14 @@ fn daemon() -> Vec<Event> {
         }
         .into(),
         DrainAsked { by: "drain".to_owned(), deadline: Some(later()) }.into(),
+        DiskLow { room: Room::Low, free_bytes: 1_000_000_000, total_bytes: 40_000_000_000 }.into(),
+        DiskRecovered {
+            room: Room::Enough,
+            free_bytes: 9_000_000_000,
+            total_bytes: 40_000_000_000,
+            lines_dropped: 77,
+        }
+        .into(),
     ]
 }
 
