@@ -155,8 +155,9 @@ impl Schedule {
     }
 
     fn decided(&mut self, at: Instant, last: Instant) {
-        // One that waits since before the clock was set back lies ahead; those before it are still to come.
-        if last <= at || !self.awaiting.contains_key(&last) {
+        // One from before the clock was set back, which waits for another schedule or is handed on by it, lies ahead; those
+        // before it are still to come.
+        if last <= at {
             self.cursor = self.cursor.max(Some(last));
         }
         self.decided_up_to = self.decided_up_to.max(Some(last));
@@ -217,6 +218,27 @@ mod tests {
     use super::*;
     use crate::domain::event::SlotsPassed;
     use crate::domain::slot::{Reason, Verdict};
+
+    /// A follower of a follower hears of a slot that it did not wait for, in a time that is still to come once more.
+    #[test]
+    fn a_slot_that_lies_ahead_does_not_carry_the_cursor_there() {
+        let at = Instant::from_secs;
+        let passed = |slot| SlotsPassed {
+            first: at(slot),
+            last: at(slot),
+            count: 1,
+            verdict: Verdict::Skipped,
+            reason: Reason::Dependency,
+            definition_version: 1,
+            zone_data: String::new(),
+            instants: vec![at(slot)],
+            execution: None,
+        };
+        let mut schedule = Schedule::default();
+        schedule.apply(at(30), &passed(30).into());
+        schedule.apply(at(40), &passed(90).into());
+        assert_eq!((schedule.cursor, schedule.decided_up_to), (Some(at(30)), Some(at(90))));
+    }
 
     #[test]
     fn a_slot_that_waits_between_two_that_passed_waits_on() {

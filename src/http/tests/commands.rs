@@ -6,6 +6,7 @@ use http::{Method, StatusCode};
 use serde_json::Value;
 
 use super::access::filled;
+use crate::domain::access::Role;
 use crate::domain::definition::Overlap;
 use crate::domain::event::Outcome;
 use crate::http::routes::ROUTES;
@@ -360,4 +361,29 @@ async fn reload_check_and_verify_answer() {
     let checked = daemon.post("/api/check", "").await;
     assert_eq!(checked.status, StatusCode::OK, "{}", checked.text());
     assert_eq!(daemon.post("/api/store/verify", "").await.json()["ok"], true);
+}
+
+#[tokio::test]
+async fn a_drain_is_an_admins_and_names_its_deadline_everywhere() {
+    let daemon = Daemon::start().await;
+    let refused = daemon.tcp(Role::Operator, Method::POST, "/api/drain", "{}").await;
+    assert_eq!(refused.status, StatusCode::FORBIDDEN);
+    let wrong = daemon.post("/api/drain", r#"{"deadline":"soon"}"#).await;
+    assert_eq!(wrong.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(daemon.get("/api/status").await.json()["draining"], serde_json::Value::Null);
+
+    let deadline = "2199-11-22T10:00:00.000Z";
+    let drained = daemon.post("/api/drain", &format!(r#"{{"deadline":"{deadline}"}}"#)).await;
+    assert_eq!(drained.status, StatusCode::ACCEPTED, "{}", drained.text());
+    let status = daemon.get("/api/status").await.json();
+    assert_eq!(status["draining"], drained.json()["draining"]);
+    assert_eq!(status["draining"]["deadline"], deadline);
+    let reasons = status["reasons"].as_array().expect("a list");
+    let reason = reasons.iter().find(|reason| reason["code"] == "draining").expect("it says so");
+    let detail = reason["detail"].as_str().expect("a text");
+    assert!(detail.ends_with(&format!("at {deadline} at the latest")), "{detail}");
+    let doctor = daemon.get("/api/doctor").await.json();
+    let checks = doctor["checks"].as_array().expect("a list");
+    let found = checks.iter().find(|check| check["name"] == "draining").expect("a check");
+    assert_eq!(found["state"], "warn");
 }
