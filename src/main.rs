@@ -2,9 +2,13 @@
 
 use std::process::ExitCode;
 
-use daybook::{app, cli};
+use daybook::{app, cli, jobs};
 
 fn main() -> ExitCode {
+    // Before anything else of the daemon or the command line: a runner is small.
+    if let Some(code) = jobs::entered(std::env::args_os()) {
+        return ExitCode::from(code);
+    }
     let wiring = cli::Wiring { serve: app::serve_command, checks: app::checks() };
     ExitCode::from(cli::main(std::env::args_os(), wiring))
 }

@@ -3,6 +3,7 @@
 
 #[path = "../benches/common/history.rs"]
 mod history;
+#[expect(dead_code, reason = "shared with other tests")]
 mod support;
 
 use std::path::{Path, PathBuf};
@@ -129,7 +130,7 @@ fn check_metrics(text: &str) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
 }
 
-/// S3-5, S2-8: the daemon is killed in the middle; the next one tells the truth about it.
+/// S3-5, S2-8: everything is killed in the middle; the next daemon tells the truth about it.
 #[test]
 fn an_execution_that_a_crash_interrupted_is_told_as_interrupted() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -140,7 +141,7 @@ fn an_execution_that_a_crash_interrupted_is_told_as_interrupted() {
     let run = daemon.json(&["schedule", "run", "shop/slow"]);
     let id = run["id"].as_str().expect("an id").to_owned();
     assert_eq!(monitor.wait_for("/ping/slow/start").rid, id);
-    daemon.kill();
+    daemon.crash();
 
     daemon.start();
     let shown = daemon.json(&["execution", "show", &id]);
@@ -158,36 +159,6 @@ fn an_execution_that_a_crash_interrupted_is_told_as_interrupted() {
     assert!(kinds.contains(&"closed"), "{kinds:?}");
     let verified: Value = daemon.json(&["store", "verify"]);
     assert_eq!(verified["ok"], true, "{verified}");
-}
-
-/// The daemon is asked to stop while a command runs on: it ends the whole tree, and says so before it is gone.
-#[test]
-fn what_outlives_the_grace_of_a_stop_is_ended_and_told_as_interrupted() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let monitor = Monitor::start();
-    let text = shop(&monitor)
-        .replace("* * * * * *", "0 0 1 1 *")
-        .replace("exec sleep 20", "(setsid sleep 31171 &) ; sleep 31171; true");
-    let mut daemon = Daemon::with_files(folder.path(), &[("shop.toml", &text)]);
-    for name in ["DAYBOOK_GRACE", "DAYBOOK_DRAIN_DEADLINE"] {
-        daemon.variables.push((name.to_owned(), "1s".to_owned()));
-    }
-    daemon.start();
-    let run = daemon.json(&["schedule", "run", "shop/slow"]);
-    let id = run["id"].as_str().expect("an id").to_owned();
-    assert_eq!(monitor.wait_for("/ping/slow/start").rid, id);
-    stop(&mut daemon);
-    let of_the_command = |process: &Path| {
-        std::fs::read(process.join("cmdline")).is_ok_and(|line| line == b"sleep\x0031171\0")
-    };
-    assert_eq!(processes(of_the_command), Vec::<PathBuf>::new());
-
-    daemon.start();
-    let shown = daemon.json(&["execution", "show", &id]);
-    assert_eq!(shown["status"], "ko");
-    assert_eq!(shown["cause"], "TEC-INTERRUPTED");
-    let closed = newest(&daemon, &format!("execution/{id}"), "closed");
-    assert!(closed < newest(&daemon, "daemon", "daemon-stopped"), "it is closed by the stop");
 }
 
 /// A command that is deaf to TERM, with a child in a session of its own and, where `ORPHAN` is given, one that no parent,
@@ -211,7 +182,7 @@ command = ["true"]
 
 /// Contract, section 3: whose command is still there is not over, and does not run beside itself; all others run meanwhile.
 #[test]
-fn what_a_killed_daemon_left_running_is_found_by_its_cgroup_while_others_run() {
+fn what_a_killed_runner_left_running_is_found_by_its_cgroup_while_others_run() {
     let wait = "while ! grep -q '0::.*/daybook-' /proc/$$/cgroup; do :; done";
     let orphan = "(setsid env -i sleep 31183 >/dev/null 2>&1 &)";
     let text =
@@ -236,7 +207,7 @@ fn what_a_killed_daemon_left_running_is_found_by_its_cgroup_while_others_run() {
 }
 
 #[test]
-fn what_a_killed_daemon_left_running_is_found_by_its_marker_while_others_run() {
+fn what_a_killed_runner_left_running_is_found_by_its_marker_while_others_run() {
     let text = DEAF.replace("WAIT", "").replace("ORPHAN", "");
     let folder = tempfile::tempdir().expect("a folder");
     let mut daemon = Daemon::with_files(folder.path(), &[("shop.toml", &text)]);
@@ -250,13 +221,13 @@ fn what_a_killed_daemon_left_running_is_found_by_its_marker_while_others_run() {
     a_killed_daemon_leaves(&mut daemon, &["sleep 31181", "sleep 31182"]);
 }
 
-/// Kills the daemon while `shop/deaf` runs, of which the first two of `lines` are deaf; gives the execution's id.
+/// Kills the daemon and its runner while `shop/deaf` runs, of which the first two of `lines` are deaf; gives the execution's id.
 fn a_killed_daemon_leaves(daemon: &mut Daemon, lines: &[&str]) -> String {
     daemon.variables.push(("DAYBOOK_GRACE".to_owned(), "10m".to_owned()));
     let run = daemon.json(&["schedule", "run", "shop/deaf"]);
     let id = run["id"].as_str().expect("an id").to_owned();
     until("the command runs", || lines.iter().all(|line| !processes(runs(line)).is_empty()));
-    daemon.kill();
+    daemon.crash();
 
     daemon.start();
     let status = |daemon: &Daemon| daemon.json(&["execution", "show", &id])["status"].clone();
@@ -278,7 +249,7 @@ fn a_killed_daemon_leaves(daemon: &mut Daemon, lines: &[&str]) -> String {
     for line in lines {
         assert!(log.contains(line), "{line} is named: {log}");
     }
-    assert!(log.contains("ran on after the daemon had ended"), "{log}");
+    assert!(log.contains("ran on after the runner had ended"), "{log}");
     id
 }
 
@@ -401,20 +372,6 @@ fn write_history(journal: &Path, events: u64) {
     let newest = runtime.block_on(tickets.pop().expect("one at least"));
     assert_eq!(newest.expect("it is on disk").last.0, events);
     log.close();
-}
-
-/// The position of the newest event of this type in a stream.
-fn newest(daemon: &Daemon, stream: &str, kind: &str) -> u64 {
-    let events = daemon.json(&["event", "list", "--stream", stream]);
-    let mut events = events["items"].as_array().expect("a list").iter();
-    let found = events.find(|event| event["type"] == kind).expect("such an event");
-    found["position"].as_u64().expect("a number")
-}
-
-/// Asks the daemon to end, as a service manager does, and waits until it has.
-fn stop(daemon: &mut Daemon) {
-    daemon.signal("TERM");
-    assert_eq!(daemon.ended().code(), Some(0));
 }
 
 /// The processes of this machine that are so, as folders of `/proc`.

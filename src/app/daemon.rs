@@ -10,11 +10,12 @@ use super::error::ServeError;
 use super::serve::{Core, REVISION, VERSION};
 use super::store::Stores;
 use super::wiring::Folder;
+use crate::clock::Clock;
 use crate::config::{Environment, LogFormat, Settings};
 use crate::http;
 use crate::http::server::{Bind, SocketMode, TlsFiles};
 use crate::jobs::probe::{Probe, system_roots};
-use crate::jobs::{CredentialDirs, JobSettings, Processes};
+use crate::jobs::{CredentialDirs, JobSettings, Runners};
 use crate::telemetry::logging::{self, LogSettings};
 use crate::telemetry::metrics::Metrics;
 
@@ -54,7 +55,14 @@ impl Daemon {
     }
 
     /// What jobs work with.
-    pub(super) fn job_settings(&self, metrics: &Arc<Metrics>) -> Result<JobSettings, ServeError> {
+    ///
+    /// # Errors
+    /// [`ServeError::Machine`] when the data folder cannot be named.
+    pub(super) fn job_settings(
+        &self,
+        clock: &Arc<dyn Clock>,
+        metrics: &Arc<Metrics>,
+    ) -> Result<JobSettings, ServeError> {
         let credentials = CredentialDirs {
             systemd: self.environment.path("CREDENTIALS_DIRECTORY"),
             data: self.settings.data.value.join("credentials"),
@@ -62,10 +70,12 @@ impl Daemon {
             environment: Arc::new(self.environment.all()),
         };
         let settings = &self.settings;
-        let cgroups_for = settings.cgroups.value.then_some(settings.data.value.as_path());
+        let (data, cgroups) = (&settings.data.value, settings.cgroups.value);
+        let shared = (Arc::clone(clock), Arc::clone(metrics));
+        let runners = Runners::new(data, cgroups, &credentials.environment, shared)
+            .map_err(|err| ServeError::machine("the data folder", &err))?;
         let (grace, metrics) = (settings.grace.value, Arc::clone(metrics));
-        JobSettings::new(self.root(), credentials, grace, metrics, cgroups_for)
-            .map_err(|err| ServeError::machine("the adoption of processes", &err))
+        Ok(JobSettings::new(self.root(), credentials, grace, metrics, runners))
     }
 
     /// What the HTTP side works with; it listens on `address`.
@@ -73,7 +83,7 @@ impl Daemon {
         &self,
         stores: &Stores,
         core: &Core,
-        processes: &Processes,
+        runners: &Runners,
         address: Option<SocketAddr>,
     ) -> http::Parts {
         let settings = &self.settings;
@@ -103,7 +113,7 @@ impl Daemon {
                 version: VERSION.to_owned(),
                 revision: REVISION.map(str::to_owned),
             },
-            processes: processes.clone(),
+            runners: runners.clone(),
             files: Box::new(move || folder.read()),
             memory: http::Memory::default(),
             stop: core.stop.clone(),

@@ -159,7 +159,7 @@ impl Daemon {
         upkeep.checkpoint(0).await;
     }
 
-    /// Ends what is still worked on: TERM, the grace, KILL, for whole process trees. Nothing begins afterwards.
+    /// Lets go of what is still worked on: calls end, commands are left to their runner. Nothing begins afterwards.
     pub(super) async fn interrupt(&self, performer: &LocalPerformer) {
         performer.interrupt();
         let longest = self.settings.grace.value.saturating_add(ENDING_MAX);
@@ -169,7 +169,6 @@ impl Daemon {
                 "executions do not end; the next start closes them"
             );
         }
-        performer.processes().tidied().await;
     }
 }
 

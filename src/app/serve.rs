@@ -34,7 +34,7 @@ use crate::engine::ports::{Courier, News, Performer};
 use crate::engine::{Engine, Identity, Parts};
 use crate::http;
 use crate::http::server::Server;
-use crate::jobs::{LocalPerformer, Processes, Proxies};
+use crate::jobs::{LocalPerformer, Proxies, Runners};
 use crate::notify::{self, CourierParts, OutboxCourier};
 use crate::task;
 use crate::telemetry::logging;
@@ -70,6 +70,8 @@ pub fn serve_command(options: &ServeOptions, environment: Environment) -> u8 {
 /// # Errors
 /// [`ServeError`].
 pub fn serve(flags: &config::Flags, environment: Environment) -> Result<(), ServeError> {
+    // What somebody else's program has left open is no business of commands, and a runner would hold it for as long as it lives.
+    close_fds::set_fds_cloexec(3, &[]);
     let paint = Paint::choose(std::io::IsTerminal::is_terminal(&std::io::stderr()), &environment);
     let refuse = |problems: &[Problem]| ServeError::Refused(config::render_all(problems, paint));
     let settings = Settings::load(flags, &environment).map_err(|problems| refuse(&problems))?;
@@ -210,7 +212,7 @@ impl Daemon {
                 return Err(err);
             }
         };
-        let serving = self.listen(&core, &stores, deciding.performer.processes(), server).await;
+        let serving = self.listen(&core, &stores, deciding.performer.runners(), server).await;
         tasks::watch_files(&self, &core, hangup);
         let append = AppendPath { news: core.news.clone(), space: Arc::clone(&stores.space) };
         let report = service::report(core.handle.clone(), Arc::clone(&core.clock), append);
@@ -249,8 +251,8 @@ impl Daemon {
         heard: Heard,
         loaded: Loaded,
     ) -> Result<Deciding, ServeError> {
-        let job_settings = Arc::new(self.job_settings(&core.metrics)?);
-        let orphans = job_settings.processes.clone().collect_orphans();
+        let job_settings = Arc::new(self.job_settings(&core.clock, &core.metrics)?);
+        let runners = job_settings.runners.clone();
         let builtin = Classifier::new(&[]).map_err(|err| ServeError::Machine(err.to_string()))?;
         let local = LocalPerformer::new(
             stores.lines.clone(),
@@ -270,7 +272,7 @@ impl Daemon {
         }));
         let (commits, committed) = mpsc::unbounded_channel();
         let (failing, failed) = watch::channel(None);
-        task::spawn_essential("the collection of orphans", &failing, orphans);
+        task::spawn_essential("the care for a runner", &failing, runners.clone().keep_one());
         let committer = Committer {
             performer: Arc::clone(&performer),
             courier: Arc::clone(&courier),
@@ -288,6 +290,7 @@ impl Daemon {
         let mut engine = Engine::new(parts, state, commits, core.news.clone());
         engine.begin_with_room(stores.space.seen());
         engine.start(files(loaded)).await;
+        runners.forget_the_rest();
         crash::point(crash::Point::StartDecided);
         let deciding = engine.run(heard.requests, heard.news);
         let engine = task::spawn_essential("the engine", &failing, deciding);
@@ -334,11 +337,11 @@ impl Daemon {
         &self,
         core: &Core,
         stores: &Stores,
-        processes: &Processes,
+        runners: &Runners,
         server: Server,
     ) -> JoinHandle<Option<()>> {
         let addresses = server.addresses();
-        let app = Arc::new(self.http_parts(stores, core, processes, addresses.first().copied()));
+        let app = Arc::new(self.http_parts(stores, core, runners, addresses.first().copied()));
         let serving = server.serve(http::router(&app), core.stop.clone(), HTTP_GRACE);
         let serving = task::spawn("the HTTP server", serving);
         tasks::greet(self, &app, &addresses).await;

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::cause::Cause;
 use super::class::{Class, Level};
 use super::event::{FirstError, Outcome};
@@ -63,7 +65,7 @@ pub struct CallFault {
 }
 
 /// What the lines of an attempt say.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Said {
     /// The first error line that is no cascade.
     pub first_error: Option<FirstError>,

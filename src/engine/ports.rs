@@ -211,6 +211,13 @@ impl Reporter {
         self.send(commands, None);
     }
 
+    /// Reports and goes on; what is given back tells when it is on disk, or that it will never be.
+    pub fn report(&self, commands: Vec<Command>) -> oneshot::Receiver<()> {
+        let (done, recorded) = oneshot::channel();
+        self.send(commands, Some(done));
+        recorded
+    }
+
     /// Reports and waits until it is on disk. Never resolves when the engine is gone: the process is about to end.
     pub async fn record(&self, commands: Vec<Command>) {
         let (done, recorded) = oneshot::channel();

@@ -15,7 +15,7 @@ use crate::clock::Clock;
 use crate::config::{Loaded, MetricsAccess};
 use crate::engine::handle::Handle;
 use crate::ids::Position;
-use crate::jobs::Processes;
+use crate::jobs::Runners;
 use crate::jobs::probe::Probe;
 use crate::projection::Projections;
 use crate::store::EventLog;
@@ -40,8 +40,8 @@ pub struct Parts {
     pub store: StoreAccess,
     /// The counters.
     pub metrics: Arc<Metrics>,
-    /// The commands' processes.
-    pub processes: Processes,
+    /// Who owns the commands.
+    pub runners: Runners,
     /// The clock.
     pub clock: Arc<dyn Clock>,
     /// What `interface test` needs.

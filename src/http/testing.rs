@@ -29,7 +29,7 @@ use crate::engine::board::{Board, InterfaceRow, ScheduleRow, TokenRow};
 use crate::engine::handle::Handle;
 use crate::ids::{ExecutionId, InterfaceId, Position, ScheduleRef, StreamId};
 use crate::instant::Instant;
-use crate::jobs::Processes;
+use crate::jobs::Runners;
 use crate::jobs::probe::Probe;
 use crate::projection::{Projections, view};
 use crate::store::lines::{LineStore, LinesOptions, LogWriter, NewLine};
@@ -107,6 +107,7 @@ impl Daemon {
         let stop = CancellationToken::new();
         let (following, until) = (projections.clone(), stop.clone());
         tokio::spawn(async move { following.follow(until).await });
+        let metrics = Arc::new(Metrics::new("0.1.0", "test").expect("unique names"));
         let app = Arc::new(Parts {
             engine,
             projections,
@@ -117,9 +118,13 @@ impl Daemon {
                 Measured { free: 9 << 30, total: 10 << 30 },
             )),
             store: store(),
-            metrics: Arc::new(Metrics::new("0.1.0", "test").expect("unique names")),
+            runners: Runners::in_this_process(
+                folder.path(),
+                Arc::clone(&clock),
+                Arc::clone(&metrics),
+            ),
+            metrics,
             clock,
-            processes: Processes::adopt(None).expect("Linux has subreapers"),
             probe: probe(folder.path()),
             settings,
             files: Box::new(Loaded::default),

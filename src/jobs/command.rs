@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use rustix::io::Errno;
 
 use super::attempt::AttemptContext;
 use super::credentials::{Secret, Value};
 use super::procfs::MARKER;
+use super::runner::{AttemptKey, Before, KILLED_STATUS, Start};
 use crate::civil::Zone;
 use crate::domain::cause::Cause;
 use crate::domain::definition::Schedule;
@@ -31,18 +31,13 @@ pub(super) enum Program<'a> {
     Shell(&'a str),
 }
 
-/// A command that is ready to start, and the secrets in its environment.
-pub(super) struct Prepared {
-    pub(super) command: Command,
-    pub(super) shown: String,
-}
-
 /// An attempt that cannot start because of `why`, which an operator can mend.
 pub(super) fn local(why: impl Into<String>) -> End {
     End::NotStarted { cause: Cause::CfgLocal, why: why.into() }
 }
 
-/// Prepares the attempt's command. `learn` is told every secret before anything that holds one can be shown.
+/// Prepares the attempt's command, before which the log held `before`. `learn` is told every secret before anything that
+/// holds one can be shown.
 ///
 /// # Errors
 /// [`End::NotStarted`] with what is missing or unusable.
@@ -50,11 +45,17 @@ pub(super) fn prepare(
     context: &AttemptContext,
     schedule: &Schedule,
     program: Program<'_>,
+    before: Before,
     learn: &mut dyn FnMut(&[Secret]),
-) -> Result<Prepared, End> {
+) -> Result<Start, End> {
     let values = values(context, schedule)?;
     let folder = folder(context, schedule)?;
-    let environment = environment(context, schedule, &values, learn)?;
+    let mut secrets = Vec::new();
+    let mut learn = |found: &[Secret]| {
+        secrets.extend(found.iter().map(|secret| secret.expose().to_owned()));
+        learn(found);
+    };
+    let environment = environment(context, schedule, &values, &mut learn)?;
     let search = environment.get("PATH").map_or(PATH, String::as_str);
     let (path, arguments) = match program {
         Program::Arguments(arguments) => {
@@ -69,18 +70,25 @@ pub(super) fn prepare(
         }
         Program::Shell(text) => (PathBuf::from("/bin/sh"), vec!["-c".to_owned(), text.to_owned()]),
     };
-    let shown = path.display().to_string();
-    let mut command = Command::new(path);
-    command
-        .args(arguments)
-        .env_clear()
-        .envs(environment)
-        .current_dir(folder)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .process_group(0);
-    Ok(Prepared { command, shown })
+    let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    Ok(Start {
+        of: AttemptKey { execution: context.execution, attempt: context.attempt },
+        program: absolute(path).into_os_string(),
+        arguments,
+        environment,
+        folder: absolute(folder).into_os_string(),
+        secrets,
+        timeout_ms: schedule.timeout_ms,
+        grace_ms: millis(context.settings.grace),
+        max_log_bytes: schedule.max_log_bytes,
+        accepts_killed: context.accepts(KILLED_STATUS),
+        before,
+    })
+}
+
+/// The runner is at home elsewhere.
+fn absolute(path: PathBuf) -> PathBuf {
+    std::path::absolute(&path).unwrap_or(path)
 }
 
 /// Why the kernel did not start the program at `path`.

@@ -4,11 +4,9 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use super::attempt::JobSettings;
-use super::credentials::{CredentialDirs, Value};
-use super::procfs::Process;
+use super::credentials::{CredentialDirs, Secret, Value};
 use super::redact::Redactor;
 use super::survivors::Survivors;
-use super::tree::named;
 use crate::clock::Clock;
 use crate::domain::cause::Cause;
 use crate::domain::class::{Class, Level, Source};
@@ -97,10 +95,22 @@ impl Concluder<'_> {
         &self,
         work: &Work,
     ) -> Result<(ErrorCounts, Option<FirstError>), LinesError> {
+        self.errors_up_to(work, u64::MAX)
+    }
+
+    /// The same of the log up to a line.
+    pub(super) fn errors_up_to(
+        &self,
+        work: &Work,
+        last: u64,
+    ) -> Result<(ErrorCounts, Option<FirstError>), LinesError> {
         let mut counts = ErrorCounts::default();
         let mut first = None;
         let query = LineQuery { errors_only: true, ..LineQuery::default() };
         self.lines.for_each(work.execution, &query, &mut |line| {
+            if line.line > last {
+                return ControlFlow::Break(());
+            }
             let Some(class) = line.class else { return ControlFlow::Continue(()) };
             counts.add(class);
             if first.is_none() && class != Class::Cascade && line.attempt == work.attempts {
@@ -113,40 +123,27 @@ impl Concluder<'_> {
         Ok((counts, first))
     }
 
-    /// Ends what a former daemon left running of `work`, and gives the line that names it.
-    async fn end_survivors(&self, work: &Work) -> Option<Closing> {
+    /// Ends what a former daemon's runner left running of `work`, and gives the line that names it.
+    pub(super) async fn end_survivors(&self, work: &Work) -> Option<Closing> {
         let found = self.survivors.of(work.execution).await;
-        if found.is_empty() {
-            return None;
-        }
-        let secrets = secrets_of(work, &self.settings.credentials);
-        let names = |processes: &[Process]| match &secrets {
-            Some(secrets) => named(processes, secrets),
-            // What may stand in a command line is not known any more.
-            None => format!("{} processes", processes.len()),
-        };
-        // While they live: afterwards nobody can say what they were.
-        let mut text = format!(
-            "{} ran on after the daemon had ended, ended by Daybook at its start",
-            names(&found)
-        );
-        tracing::warn!(execution = %work.execution, processes = found.len(), "ending what a former daemon left running");
-        let left = self.survivors.end(work.execution, found, self.settings.grace).await;
-        if !left.is_empty() {
-            text = format!("{text}; {} did not end on SIGTERM and SIGKILL", names(&left));
-        }
-        let level = Level::Warning;
+        let (secrets, all) = secrets_of(work, &self.settings.credentials);
+        let secrets = all.then(|| Redactor::new(&secrets));
+        let (execution, grace) = (work.execution, self.settings.grace);
+        let ended = self.survivors.end_found(execution, found, secrets.as_ref(), grace);
+        let (level, text) = (Level::Warning, ended.await?);
         Some(Closing { level, class: None, cause: None, cascade_of: None, text })
     }
 }
 
-/// The secrets in the environment of `work`; none when one of them can no longer be read.
-fn secrets_of(work: &Work, credentials: &CredentialDirs) -> Option<Redactor> {
-    let mut secrets = Vec::new();
-    for value in work.interface.as_ref()?.env.values() {
-        if let Value::Secret(secret) = credentials.resolve(value).ok()? {
-            secrets.push(secret);
+/// The secrets in the environment of `work`, and whether these are all: one that can no longer be read is missing.
+pub(super) fn secrets_of(work: &Work, credentials: &CredentialDirs) -> (Vec<Secret>, bool) {
+    let (mut secrets, mut all) = (Vec::new(), work.interface.is_some());
+    for value in work.interface.iter().flat_map(|interface| interface.env.values()) {
+        match credentials.resolve(value) {
+            Ok(Value::Secret(secret)) => secrets.push(secret),
+            Ok(Value::Text(_)) => (),
+            Err(_) => all = false,
         }
     }
-    Some(Redactor::new(&secrets))
+    (secrets, all)
 }

@@ -1,10 +1,12 @@
 //! Lines that are not kept because the disk has little room. Whoever prints them is read on and never held up.
 
+use serde::{Deserialize, Serialize};
+
 use crate::domain::space::Room;
 use crate::store::space::Space;
 
 /// What one log lacks for want of room.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Curtailed {
     lines: u64,
     bytes: u64,

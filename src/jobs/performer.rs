@@ -4,13 +4,15 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::attempt::{AttemptContext, AttemptReport, JobSettings, run_attempt};
+use super::attempt::{AttemptContext, AttemptReport, JobSettings, Made, make_attempt};
 use super::conclude::Concluder;
-use super::processes::Processes;
+use super::follow::{Followed, Remains};
 use super::redact::Redactor;
+use super::runner::AttemptKey;
+use super::runners::Runners;
 use super::scribe::{Scribe, ScribeNews, ScribeParts, ScribeSummary};
 use super::survivors::Survivors;
 use super::tidings::Tidings;
@@ -18,7 +20,7 @@ use crate::clock::{Clock, Woke};
 use crate::domain::cause::Cause;
 use crate::domain::class::Level;
 use crate::domain::classify::Classifier;
-use crate::domain::definition::{self, Job};
+use crate::domain::definition;
 use crate::domain::event::{AttemptEnded, Outcome, RetryPlanned};
 use crate::domain::execution::{Command, Conclusion};
 use crate::domain::retry;
@@ -27,6 +29,9 @@ use crate::engine::ports::{BoxFuture, Held, Performer, Reporter, Unfinished, Wor
 use crate::ids::InterfaceId;
 use crate::instant::Instant;
 use crate::store::lines::{LineStore, LinesError, LogWriter};
+use crate::task;
+
+mod left;
 
 /// Performs executions on this machine.
 #[derive(Clone)]
@@ -40,7 +45,7 @@ struct Shared {
     jitter: Box<dyn Fn() -> f64 + Send + Sync>,
     classifiers: Mutex<HashMap<InterfaceId, (u32, Arc<Classifier>)>>,
     builtin: Arc<Classifier>,
-    survivors: Survivors,
+    survivors: Arc<Survivors>,
     /// No further attempt begins; what runs goes on. The end of `settings.interrupt` is the end of this as well.
     draining: CancellationToken,
     /// Executions that are worked on.
@@ -58,7 +63,7 @@ impl LocalPerformer {
         jitter: Box<dyn Fn() -> f64 + Send + Sync>,
     ) -> Self {
         let draining = settings.interrupt.child_token();
-        let survivors = Survivors::new(settings.processes.cgroups().cloned());
+        let survivors = Arc::new(Survivors::new(settings.runners.cgroups()));
         Self(Arc::new(Shared {
             lines,
             settings,
@@ -84,9 +89,9 @@ impl LocalPerformer {
         drop(under_way.wait_for(|count| *count == 0).await);
     }
 
-    /// The table of processes.
-    pub fn processes(&self) -> &Processes {
-        &self.0.settings.processes
+    /// Who owns the commands.
+    pub fn runners(&self) -> &Runners {
+        &self.0.settings.runners
     }
 
     /// Lets no planned attempt begin any more: executions that wait for one are left to the next start.
@@ -94,7 +99,8 @@ impl LocalPerformer {
         self.0.draining.cancel();
     }
 
-    /// Ends everything that is worked on as interrupted, whole process trees included, and whatever begins from now on.
+    /// Lets go of everything that is worked on: calls end as interrupted, as does whatever begins from now on, and commands are
+    /// left to their runner.
     pub fn interrupt(&self) {
         self.0.settings.interrupt.cancel();
     }
@@ -133,12 +139,9 @@ impl Performer for LocalPerformer {
     fn perform(&self, work: Work, reporter: Reporter) -> BoxFuture<()> {
         // Counted from here on: the future may be polled later.
         let (shared, under_way) = (Arc::clone(&self.0), UnderWay::begin(&self.0));
-        let calls = |schedule: &definition::Schedule| matches!(schedule.job, Job::Http(_));
-        let to_start = (!schedule_of(&work).is_some_and(calls))
-            .then(|| self.0.settings.processes.to_start(work.execution));
         Box::pin(async move {
             shared.perform(work, &reporter).await;
-            drop((under_way, to_start));
+            drop(under_way);
         })
     }
 
@@ -151,27 +154,35 @@ impl Performer for LocalPerformer {
     }
 
     fn held(&self) -> BoxFuture<Held> {
-        Box::pin(std::future::ready(Held::new()))
+        let runners = self.runners().clone();
+        Box::pin(async move { runners.held().await })
     }
 
     fn take_over(&self, work: Work, reporter: Reporter) -> BoxFuture<()> {
-        // Nothing is held: whoever asks for it all the same is told what is so.
-        let performer = self.clone();
+        let (shared, under_way) = (Arc::clone(&self.0), UnderWay::begin(&self.0));
+        let left = self.0.left_of(&work);
         Box::pin(async move {
-            let conclusion = performer.conclude(work.clone(), Unfinished::Interrupted).await;
-            let ended = AttemptEnded::unseen(work.attempts, Cause::TecInterrupted);
-            reporter.tell(vec![Command::EndAttempt(ended), Command::Close(conclusion)]);
+            shared.take_over(work, left, &reporter).await;
+            drop(under_way);
         })
     }
 
-    fn let_go(&self, _unwanted: Held) -> BoxFuture<()> {
-        Box::pin(std::future::ready(()))
+    fn let_go(&self, unwanted: Held) -> BoxFuture<()> {
+        let runners = self.runners().clone();
+        let keys =
+            unwanted.into_iter().map(|(execution, attempt)| AttemptKey { execution, attempt });
+        let each = keys.map(move |of| {
+            let runners = runners.clone();
+            async move { runners.let_go(of).await }
+        });
+        Box::pin(async move { drop(futures_util::future::join_all(each).await) })
     }
 
     fn conclude(&self, work: Work, why: Unfinished) -> BoxFuture<Conclusion> {
         let (shared, under_way) = (Arc::clone(&self.0), UnderWay::begin(&self.0));
+        let left = self.0.left_of(&work);
         Box::pin(async move {
-            let conclusion = shared.conclude(&work, why).await;
+            let conclusion = shared.conclude(&work, why, left).await;
             drop(under_way);
             conclusion
         })
@@ -184,10 +195,11 @@ impl Shared {
         let mut scribe = self.scribe(&work, self.lines.writer(work.execution), seen);
         let Some(context) = self.context(&work) else {
             let report = self.without_definition(&mut scribe);
-            return self.close(scribe, report, 1, reporter).await;
+            drop(self.close(scribe, report, 1, reporter).await);
+            return;
         };
         let tidings = Tidings::new(news, &self.lines, work.execution);
-        let planned = self.attempt(context, Log { scribe, tidings }, reporter).await;
+        let planned = self.attempt(context, Log { scribe, tidings }, None, reporter).await;
         self.go_on(planned, reporter).await;
     }
 
@@ -236,7 +248,7 @@ impl Shared {
                     return leave_open(log.scribe, reporter).await;
                 }
             }
-            next = self.attempt(context, log, reporter).await;
+            next = self.attempt(context, log, None, reporter).await;
         }
     }
 
@@ -245,11 +257,20 @@ impl Shared {
         &self,
         context: AttemptContext,
         mut log: Log,
+        held: Option<Followed>,
         reporter: &Reporter,
     ) -> Option<Planned> {
-        let report = self.run(&context, &mut log, reporter).await;
+        let (made, remains) = self.run(&context, &mut log, held, reporter).await;
+        let Made::Ended(report) = made else {
+            // What was begun of a line goes on with the next daemon.
+            if let Err(err) = log.scribe.leave().await {
+                tracing::error!(execution = %reporter.execution, error = %err, "the end of a log is lost");
+            }
+            return None;
+        };
         let Some(planned) = self.retry(&context, &report, &mut log.scribe) else {
-            self.close(log.scribe, report, context.attempt, reporter).await;
+            let recorded = self.close(log.scribe, report, context.attempt, reporter).await;
+            forget(remains, recorded);
             return None;
         };
         let delay = Duration::from_millis(planned.delay_ms);
@@ -257,7 +278,10 @@ impl Shared {
         log.scribe.note(Level::Info, None, None, &text, None);
         log.scribe.cut();
         let at = planned.at;
-        reporter.tell(vec![ended(context.attempt, &report), Command::PlanRetry(planned)]);
+        // The output goes with the end of the attempt: by then the log must have it.
+        log.tidings.on_disk(log.scribe.lines()).await;
+        let happened = vec![ended(context.attempt, &report), Command::PlanRetry(planned)];
+        forget(remains, reporter.report(happened));
         Some(Planned { context, log, at })
     }
 
@@ -266,10 +290,11 @@ impl Shared {
         &self,
         context: &AttemptContext,
         log: &mut Log,
+        held: Option<Followed>,
         reporter: &Reporter,
-    ) -> AttemptReport {
+    ) -> (Made, Option<Remains>) {
         let Log { scribe, tidings } = log;
-        let attempt = run_attempt(context, scribe);
+        let attempt = make_attempt(context, scribe, held);
         tokio::pin!(attempt);
         let report = tokio::select! {
             biased;
@@ -311,10 +336,10 @@ impl Shared {
         report: AttemptReport,
         attempt: u32,
         reporter: &Reporter,
-    ) {
+    ) -> oneshot::Receiver<()> {
         let ended = ended(attempt, &report);
         let close = Command::Close(finish(scribe, &report).await);
-        reporter.tell(vec![ended, close]);
+        reporter.report(vec![ended, close])
     }
 
     async fn conclude_with(&self, scribe: Scribe, report: &AttemptReport, reporter: &Reporter) {
@@ -352,6 +377,8 @@ impl Shared {
             clock: Arc::clone(&self.clock),
             cancel: work.cancel.clone(),
             draining: self.draining.clone(),
+            lines: self.lines.clone(),
+            survivors: Arc::clone(&self.survivors),
         })
     }
 
@@ -383,10 +410,6 @@ impl Shared {
         judged(scribe, End::NotStarted { cause: Cause::CfgLocal, why })
     }
 
-    async fn conclude(&self, work: &Work, why: Unfinished) -> Conclusion {
-        self.concluder().conclude(work, why).await.unwrap_or_else(|err| unwritten(&err))
-    }
-
     fn concluder(&self) -> Concluder<'_> {
         Concluder {
             lines: &self.lines,
@@ -410,6 +433,16 @@ fn ended(attempt: u32, report: &AttemptReport) -> Command {
         outcome: report.outcome,
         cause: report.cause,
     })
+}
+
+/// Forgets what is left of an attempt when its end is on record.
+fn forget(remains: Option<Remains>, recorded: oneshot::Receiver<()>) {
+    let Some(remains) = remains else { return };
+    task::spawn("an attempt that is over", async move {
+        if recorded.await.is_ok() {
+            remains.forget();
+        }
+    });
 }
 
 /// Ends the log of an execution that the next start goes on with.

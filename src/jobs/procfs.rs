@@ -4,6 +4,8 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
 
+use rustix::process::{Pid, WaitOptions, waitpid};
+
 use super::redact::Redactor;
 
 /// The variable that every process of an execution inherits.
@@ -95,6 +97,26 @@ pub(super) fn first_threads_children(own: i32) -> Vec<i32> {
     match fs::read_to_string(&path) {
         Ok(list) => list.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect(),
         Err(_) => all().iter().filter(|p| p.parent == own).map(|p| p.pid).collect(),
+    }
+}
+
+/// Collects children of this process that have ended and that nobody waits for; `keep` is waited for by somebody.
+pub(super) fn collect_children(keep: Option<i32>) {
+    let own = rustix::process::getpid().as_raw_nonzero().get();
+    for pid in first_threads_children(own) {
+        let ended = Process::read(pid).is_some_and(|process| process.zombie);
+        if ended && Some(pid) != keep {
+            collect(pid);
+        }
+    }
+}
+
+/// Takes note of the end of the child `pid`, if it has ended.
+pub(super) fn collect(pid: i32) {
+    if let Some(pid) = Pid::from_raw(pid)
+        && let Err(err) = waitpid(Some(pid), WaitOptions::NOHANG)
+    {
+        tracing::debug!(pid = pid.as_raw_nonzero().get(), %err, "not collected");
     }
 }
 

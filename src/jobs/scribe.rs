@@ -3,12 +3,14 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use super::credentials::Secret;
 use super::curtailed::{self, Curtailed};
 use super::readable::{pieces, visible, whole_characters, without_return};
 use super::redact::{RedactedStream, Redactor};
+use super::runner::Before;
 use crate::clock::Clock;
 use crate::domain::cause::Cause;
 use crate::domain::class::{Class, Level, Source};
@@ -21,6 +23,10 @@ use crate::ids::InterfaceId;
 use crate::instant::Instant;
 use crate::store::lines::{LinesError, LogWriter, NewLine};
 use crate::telemetry::metrics::Metrics;
+
+mod state;
+
+pub(super) use state::ScribeState;
 
 /// Characters of the first error's text that go into its event.
 const FIRST_ERROR_MAX_CHARS: usize = 2000;
@@ -102,10 +108,17 @@ pub struct Scribe {
     dropped_lines: u64,
     dropped_bytes: u64,
     curtailed: Curtailed,
+    /// The room on the disk has had a say since somebody asked.
+    curtails: bool,
     errors: ErrorCounts,
     said: Said,
     root: RootFinder,
     failure: Option<LinesError>,
+    /// Lines up to now, and bytes of their text.
+    lines: u64,
+    bytes: u64,
+    /// So many lines to come stand in the log already.
+    written: u64,
 }
 
 /// What is left of one output stream between two blocks.
@@ -117,7 +130,7 @@ struct Stream {
 }
 
 /// The first part of a line that goes on.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Begun {
     line: u64,
     level: Level,
@@ -129,6 +142,7 @@ struct Begun {
 impl Scribe {
     /// Begins an execution's log, with its first attempt.
     pub fn new(parts: ScribeParts) -> Self {
+        let (lines, bytes) = (parts.writer.lines(), parts.writer.bytes());
         Self {
             writer: parts.writer,
             own_rules: parts.classifier.has_own_rules(),
@@ -146,10 +160,14 @@ impl Scribe {
             dropped_lines: 0,
             dropped_bytes: 0,
             curtailed: Curtailed::default(),
+            curtails: false,
             errors: ErrorCounts::default(),
             said: Said::default(),
             root: RootFinder::default(),
             failure: None,
+            lines,
+            bytes,
+            written: 0,
         }
     }
 
@@ -158,8 +176,18 @@ impl Scribe {
     pub fn continued(mut self, attempt: u32, errors: ErrorCounts) -> Self {
         self.attempt = attempt;
         self.errors = errors;
-        self.limited = self.writer.bytes() >= self.max_log_bytes;
+        self.limited = self.bytes >= self.max_log_bytes;
         self
+    }
+
+    /// Lines of the log up to now, those that are not on disk yet included.
+    pub(super) const fn lines(&self) -> u64 {
+        self.lines
+    }
+
+    /// What the log holds up to now.
+    pub(super) const fn before(&self) -> Before {
+        Before { lines: self.lines, bytes: self.bytes }
     }
 
     /// What is replaced before anything is written.
@@ -209,6 +237,26 @@ impl Scribe {
         self.streams[slot] = stream;
     }
 
+    /// Takes a block in which secrets are replaced already, read at `at`. The caller then awaits [`Scribe::ready`].
+    pub(super) fn take_clean(&mut self, source: Source, at: Instant, block: &[u8]) {
+        self.tell_of_curtailed(false);
+        let slot = usize::from(source == Source::Stderr);
+        let mut stream = std::mem::take(&mut self.streams[slot]);
+        self.cut_into_lines(&mut stream, source, at, block);
+        self.streams[slot] = stream;
+    }
+
+    /// Whether the room on the disk has decided about lines since this was asked last: the same output would give other lines.
+    pub(super) fn was_curtailed(&mut self) -> bool {
+        std::mem::take(&mut self.curtails)
+    }
+
+    /// Output is missing from here on, as `text` says: what was begun is a line.
+    pub(super) fn take_gap(&mut self, at: Instant, text: &str) {
+        self.end_lines(at);
+        self.note(Level::Warning, None, None, text, None);
+    }
+
     /// Hands on what is buffered: the tick of 250 ms.
     pub fn cut(&mut self) {
         self.writer.cut();
@@ -216,15 +264,7 @@ impl Scribe {
 
     /// The attempt's output is over: a last line without its end is a line.
     pub fn end_output(&mut self) {
-        let at = self.clock.now();
-        for (slot, source) in [Source::Stdout, Source::Stderr].into_iter().enumerate() {
-            let mut stream = std::mem::take(&mut self.streams[slot]);
-            let rest = stream.redacted.finish(&self.secrets);
-            self.cut_into_lines(&mut stream, source, at, &rest);
-            if !stream.partial.is_empty() {
-                self.end_partial(&mut stream, source, at);
-            }
-        }
+        self.end_lines(self.clock.now());
         if self.dropped_lines > 0 {
             let text = format!(
                 "max_log: {} lines with {} bytes were not kept",
@@ -234,6 +274,17 @@ impl Scribe {
             self.note(Level::Warning, None, None, &text, None);
         }
         self.tell_of_curtailed(true);
+    }
+
+    fn end_lines(&mut self, at: Instant) {
+        for (slot, source) in [Source::Stdout, Source::Stderr].into_iter().enumerate() {
+            let mut stream = std::mem::take(&mut self.streams[slot]);
+            let rest = stream.redacted.finish(&self.secrets);
+            self.cut_into_lines(&mut stream, source, at, &rest);
+            if !stream.partial.is_empty() {
+                self.end_partial(&mut stream, source, at);
+            }
+        }
     }
 
     /// Writes a line of Daybook's own and returns its number. Secrets are replaced in it as well.
@@ -284,10 +335,20 @@ impl Scribe {
         }
     }
 
+    /// Ends this process's part of a log that another one goes on with. What was begun of a line is left to that.
+    ///
+    /// # Errors
+    /// [`LinesError`] when any line could not be written.
+    pub(super) async fn leave(self) -> Result<(), LinesError> {
+        self.metrics.log_lines(&self.interface, self.writer.counts());
+        let summary = self.writer.finish().await;
+        self.failure.map_or_else(|| summary.map(drop), Err)
+    }
+
     fn own_line(&mut self, line: &Closing, fields: Option<serde_json::Value>) -> u64 {
         let text = self.secrets.text(&line.text).into_owned();
         let fields = fields.map(|fields| self.secrets.json(fields));
-        let number = self.writer.push(NewLine {
+        let number = self.push(NewLine {
             at: self.clock.now(),
             attempt: self.attempt,
             source: Source::Daybook,
@@ -302,6 +363,19 @@ impl Scribe {
             Judgement { class: line.class, cause: line.cause, ..Judgement::plain(line.level) };
         self.notice(number, &judgement, &text);
         number
+    }
+
+    /// Writes a line, unless it stands in the log already; its number.
+    fn push(&mut self, line: NewLine<'_>) -> u64 {
+        self.lines += 1;
+        if self.written > 0 {
+            self.written -= 1;
+            self.bytes += line.text.len() as u64;
+        } else {
+            self.writer.push(line);
+            self.bytes = self.writer.bytes();
+        }
+        self.lines
     }
 
     fn cut_into_lines(&mut self, stream: &mut Stream, source: Source, at: Instant, bytes: &[u8]) {
@@ -349,7 +423,8 @@ impl Scribe {
     fn whole_lines(&mut self, source: Source, at: Instant, bytes: &[u8]) {
         let plain = self.quiet && !self.own_rules && surely_plain(bytes);
         if plain && self.is_kept_as_it_stands(bytes) {
-            self.writer.push_plain_block(at, self.attempt, source, bytes);
+            self.lines += self.writer.push_plain_block(at, self.attempt, source, bytes);
+            self.bytes = self.writer.bytes();
             return;
         }
         let mut start = 0;
@@ -369,8 +444,9 @@ impl Scribe {
     /// Whether no line of a plain block is to be shown differently, split or dropped.
     fn is_kept_as_it_stands(&self, bytes: &[u8]) -> bool {
         self.keeps(Level::Info)
+            && self.written == 0
             && bytes.len() <= LINE_MAX_BYTES
-            && self.writer.bytes() + (bytes.len() as u64) < self.max_log_bytes
+            && self.bytes + (bytes.len() as u64) < self.max_log_bytes
             && memchr::memchr(b'\r', bytes).is_none()
             && std::str::from_utf8(bytes).is_ok()
     }
@@ -391,7 +467,7 @@ impl Scribe {
             self.part(source, at, line, None);
             return;
         }
-        self.writer.push(NewLine {
+        self.push(NewLine {
             at,
             attempt: self.attempt,
             source,
@@ -420,7 +496,7 @@ impl Scribe {
     }
 
     fn judged(&mut self, source: Source, at: Instant, text: &str) -> Begun {
-        let number = self.writer.lines() + 1;
+        let number = self.lines + 1;
         let mut judgement = self.session.judge(number, source, text);
         self.quiet = judgement.level == Level::Info && judgement.class.is_none();
         let begun = Begun {
@@ -440,7 +516,7 @@ impl Scribe {
             |text| Cow::Owned(self.secrets.text(&text).into_owned()),
         );
         let fields = judgement.fields.take().map(|fields| self.secrets.json(fields));
-        let line = self.writer.push(NewLine {
+        let line = self.push(NewLine {
             at,
             attempt: self.attempt,
             source,
@@ -462,7 +538,7 @@ impl Scribe {
             self.drop_line(text.len());
             return;
         }
-        self.writer.push(NewLine {
+        self.push(NewLine {
             at,
             attempt: self.attempt,
             source,
@@ -481,15 +557,18 @@ impl Scribe {
     fn keeps(&self, level: Level) -> bool {
         let error = level == Level::Error;
         let first = error && self.said.first_error.is_none();
-        curtailed::keeps(self.writer.space(), error, first) && (error || !self.limited)
+        // What stands in the log already had its room.
+        let has_room = self.written > 0 || curtailed::keeps(self.writer.space(), error, first);
+        has_room && (error || !self.limited)
     }
 
     fn drop_line(&mut self, bytes: usize) {
         if let Some(space) = self.writer.space().filter(|_| !self.limited) {
+            self.curtails = true;
             space.dropped(1, bytes as u64);
             let room = space.for_lines();
             if let Some(text) = self.curtailed.drop_line(bytes, room) {
-                let line = self.writer.lines();
+                let line = self.lines;
                 self.note(Level::Warning, None, None, &text, None);
                 self.tell(ScribeNews::Curtailed { line, room });
             }
@@ -500,11 +579,11 @@ impl Scribe {
     }
 
     fn check_limit(&mut self) {
-        if self.limited || self.writer.bytes() < self.max_log_bytes {
+        if self.limited || self.bytes < self.max_log_bytes {
             return;
         }
         self.limited = true;
-        let (line, max_bytes) = (self.writer.lines(), self.max_log_bytes);
+        let (line, max_bytes) = (self.lines, self.max_log_bytes);
         let text = format!(
             "the log has reached its limit of {max_bytes} bytes (`max_log`); from here on only error lines are kept"
         );
@@ -514,9 +593,10 @@ impl Scribe {
 
     /// Says how much was dropped for want of room, once there is room again or the output is over.
     fn tell_of_curtailed(&mut self, over: bool) {
-        if (over || self.curtailed.is_over(self.writer.space()))
+        if (self.curtailed.is_over(self.writer.space()) || over)
             && let Some(text) = self.curtailed.end()
         {
+            self.curtails = true;
             self.note(Level::Warning, None, None, &text, None);
         }
     }

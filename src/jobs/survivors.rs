@@ -1,4 +1,4 @@
-//! What a daemon that was killed left running: found by its cgroup, else by its marker, and ended before its execution
+//! What a runner that was killed left running: found by its cgroup, else by its marker, and ended before its execution
 //! counts as over.
 
 use std::collections::{HashMap, HashSet};
@@ -12,15 +12,16 @@ use tokio::time::{Instant, sleep};
 
 use super::cgroup::{Cgroups, Group, Whose};
 use super::procfs::{self, Process};
+use super::redact::Redactor;
+use super::runner::{LEFTOVER_MAX, Pauses, ask, end_each, named};
 use super::shared::{Shared, off_the_workers};
-use super::tree::{LEFTOVER_MAX, Pauses, ask, end_each};
 use crate::ids::ExecutionId;
 
 /// The processes of each execution.
 type Found = HashMap<ExecutionId, Vec<Process>>;
 
-/// Finds what former daemons left running.
-pub(super) struct Survivors {
+/// Finds what runners that are gone left running.
+pub struct Survivors {
     began: Instant,
     cgroups: Option<Arc<Cgroups>>,
     looks: Shared<Found>,
@@ -32,13 +33,50 @@ impl Survivors {
         Self { began: Instant::now(), cgroups, looks: Shared::default() }
     }
 
-    /// What a former daemon left of `execution`. One look at all processes serves all who ask at the start.
+    /// What a former daemon's runner left of `execution`. One look at all processes serves all who ask at the start.
     pub(super) async fn of(&self, execution: ExecutionId) -> Vec<Process> {
         self.seen(execution, self.began).await
     }
 
+    /// Ends what a runner that is just gone has left of `execution`; the words that name it. Without `secrets` nobody knows what
+    /// may stand in a command line.
+    pub(super) async fn end_all(
+        &self,
+        execution: ExecutionId,
+        secrets: Option<&Redactor>,
+        grace: Duration,
+    ) -> Option<String> {
+        let found = self.seen(execution, Instant::now()).await;
+        self.end_found(execution, found, secrets, grace).await
+    }
+
+    /// The same for `found`.
+    pub(super) async fn end_found(
+        &self,
+        execution: ExecutionId,
+        found: Vec<Process>,
+        secrets: Option<&Redactor>,
+        grace: Duration,
+    ) -> Option<String> {
+        if found.is_empty() {
+            return None;
+        }
+        let names = |processes: &[Process]| match secrets {
+            Some(secrets) => named(processes, secrets),
+            None => format!("{} processes", processes.len()),
+        };
+        // While they live: afterwards nobody can say what they were.
+        let text = format!("{} ran on after the runner had ended, ended by Daybook", names(&found));
+        tracing::warn!(%execution, processes = found.len(), "ending what a runner left running");
+        let left = self.end(execution, found, grace).await;
+        if left.is_empty() {
+            return Some(text);
+        }
+        Some(format!("{text}; {} did not end on SIGTERM and SIGKILL", names(&left)))
+    }
+
     /// Ends `found`, the processes of `execution`: TERM, `grace`, KILL. Gives those that live on all the same.
-    pub(super) async fn end(
+    async fn end(
         &self,
         execution: ExecutionId,
         found: Vec<Process>,

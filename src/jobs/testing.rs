@@ -1,6 +1,6 @@
 //! A bench for tests: a folder, a line store, and real attempts of real jobs on it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,9 +10,11 @@ use tempfile::TempDir;
 use tokio::sync::{Mutex, MutexGuard, mpsc};
 use tokio_util::sync::CancellationToken;
 
+use super::procfs::{self, Process};
+use super::survivors::Survivors;
 use super::{
-    AttemptContext, AttemptReport, Caller, CredentialDirs, JobSettings, LocalPerformer, Redactor,
-    Scribe, ScribeNews, ScribeParts, ScribeSummary, run_attempt,
+    AttemptContext, AttemptReport, Caller, CredentialDirs, JobSettings, LocalPerformer, Made,
+    Redactor, Runners, Scribe, ScribeNews, ScribeParts, ScribeSummary, run_attempt,
 };
 use crate::clock::{Clock, Woke};
 use crate::domain::class::{Class, Level, Source};
@@ -195,10 +197,16 @@ impl Bench {
             credentials,
             grace: self.grace,
             interrupt: self.interrupt.clone(),
-            processes: self.trees.processes(),
+            runners: self.runners(),
             caller,
             metrics: metrics(),
         }
+    }
+
+    /// A runner in this process.
+    fn runners(&self) -> Runners {
+        let shared = (Arc::new(StillClock) as Arc<dyn Clock>, metrics());
+        Runners::inside(self.root.path().join("runs"), self.trees.processes(), shared)
     }
 
     fn lines(&self) -> LineStore {
@@ -213,11 +221,8 @@ impl Bench {
 
     /// A performer, the execution as work for it, and its lines.
     fn performer(mut self) -> (LocalPerformer, Work, LineStore, TempDir) {
-        let settings = Arc::new(self.settings());
-        let builtin = Arc::new(Classifier::new(&[]).expect("no rules"));
-        let (lines, clock) = (self.lines(), Arc::new(EndlessClock));
-        let jitter = Box::new(|| 1.0);
-        let performer = LocalPerformer::new(lines.clone(), settings, clock, builtin, jitter);
+        let lines = self.lines();
+        let performer = self.performer_on(lines.clone());
         self.interface.schedules.insert(self.opened.schedule.schedule.clone(), self.schedule);
         let work = Work {
             execution: self.execution,
@@ -229,21 +234,51 @@ impl Bench {
         (performer, work, lines, self.root)
     }
 
+    /// Has a performer perform the execution, stops it at its first report, and has the next one take over and cancel.
+    /// `sleepers` are command lines of what runs.
+    pub(super) async fn outlived(self, sleepers: &[String]) -> Outlived {
+        let (trees, execution) = (self.trees, self.execution);
+        let (environment, grace) = (self.environment.clone(), self.grace);
+        let told_first;
+        let (lines, root, work) = {
+            let _alone = ONE_AT_A_TIME.lock().await;
+            let (performer, work, lines, root) = self.performer();
+            told_first = stopped_at_once(performer, work.clone()).await;
+            (lines, root, work)
+        };
+        let line_of = |process: &Process| process.describe(&Redactor::none());
+        let all: Vec<String> = procfs::all().iter().map(line_of).collect();
+        let lives = sleepers.iter().all(|line| all.iter().any(|one| one.contains(line.as_str())));
+        let mut next = Bench::new(Job::Shell(String::new()));
+        (next.root, next.trees, next.environment, next.grace) = (root, trees, environment, grace);
+        let _alone = ONE_AT_A_TIME.lock().await;
+        let performer = next.performer_on(lines.clone());
+        assert_eq!(performer.held().await, HashMap::from([(execution, 1)]));
+        work.cancel.cancel();
+        let (news, mut heard) = mpsc::unbounded_channel();
+        let performed = tokio::spawn(performer.take_over(work, Reporter { execution, news }));
+        let mut told_by_next = Vec::new();
+        while let Some(News::Happened { commands, done, .. }) = heard.recv().await {
+            told_by_next.extend(commands);
+            done.map_or(Ok(()), |done| done.send(())).expect("it is waited for");
+        }
+        performed.await.expect("no panic");
+        let lines = lines.read(execution, &LineQuery::default()).expect("readable");
+        Outlived { told: told_first, lives, told_by_next, lines }
+    }
+
     /// Has a performer perform the execution, interrupts it at its first report, and gives all reports.
     pub(super) async fn interrupted(self) -> Vec<Command> {
         let _alone = ONE_AT_A_TIME.lock().await;
-        let execution = self.execution;
         let (performer, work, _lines, _root) = self.performer();
-        let (news, mut heard) = mpsc::unbounded_channel();
-        let performed = tokio::spawn(performer.perform(work, Reporter { execution, news }));
-        let mut told = Vec::new();
-        while let Some(News::Happened { commands, .. }) = heard.recv().await {
-            told.extend(commands);
-            performer.interrupt();
-        }
-        performer.idle().await;
-        performed.await.expect("no panic");
-        told
+        stopped_at_once(performer, work).await
+    }
+
+    fn performer_on(&mut self, lines: LineStore) -> LocalPerformer {
+        let settings = Arc::new(self.settings());
+        let builtin = Arc::new(Classifier::new(&[]).expect("no rules"));
+        let jitter = Box::new(|| 1.0);
+        LocalPerformer::new(lines, settings, Arc::new(EndlessClock), builtin, jitter)
     }
 
     /// Has a performer perform the execution, lets the daemon stop once the first line is on disk, and gives all reports
@@ -379,14 +414,16 @@ impl Bench {
             clock: Arc::new(StillClock),
             cancel: self.cancel.clone(),
             draining: self.interrupt.child_token(),
+            lines: store.clone(),
+            survivors: Arc::new(Survivors::new(None)),
         };
         let mut told = Vec::new();
-        let report = {
+        let made = {
             let attempt = run_attempt(&context, &mut scribe);
             tokio::pin!(attempt);
             loop {
                 tokio::select! {
-                    report = &mut attempt => break report,
+                    made = &mut attempt => break made,
                     Some(item) = news.recv() => {
                         told.push(item);
                         if self.cancel_at_error {
@@ -396,6 +433,7 @@ impl Bench {
                 }
             }
         };
+        let Made::Ended(report) = made else { panic!("it was left to its runner") };
         let summary = scribe.finish().await.expect("all lines are written");
         while let Ok(item) = news.try_recv() {
             told.push(item);
@@ -404,6 +442,31 @@ impl Bench {
         let lines = store.read(self.execution, &query).expect("readable");
         Finished { report, lines, summary, news: told }
     }
+}
+
+/// What became of an execution that outlived its first performer.
+pub(super) struct Outlived {
+    /// By the first one.
+    pub(super) told: Vec<Command>,
+    /// Whether all of it lived when that was gone.
+    pub(super) lives: bool,
+    pub(super) told_by_next: Vec<Command>,
+    pub(super) lines: Vec<Line>,
+}
+
+/// All that `performer` reports until it is stopped, at its first report.
+async fn stopped_at_once(performer: LocalPerformer, work: Work) -> Vec<Command> {
+    let execution = work.execution;
+    let (news, mut heard) = mpsc::unbounded_channel();
+    let performed = tokio::spawn(performer.perform(work, Reporter { execution, news }));
+    let mut told = Vec::new();
+    while let Some(News::Happened { commands, .. }) = heard.recv().await {
+        told.extend(commands);
+        performer.interrupt();
+    }
+    performer.idle().await;
+    performed.await.expect("no panic");
+    told
 }
 
 fn metrics() -> Arc<Metrics> {

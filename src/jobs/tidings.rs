@@ -53,6 +53,15 @@ impl Tidings {
         }
     }
 
+    /// Waits until the log is on disk up to `line`, or nothing gets there any more.
+    pub(super) async fn on_disk(&mut self, line: u64) {
+        tokio::select! {
+            biased;
+            _log = self.log.wait_for(|log| log.last_line >= line) => (),
+            _failure = self.failure.wait_for(Option::is_some) => (),
+        }
+    }
+
     /// Tells what is held once its line is on disk. A line that never gets there is told to nobody.
     async fn tell(&mut self, reporter: &Reporter) {
         let Some(held) = &self.held else { return };

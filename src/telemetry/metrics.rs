@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use prometheus::core::Collector;
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
+    TextEncoder,
 };
 
 use super::state::{self, StateFigures};
@@ -49,6 +50,7 @@ pub struct Metrics {
     events: IntCounterVec,
     append: Histogram,
     requests: HistogramVec,
+    runners_lost: IntCounter,
     unlabelled: AtomicBool,
 }
 
@@ -123,6 +125,10 @@ impl Metrics {
                 REQUEST_BUCKETS,
                 &["route", "method", "code"],
             )?,
+            runners_lost: IntCounter::new(
+                "daybook_runners_lost_total",
+                "Runners that ended while the daemon needed them; their commands were interrupted.",
+            )?,
             unlabelled: AtomicBool::new(false),
         };
         metrics.register()?;
@@ -132,7 +138,7 @@ impl Metrics {
     }
 
     fn register(&self) -> Result<(), prometheus::Error> {
-        let collectors: [Box<dyn Collector>; 10] = [
+        let collectors: [Box<dyn Collector>; 11] = [
             Box::new(self.build.clone()),
             Box::new(self.executions.clone()),
             Box::new(self.execution_duration.clone()),
@@ -143,6 +149,7 @@ impl Metrics {
             Box::new(self.events.clone()),
             Box::new(self.append.clone()),
             Box::new(self.requests.clone()),
+            Box::new(self.runners_lost.clone()),
         ];
         collectors.into_iter().try_for_each(|collector| self.registry.register(collector))
     }
@@ -240,6 +247,11 @@ impl Metrics {
     pub fn ping(&self, kind: &str, result: Delivery) {
         let kind = PING_KINDS.into_iter().find(|known| *known == kind).unwrap_or("notice");
         self.pings.with_label_values(&[kind, delivery_name(result)]).inc();
+    }
+
+    /// The daemon's runner ended, and not because it was told to.
+    pub fn runner_lost(&self) {
+        self.runners_lost.inc();
     }
 
     /// So many events with this name are on disk.

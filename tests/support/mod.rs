@@ -102,6 +102,47 @@ impl Daemon {
         child.wait().expect("it ends");
     }
 
+    /// Ends the daemon and its runners without a warning, as a machine that goes down would, but for their commands.
+    pub(crate) fn crash(&mut self) {
+        self.kill();
+        self.kill_runners();
+    }
+
+    /// Ends the runners of this folder without a warning; their numbers.
+    pub(crate) fn kill_runners(&self) -> Vec<u32> {
+        let runners = self.runners();
+        for runner in &runners {
+            end(&runner.to_string());
+        }
+        runners
+    }
+
+    /// The runners of this folder, by their numbers.
+    pub(crate) fn runners(&self) -> Vec<u32> {
+        let folder = format!("daybook\0@runner\0{}/", self.folder.join("data/runs").display());
+        let is_one = |pid: &u32| {
+            std::fs::read(format!("/proc/{pid}/cmdline"))
+                .is_ok_and(|line| line.starts_with(folder.as_bytes()))
+        };
+        let all = std::fs::read_dir("/proc").expect("a system that has it").map_while(Result::ok);
+        all.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(is_one).collect()
+    }
+
+    /// Ends what runs on without a daemon.
+    fn end_commands(&self) {
+        for runner in self.runners() {
+            let parent = format!(") S {runner} ");
+            let all = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+            let of_runner = |pid: &String| {
+                let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+                stat.contains(&parent)
+            };
+            let commands = all.filter_map(|entry| entry.file_name().into_string().ok());
+            // Each leads a group of its own.
+            commands.filter(of_runner).for_each(|pid| end(&format!("-{pid}")));
+        }
+    }
+
     /// Sends the daemon a signal, such as `TERM`.
     pub(crate) fn signal(&self, name: &str) {
         let pid = self.child.as_ref().expect("it runs").id().to_string();
@@ -157,12 +198,18 @@ impl Drop for Daemon {
             drop(child.kill());
             drop(child.wait());
         }
+        self.end_commands();
         if thread::panicking()
             && let Ok(said) = self.said.lock()
         {
             drop(writeln!(io::stderr(), "the daemon said:\n{said}"));
         }
     }
+}
+
+/// Ends a process, or a group, at once.
+fn end(target: &str) {
+    drop(Command::new("kill").args(["-KILL", "--", target]).status());
 }
 
 /// Keeps what the daemon says, and tells when it listens and when it ends.

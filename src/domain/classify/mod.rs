@@ -36,7 +36,7 @@ use super::definition::{Match, Rule};
 pub use analyse::{Analysis, analyse, analyse_all, classify_one};
 pub use plain::surely_plain;
 pub use root::RootFinder;
-pub use session::Session;
+pub use session::{Memory, Session};
 
 /// What was decided about a line.
 #[derive(Clone, Debug, PartialEq)]

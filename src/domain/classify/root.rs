@@ -1,5 +1,7 @@
 //! Which line says why an attempt failed, found while its lines arrive.
 
+use serde::{Deserialize, Serialize};
+
 use super::Judgement;
 use crate::domain::cause::Cause;
 use crate::domain::class::{Class, Level};
@@ -8,7 +10,7 @@ use crate::domain::class::{Class, Level};
 const REASON_LINES: u64 = 8;
 
 /// How good the line is that was found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 enum Ground {
     /// It says that something failed, not why.
     Unexplained,
@@ -24,11 +26,11 @@ enum Ground {
 ///
 /// The first error that is no cascade counts. When it does not say why (`TEC-UNCLASSIFIED`), the line that explains it does, or
 /// else the next error within eight lines that says why.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct RootFinder(Option<Found>);
 
 /// The line that counts up to now.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Found {
     /// The first error that is no cascade.
     first: u64,

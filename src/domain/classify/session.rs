@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::judge::{self, Verdict};
@@ -29,7 +30,7 @@ const BARE_BYTES: usize = 40;
 const MESSAGE_BYTES: usize = 400;
 
 /// An error that was seen.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Seen {
     number: u64,
     class: Class,
@@ -37,7 +38,7 @@ struct Seen {
 }
 
 /// The error that a trace belongs to.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Head {
     number: u64,
     explained: bool,
@@ -54,7 +55,7 @@ impl Head {
 }
 
 /// Where in a trace the stream is.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 enum Trace {
     /// In none.
     Outside,
@@ -82,6 +83,16 @@ impl Session {
         self.memory = Memory::new(false);
     }
 
+    /// What it remembers, for a session that goes on where this one stands.
+    pub const fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    /// Remembers what another session did.
+    pub fn remember(&mut self, memory: Memory) {
+        self.memory = memory;
+    }
+
     /// Decides about line `number`. Numbers grow; lines that [`surely_plain`] passed over may be missing.
     pub fn judge(&mut self, number: u64, source: Source, text: &str) -> Judgement {
         self.memory.judge(&self.classifier, number, source, text)
@@ -89,8 +100,8 @@ impl Session {
 }
 
 /// What is remembered of one attempt. Bounded: a few messages and line numbers.
-#[derive(Debug)]
-pub(super) struct Memory {
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Memory {
     /// The line stands by itself: a cascade keeps its class although nothing is above it.
     alone: bool,
     seen: VecDeque<Seen>,
@@ -99,6 +110,7 @@ pub(super) struct Memory {
     /// The newest warning with a class.
     warned: Option<u64>,
     trace: Trace,
+    #[serde(skip)]
     scratch: String,
 }
 

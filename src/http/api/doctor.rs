@@ -17,7 +17,7 @@ use crate::http::input::Params;
 use crate::http::parts::{App, Parts};
 use crate::http::problem::{Problem, ProblemBody};
 use crate::http::reads::blocking;
-use crate::jobs::{Way, probe};
+use crate::jobs::{RunnerState, Way, probe};
 use crate::projection::view::State as Living;
 use crate::store::space::measure;
 use crate::telemetry::metrics::LABELLED_SCHEDULES;
@@ -81,6 +81,7 @@ pub async fn show(State(app): State<App>, Params(input): Params) -> Result<Json<
     let shared = Arc::clone(&app);
     let mut checks = blocking(move || local_checks(&shared)).await?;
     checks.push(process_trees(&app).await);
+    checks.push(runner(&app));
     checks.extend(job_checks(&app).await);
     let ok = checks.iter().all(|check| check.state != Finding::Fail);
     Ok(Json(Doctor { ok, checks }))
@@ -243,9 +244,19 @@ fn metrics_access(app: &Parts) -> Check {
     check("metrics access", Finding::Ok, detail, "")
 }
 
+/// Who owns the commands.
+fn runner(app: &Parts) -> Check {
+    let Some(RunnerState { generation, pid, running }) = app.runners.state() else {
+        let fix = "look at the daemon's log: it says why none starts";
+        return check("runner", Finding::Fail, "none: commands cannot run", fix);
+    };
+    let detail = format!("generation {generation}, pid {pid}, {running} running");
+    check("runner", Finding::Ok, detail, "")
+}
+
 /// How it is known which processes a command started. Both ways will do.
 async fn process_trees(app: &Parts) -> Check {
-    let detail = match app.processes.way().await {
+    let detail = match app.runners.way().await {
         Way::Cgroups(folder) => {
             format!("each command has a cgroup of its own in `{}`", folder.display())
         }

@@ -25,6 +25,7 @@ use crate::http::problem::{Problem, ProblemBody};
 use crate::http::reads::Reads;
 use crate::ids::{ExecutionId, InterfaceId, Position, ScheduleId, ScheduleRef};
 use crate::instant::Instant;
+use crate::jobs::RunnerState;
 use crate::projection::view;
 use crate::store::space::Space;
 
@@ -56,6 +57,8 @@ pub struct Status {
     pub ready: bool,
     /// Why not.
     pub reasons: Vec<Unready>,
+    /// The process that owns the commands; null while there is none.
+    pub runner: Option<Runner>,
     /// Executions that run.
     pub running: u64,
     /// Executions that wait.
@@ -105,6 +108,24 @@ impl Disk {
             log_waits: seen.log_waits,
             lines_dropped: space.dropped_so_far().0,
         }
+    }
+}
+
+/// The process that owns the commands, so that they outlive the daemon.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Runner {
+    /// Its name, that of its folder in the data folder's `runs/`.
+    pub generation: String,
+    /// Its process.
+    pub pid: i32,
+    /// Attempts that it has: they run, or their end is about to be recorded.
+    pub running: u64,
+}
+
+impl From<RunnerState> for Runner {
+    fn from(state: RunnerState) -> Self {
+        let RunnerState { generation, pid, running } = state;
+        Self { generation, pid, running: running as u64 }
     }
 }
 
@@ -180,6 +201,7 @@ pub async fn show(State(app): State<App>, Params(input): Params) -> Result<Json<
         draining: status.health.draining.map(Draining::from),
         ready: reasons.is_empty(),
         reasons,
+        runner: app.runners.state().map(Runner::from),
         running: status.running,
         queued: status.queued,
         open: open(&app),

@@ -23,7 +23,7 @@ use self::exchange::{Answer, Exchange};
 use self::fault::Finding;
 use self::request::Prepared;
 use super::attempt::{AttemptContext, Ran};
-use super::process::TICK;
+use super::follow::TICK;
 use super::scribe::Scribe;
 use crate::domain::cause::Cause;
 use crate::domain::class::Level;

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use super::{Bench, shell};
-use crate::jobs::{Processes, Way};
+use crate::jobs::Way;
+use crate::jobs::runner::Processes;
 
 /// How process trees are told apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,8 +35,8 @@ impl Trees {
     }
 
     /// Whether this machine and user can do it so.
-    pub(in crate::jobs) async fn usable(self) -> bool {
-        self == Self::Proc || matches!(self.processes().way().await, Way::Cgroups(_))
+    pub(in crate::jobs) fn usable(self) -> bool {
+        self == Self::Proc || matches!(self.processes().way(), Way::Cgroups(_))
     }
 
     /// `script` with sleepers of its own, so that tests of several ways may run at once: `sleep 31101` is another one in each.
@@ -66,9 +67,9 @@ macro_rules! in_each_way {
         use crate::jobs::testing::Trees;
 
         async fn told_by(trees: Trees) {
-            if trees.usable().await {
+            if trees.usable() {
                 super::$test(trees).await;
-                trees.processes().tidied().await;
+                trees.processes().tidied();
             } else {
                 eprintln!("not tested: no cgroup can be made here");
             }

@@ -8,9 +8,12 @@ use crate::ids::ExecutionId;
 use crate::instant::Instant;
 use crate::jobs::Redactor;
 use crate::jobs::cgroup::Cgroups;
-use crate::jobs::placing::Placer;
 use crate::jobs::procfs::Process;
+use crate::jobs::runner::{Placer, Starting};
 use crate::jobs::testing::{Bench, Trees, alone};
+
+/// Longer than anything takes.
+const LONG: Duration = Duration::from_secs(60);
 
 /// Waits until it is so, however long that takes on this machine, but not for ever.
 async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
@@ -19,12 +22,12 @@ async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(60), waiting).await.expect(what);
+    tokio::time::timeout(LONG, waiting).await.expect(what);
 }
 
 /// The cgroups in use; none where this machine or user cannot use any.
-async fn cgroups() -> Option<Arc<Cgroups>> {
-    if !Trees::Cgroups.usable().await {
+fn cgroups() -> Option<Arc<Cgroups>> {
+    if !Trees::Cgroups.usable() {
         eprintln!("not tested: no cgroup can be made here");
         return None;
     }
@@ -55,7 +58,7 @@ fn folder(cgroups: &Cgroups, bench: &Bench) -> PathBuf {
 
 #[tokio::test]
 async fn a_cgroup_is_removed_with_those_that_the_command_made_in_it() {
-    let Some(cgroups) = cgroups().await else { return };
+    let Some(cgroups) = cgroups() else { return };
     let mut bench = Trees::Cgroups.shell("");
     let own = folder(&cgroups, &bench);
     let text = format!(
@@ -68,21 +71,22 @@ async fn a_cgroup_is_removed_with_those_that_the_command_made_in_it() {
     let done = bench.run().await;
     assert!(done.lines.iter().any(|line| line.text.ends_with("/inner/deep")), "{:?}", done.lines);
     assert!(done.warnings()[0].contains("`sleep 31411`"), "{:?}", done.warnings());
-    Trees::Cgroups.processes().tidied().await;
+    Trees::Cgroups.processes().tidied();
     assert!(!own.exists());
 }
 
 /// Parents, groups and markers tell nothing of it: with two executions at once only its cgroup does.
 #[tokio::test]
 async fn an_orphan_without_a_marker_is_the_one_executions_whose_cgroup_it_is_in() {
-    if cgroups().await.is_none() {
+    if cgroups().is_none() {
         return;
     }
     let mut other = Command::new("sleep");
     other.arg("31422").stdout(Stdio::null());
     let (mut child, beside) =
         Trees::Cgroups.processes().start((other_execution(), 1), &mut other).expect("it starts");
-    beside.placing().await;
+    beside.place();
+    Trees::Cgroups.processes().tidied();
     let done = Trees::Cgroups
         .shell(
             "(setsid env -i sleep 31421 </dev/null >/dev/null 2>&1 &) ; \
@@ -96,12 +100,12 @@ async fn an_orphan_without_a_marker_is_the_one_executions_whose_cgroup_it_is_in(
     child.kill().expect("ours");
     child.wait().expect("ours");
     drop(beside);
-    Trees::Cgroups.processes().tidied().await;
+    Trees::Cgroups.processes().tidied();
 }
 
 #[tokio::test]
 async fn what_a_command_started_before_it_was_moved_is_pulled_in_behind_it() {
-    let Some(cgroups) = cgroups().await else { return };
+    let Some(cgroups) = cgroups() else { return };
     let execution = ExecutionId::random(Instant::from_secs(2), [9; 10]);
     let script = "env -i sleep 31461 & sh -c 'sleep 31462 & (setsid sleep 31463 &); exec sleep 31464' & \
          while [ $(pgrep -x -f 'sleep 3146[1-4]' | wc -l) -lt 4 ]; do :; done; echo ready; read line";
@@ -132,7 +136,7 @@ async fn what_a_command_started_before_it_was_moved_is_pulled_in_behind_it() {
 /// Each process starts the next one and ends: most are gone before they can be looked at.
 #[tokio::test]
 async fn a_chain_of_processes_that_follow_one_another_is_ended_and_named() {
-    let Some(cgroups) = cgroups().await else { return };
+    let Some(cgroups) = cgroups() else { return };
     // It would come to an end by itself, but not within the 5 s that what is left over has.
     let chain = "perl -e '$SIG{TERM} = \"IGNORE\"; for (1 .. 200_000) { exit if fork }'";
     let bench = Trees::Cgroups.shell(&format!("{chain} >/dev/null 2>&1"));
@@ -140,13 +144,13 @@ async fn a_chain_of_processes_that_follow_one_another_is_ended_and_named() {
     let done = bench.run().await;
     assert_eq!(done.warnings().len(), 1, "{:?}", done.warnings());
     assert!(done.warnings()[0].ends_with("left over, ended by Daybook"), "{:?}", done.warnings());
-    Trees::Cgroups.processes().tidied().await;
+    Trees::Cgroups.processes().tidied();
     assert!(!own.exists());
 }
 
 #[tokio::test]
 async fn a_killed_daemons_command_is_found_by_its_cgroup_without_any_marker() {
-    let Some(cgroups) = cgroups().await else { return };
+    let Some(cgroups) = cgroups() else { return };
     let bench = Trees::Cgroups.shell("true");
     let own = folder(&cgroups, &bench);
     let mut left = sleeper(&cgroups, bench.execution, "31431");
@@ -161,7 +165,7 @@ async fn a_killed_daemons_command_is_found_by_its_cgroup_without_any_marker() {
 
 #[tokio::test]
 async fn a_start_removes_the_empty_cgroups_that_a_killed_daemon_left_and_no_others() {
-    if cgroups().await.is_none() {
+    if cgroups().is_none() {
         return;
     }
     let (data, another) = (Path::new("/nowhere/one"), Path::new("/nowhere/two"));
@@ -173,9 +177,9 @@ async fn a_start_removes_the_empty_cgroups_that_a_killed_daemon_left_and_no_othe
         folder
     });
     let mut lives = sleeper(&ours, other_execution(), "31441");
-    let placer = Placer::start(ours);
-    placer.known().await.expect("they can be used");
-    placer.flush().await;
+    let placer = Placer::start(ours, Arc::new(Starting::default()));
+    placer.known().expect("they can be used");
+    placer.flush(LONG);
     let exist = || made.each_ref().map(|folder| Path::new(folder).exists());
     assert_eq!(exist(), [true, false, true]);
     assert!(
@@ -186,7 +190,7 @@ async fn a_start_removes_the_empty_cgroups_that_a_killed_daemon_left_and_no_othe
     lives.kill().expect("ours");
     lives.wait().expect("ours");
     placer.tidy();
-    placer.flush().await;
+    placer.flush(LONG);
     assert_eq!(exist(), [false, false, true]);
     std::fs::remove_dir(&made[2]).expect("it is empty");
 }
@@ -194,7 +198,7 @@ async fn a_start_removes_the_empty_cgroups_that_a_killed_daemon_left_and_no_othe
 /// Its performer panicked, or was dropped.
 #[tokio::test]
 async fn what_lives_in_the_cgroup_of_an_execution_that_is_over_is_asked_to_end_and_then_killed() {
-    let Some(cgroups) = cgroups().await else { return };
+    let Some(cgroups) = cgroups() else { return };
     let processes = Trees::Cgroups.processes();
     let mut command = Command::new("/bin/sh");
     let stubborn = "trap '' TERM; echo ready; while :; do sleep 31451; done";
@@ -204,14 +208,14 @@ async fn what_lives_in_the_cgroup_of_an_execution_that_is_over_is_asked_to_end_a
     let mut said = [0; 6];
     let stdout = child.stdout.as_mut().expect("piped");
     std::io::Read::read_exact(stdout, &mut said).expect("it says so");
-    managed.placing().await;
-    processes.tidied().await;
+    managed.place();
+    processes.tidied();
     let own = PathBuf::from(cgroups.of_attempt(execution, 1).shown());
     assert!(own.exists());
     drop(managed);
     let _alone = alone().await;
     processes.collect();
-    processes.tidied().await;
+    processes.tidied();
     assert_eq!(child.try_wait().expect("ours"), None, "it ignores that it is asked");
     processes.collect();
     let mut ended = None;

@@ -3,7 +3,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::domain::cause::Cause;
-use crate::domain::class::{Class, Level};
+use crate::domain::class::Level;
 use crate::domain::definition::Retry;
 use crate::domain::event::Outcome;
 use crate::domain::execution::Command;
@@ -11,7 +11,7 @@ use crate::domain::verdict::End;
 use crate::engine::ports::Unfinished;
 use crate::jobs::Redactor;
 use crate::jobs::procfs::{self, Process};
-use crate::jobs::testing::{Trees, alone, in_each_way, shell};
+use crate::jobs::testing::{Outlived, Trees, alone, in_each_way, shell};
 
 /// Living processes whose command line is `line`.
 fn alive(line: &str) -> Vec<Process> {
@@ -26,8 +26,8 @@ in_each_way! {
     a_timeout_ends_the_whole_tree_even_if_it_ignores_term
     a_pipe_that_is_held_open_delays_nothing
     descendants_in_sessions_of_their_own_are_asked_to_end_as_well
-    what_a_killed_daemon_left_running_is_ended_and_named_before_its_execution_is_closed
-    a_stop_of_the_daemon_ends_the_tree_and_closes_the_execution_as_interrupted
+    what_a_killed_runner_left_running_is_ended_and_named_before_its_execution_is_closed
+    a_stop_of_the_daemon_leaves_the_tree_to_its_runner_and_the_next_one_ends_it
     adopted_processes_that_have_ended_are_collected
 }
 
@@ -150,7 +150,7 @@ async fn a_stopped_command_goes_on_to_hear_that_it_is_to_end() {
     assert!(done.lines.iter().any(|line| line.text == "cleaning up"), "{:?}", done.lines);
 }
 
-async fn what_a_killed_daemon_left_running_is_ended_and_named_before_its_execution_is_closed(
+async fn what_a_killed_runner_left_running_is_ended_and_named_before_its_execution_is_closed(
     trees: Trees,
 ) {
     let bench = trees.shell("true");
@@ -164,9 +164,7 @@ async fn what_a_killed_daemon_left_running_is_ended_and_named_before_its_executi
         assert_eq!(alive(&line), [], "{line}");
         assert!(lines[0].text.contains(&line), "{lines:?}");
     }
-    assert!(
-        lines[0].text.ends_with("ran on after the daemon had ended, ended by Daybook at its start")
-    );
+    assert!(lines[0].text.ends_with("ran on after the runner had ended, ended by Daybook"));
     assert_eq!(lines[0].level, Level::Warning);
     assert!(lines[1].text.starts_with("ko: interrupted"), "{lines:?}");
     assert_eq!((conclusion.lines, conclusion.cause), (2, Some(Cause::TecInterrupted)));
@@ -178,32 +176,29 @@ async fn an_interrupted_execution_of_which_nothing_is_left_has_no_line_about_it(
     assert_eq!((conclusion.lines, lines.len()), (1, 1));
 }
 
-async fn a_stop_of_the_daemon_ends_the_tree_and_closes_the_execution_as_interrupted(trees: Trees) {
-    let bench = trees.shell(
+async fn a_stop_of_the_daemon_leaves_the_tree_to_its_runner_and_the_next_one_ends_it(trees: Trees) {
+    let mut bench = trees.shell(
         "(setsid sleep 31141 </dev/null >/dev/null 2>&1 &) ; \
          while ! pgrep -x -f 'sleep 31141' >/dev/null; do :; done; \
-         echo 'ERROR External: begun'; sleep 31142; true",
+         echo 'ERROR External: begun'; printf half; sleep 31142; true",
     );
-    let told = bench.interrupted().await;
-    let [Command::SeeError(_), Command::EndAttempt(ended), Command::Close(closed)] = &told[..]
+    bench.grace = Duration::from_secs(30);
+    let sleepers = ["sleep 31141", "sleep 31142"].map(|line| trees.own(line));
+    let Outlived { told, lives, told_by_next, lines } = bench.outlived(&sleepers).await;
+    assert!(matches!(told[..], [Command::SeeError(_)]), "{told:?}");
+    assert!(lives, "the stop ends nothing");
+    let [Command::SeeError(_), Command::EndAttempt(ended), Command::Close(closed)] =
+        &told_by_next[..]
     else {
-        panic!("{told:?}")
+        panic!("{told_by_next:?}")
     };
-    assert_eq!(ended.outcome, Outcome::Ko);
-    assert_eq!((closed.outcome, closed.class), (Outcome::Ko, Some(Class::External)));
-    // What the program said, and why it ended.
-    assert_eq!(closed.lines, 2);
-    for line in ["sleep 31141", "sleep 31142"].map(|line| trees.own(line)) {
+    assert_eq!((ended.attempt, ended.signal), (1, Some(15)));
+    assert_eq!((closed.outcome, closed.lines), (Outcome::Cancelled, 3));
+    let texts: Vec<&str> = lines.iter().map(|line| line.text.as_str()).collect();
+    assert_eq!(texts[..2], ["External: begun", "half"]);
+    for line in sleepers {
         assert_eq!(alive(&line), [], "{line}");
     }
-}
-
-#[tokio::test]
-async fn an_interrupted_execution_says_so_also_when_its_program_named_another_cause() {
-    let told = shell("echo 'ERROR External: begun'; sleep 31143; true").interrupted().await;
-    let Some(Command::Close(closed)) = told.last() else { panic!("{told:?}") };
-    assert_eq!((closed.class, closed.interrupted), (Some(Class::External), true));
-    assert_eq!(alive("sleep 31143"), []);
 }
 
 #[tokio::test]

@@ -4,22 +4,22 @@
 //! one thread does it, in order, while the command runs already. What the command starts meanwhile is pulled in behind it.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
+use std::time::Duration;
 
-use tokio::sync::{oneshot, watch};
-
-use super::cgroup::{Cgroups, Group};
+use super::starting::Starting;
 use super::tree::{ask, end_each};
 use crate::ids::ExecutionId;
+use crate::jobs::cgroup::{Cgroups, Group};
 
-/// Whether commands get cgroups of their own, and why not; none while that is being tried.
-type Known = Option<Result<(), String>>;
+/// Whether commands get cgroups of their own, and why not, once that was tried.
+type Known = Arc<OnceLock<Result<(), String>>>;
 
 /// The way to the thread that moves processes.
-pub(super) struct Placer {
+pub(in crate::jobs) struct Placer {
     orders: Sender<Order>,
-    known: watch::Receiver<Known>,
+    known: Known,
 }
 
 enum Order {
@@ -29,7 +29,7 @@ enum Order {
     /// Some time has passed: what could not be removed before may be empty now.
     Tidy,
     /// Answered when all orders before it are carried out.
-    Flush(oneshot::Sender<()>),
+    Flush(Sender<()>),
 }
 
 /// Where an attempt's main process is, for as long as somebody waits for it.
@@ -92,23 +92,21 @@ impl Seat {
 
 impl Placer {
     /// Starts the thread. It tries first whether cgroups can be used.
-    pub(super) fn start(cgroups: Arc<Cgroups>) -> Self {
+    pub(in crate::jobs) fn start(cgroups: Arc<Cgroups>, starting: Arc<Starting>) -> Self {
         let (orders, taken) = channel();
-        let (tell, known) = watch::channel(None);
-        let telling = tell.clone();
-        let work = move || Placing { cgroups, occupied: Vec::new() }.run(&taken, &telling);
+        let known = Known::default();
+        let telling = Arc::clone(&known);
+        let work =
+            move || Placing { cgroups, starting, occupied: Vec::new() }.run(&taken, &telling);
         if let Err(err) = thread::Builder::new().name("cgroups".to_owned()).spawn(work) {
-            tell.send_replace(Some(Err(format!("no thread for them: {err}"))));
+            known.get_or_init(|| Err(format!("no thread for them: {err}")));
         }
         Self { orders, known }
     }
 
-    /// Whether commands get cgroups, as soon as that is known; the error says why not.
-    pub(super) async fn known(&self) -> Result<(), String> {
-        let mut known = self.known.clone();
-        let known = known.wait_for(Option::is_some).await;
-        let known = known.map_or_else(|_ended| None, |known| known.clone());
-        known.unwrap_or_else(|| Err("the thread that makes them has ended".to_owned()))
+    /// Whether commands get cgroups; the error says why not. Waits until it was tried.
+    pub(in crate::jobs) fn known(&self) -> Result<(), String> {
+        self.known.wait().clone()
     }
 
     pub(super) fn place(&self, seat: &Arc<Seat>) {
@@ -123,16 +121,16 @@ impl Placer {
         }
     }
 
-    pub(super) fn tidy(&self) {
+    pub(in crate::jobs) fn tidy(&self) {
         self.order(Order::Tidy);
     }
 
-    /// Waits until everything ordered up to now is done.
-    pub(super) async fn flush(&self) {
-        let (done, flushed) = oneshot::channel();
+    /// Waits until everything ordered up to now is done, but not for longer than `most`.
+    pub(in crate::jobs) fn flush(&self, most: Duration) {
+        let (done, flushed) = channel();
         self.order(Order::Flush(done));
         // A thread that has ended has nothing more to do.
-        drop(flushed.await);
+        flushed.recv_timeout(most).unwrap_or_default();
     }
 
     fn order(&self, order: Order) {
@@ -145,6 +143,7 @@ impl Placer {
 /// What the thread works with.
 struct Placing {
     cgroups: Arc<Cgroups>,
+    starting: Arc<Starting>,
     /// What could not be removed yet.
     occupied: Vec<Occupied>,
 }
@@ -165,15 +164,10 @@ enum Next {
 }
 
 impl Placing {
-    fn run(mut self, orders: &Receiver<Order>, known: &watch::Sender<Known>) {
+    fn run(mut self, orders: &Receiver<Order>, known: &OnceLock<Result<(), String>>) {
         let probed = self.cgroups.probe();
-        let folder = self.cgroups.own().display();
-        match &probed {
-            Ok(()) => tracing::info!(%folder, "each command gets a cgroup of its own"),
-            Err(why) => tracing::info!(%why, "commands get no cgroups of their own"),
-        }
         let usable = probed.is_ok();
-        known.send_replace(Some(probed));
+        known.get_or_init(|| probed);
         if !usable {
             return;
         }
@@ -182,7 +176,11 @@ impl Placing {
         self.tidy();
         while let Ok(order) = orders.recv() {
             match order {
-                Order::Place(seat) => self.place(&seat),
+                Order::Place(seat) => {
+                    // Of a herd that is due all start before the first is moved: moving holds starts up.
+                    self.starting.wait_for_all();
+                    self.place(&seat);
+                }
                 Order::Leave(seat) => self.leave(&seat),
                 Order::Tidy => self.tidy(),
                 Order::Flush(done) => {

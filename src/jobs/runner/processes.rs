@@ -1,8 +1,8 @@
 //! Which processes belong to which execution, and nobody else's business.
 //!
-//! Each attempt's command gets a cgroup of its own where the daemon may make one ([`super::placing`]). That tells all, but
+//! Each attempt's command gets a cgroup of its own where the runner may make one ([`super::placing`]). That tells all, but
 //! for what was started before the command was in it, and nothing where cgroups cannot be used. Beside it therefore, the
-//! daemon is a *subreaper*: a descendant whose parent ends becomes its child, also after `setsid` or a double fork, so
+//! runner is a *subreaper*: a descendant whose parent ends becomes its child, also after `setsid` or a double fork, so
 //! nothing can leave the tree. Whose it was is told by its environment (`DAYBOOK_EXECUTION`), by its process group and by its
 //! ancestors; one that has rid itself of all of these belongs to the last execution that could have started it.
 
@@ -15,31 +15,24 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitOptions, getpid, pidfd_open, pidfd_send_signal,
-    set_child_subreaper, waitpid,
+    Pid, PidfdFlags, Signal, getpid, pidfd_open, pidfd_send_signal, set_child_subreaper,
 };
-use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::cgroup::{Cgroups, Whose};
 use super::look::{Adopted, Look};
 use super::managed::{Managed, ToStart};
 use super::placing::{Placer, Seat};
-use super::procfs::{self, Process};
 use super::shared::Shared;
+use super::starting::Starting;
 use crate::ids::ExecutionId;
-
-/// How often adopted processes that have ended are collected.
-const COLLECT_EVERY: Duration = Duration::from_secs(5);
+use crate::jobs::cgroup::{Cgroups, Whose};
+use crate::jobs::procfs::{self, Process};
 
 /// What a starting command is compared with need not be newer: the kernel gathers it from every processor, which takes
 /// longer than a short command.
 const MEMORY_AGE_MAX: Duration = Duration::from_secs(1);
 
-/// An end waits for starts by so much at most.
-const STARTS_FIRST_MAX: Duration = Duration::from_secs(1);
-
-/// The end of the daemon waits for the removal of cgroups by so much at most.
+/// The end of the runner waits for the removal of cgroups by so much at most.
 const TIDIED_MAX: Duration = Duration::from_secs(1);
 
 /// How memory stands.
@@ -51,9 +44,9 @@ pub(super) struct Memory {
     pub(super) own_peak_bytes: u64,
 }
 
-/// The processes of all executions of this daemon. Clones share one table.
+/// The processes of all executions of this runner. Clones share one table.
 #[derive(Clone)]
-pub struct Processes(Arc<Table>);
+pub(in crate::jobs) struct Processes(Arc<Table>);
 
 struct Table {
     own: Pid,
@@ -64,14 +57,14 @@ struct Table {
     out_of_memory_kills: AtomicU64,
     memory: Mutex<Option<(Instant, Memory)>>,
     /// Executions whose turn has come and whose command has not started yet.
-    to_start: watch::Sender<HashSet<ExecutionId>>,
+    to_start: Arc<Starting>,
     looks: Shared<Look>,
     adopted: Shared<Vec<Adopted>>,
     /// None with the reason.
     cgroups: Result<(Arc<Cgroups>, Placer), String>,
 }
 
-/// How the daemon tells whose a process is.
+/// How it is told whose a process is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Way {
     /// By the cgroup that each command has, below this one.
@@ -92,18 +85,19 @@ struct State {
 }
 
 impl Processes {
-    /// Makes this process the adopter of its descendants' orphans. Called once, when the daemon starts. Commands get
+    /// Makes this process the adopter of its descendants' orphans. Called once, when the runner starts. Commands get
     /// cgroups, if possible, that name the data folder `cgroups_for`; without it they get none.
     ///
     /// # Errors
     /// The kernel's, when it knows no subreapers (before Linux 3.4).
-    pub fn adopt(cgroups_for: Option<&Path>) -> io::Result<Self> {
+    pub(in crate::jobs) fn adopt(cgroups_for: Option<&Path>) -> io::Result<Self> {
         let own = getpid();
         set_child_subreaper(Some(own))?;
         let switched_off = || "the setting `cgroups` is false".to_owned();
+        let to_start = Arc::new(Starting::default());
         let cgroups = cgroups_for.ok_or_else(switched_off).and_then(|data| {
             let cgroups = Arc::new(Cgroups::find(data)?);
-            Ok((Arc::clone(&cgroups), Placer::start(cgroups)))
+            Ok((Arc::clone(&cgroups), Placer::start(cgroups, Arc::clone(&to_start))))
         });
         Ok(Self(Arc::new(Table {
             own,
@@ -111,17 +105,17 @@ impl Processes {
             state: Mutex::default(),
             out_of_memory_kills: AtomicU64::new(procfs::out_of_memory_kills()),
             memory: Mutex::default(),
-            to_start: watch::Sender::default(),
+            to_start,
             looks: Shared::default(),
             adopted: Shared::default(),
             cgroups,
         })))
     }
 
-    /// The way in use, as soon as it is known.
-    pub async fn way(&self) -> Way {
+    /// The way in use. Waits until it is known.
+    pub(in crate::jobs) fn way(&self) -> Way {
         match &self.0.cgroups {
-            Ok((cgroups, placer)) => match placer.known().await {
+            Ok((cgroups, placer)) => match placer.known() {
                 Ok(()) => Way::Cgroups(cgroups.own().to_owned()),
                 Err(why) => Way::Proc(why),
             },
@@ -130,7 +124,7 @@ impl Processes {
     }
 
     /// The cgroups in use, or none.
-    pub(super) fn cgroups(&self) -> Option<&Arc<Cgroups>> {
+    pub(in crate::jobs) fn cgroups(&self) -> Option<&Arc<Cgroups>> {
         self.0.cgroups.as_ref().ok().map(|(cgroups, _)| cgroups)
     }
 
@@ -139,30 +133,20 @@ impl Processes {
     }
 
     /// Waits until the cgroups of attempts that are over are removed, but not for long: the next start removes the others.
-    pub async fn tidied(&self) {
+    pub(in crate::jobs) fn tidied(&self) {
         if let Some(placer) = self.placer() {
-            drop(tokio::time::timeout(TIDIED_MAX, placer.flush()).await);
-        }
-    }
-
-    /// Collects adopted processes that have ended, for as long as the daemon runs.
-    pub async fn collect_orphans(self) {
-        let mut every = tokio::time::interval(COLLECT_EVERY);
-        every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            every.tick().await;
-            self.collect();
+            placer.flush(TIDIED_MAX);
         }
     }
 
     /// Collects adopted processes that have ended, once. The exit status of a managed one is never touched.
     ///
     /// One whose execution is over should not exist; it is asked to end, and ended at the next call.
-    pub fn collect(&self) {
+    pub(in crate::jobs) fn collect(&self) {
         self.placer().inspect(|placer| placer.tidy());
         for process in self.adopted() {
             if process.zombie {
-                collect_one(process.pid);
+                procfs::collect(process.pid);
             } else if self.is_stray(&process) {
                 let signal = if self.state().strays.insert(process.key()) {
                     Signal::TERM
@@ -181,7 +165,7 @@ impl Processes {
     }
 
     /// Starts `command` as the main process of an attempt.
-    pub(super) fn start(
+    pub(in crate::jobs) fn start(
         &self,
         (execution, attempt): (ExecutionId, u32),
         command: &mut Command,
@@ -200,26 +184,25 @@ impl Processes {
 
     /// The turn of `execution` has come: whoever ends waits until its command has started, or until this is dropped.
     pub(super) fn to_start(&self, execution: ExecutionId) -> ToStart {
-        self.0.to_start.send_if_modified(|waiting| {
-            waiting.insert(execution);
-            false
-        });
+        self.0.to_start.add(execution);
         ToStart::new(self.clone(), execution)
     }
 
     /// The command of `execution` has started, or does not start.
     pub(super) fn started(&self, execution: ExecutionId) {
-        self.0
-            .to_start
-            .send_if_modified(|waiting| waiting.remove(&execution) && waiting.is_empty());
+        self.0.to_start.remove(execution);
     }
 
     /// Lets the commands start whose turn has come: of a herd that is due, the first ones to end would hold the others up.
-    pub(super) async fn starts_first(&self) {
-        let mut waiting = self.0.to_start.subscribe();
-        let all_started = waiting.wait_for(HashSet::is_empty);
-        // Whatever comes of it, the end is not held up for longer.
-        drop(tokio::time::timeout(STARTS_FIRST_MAX, all_started).await);
+    ///
+    /// Where only a herd matters, [`Self::herd_first`].
+    pub(super) fn starts_first(&self) {
+        self.0.to_start.wait_for_all();
+    }
+
+    /// Lets a herd start.
+    pub(super) fn herd_first(&self) {
+        self.0.to_start.wait_for_a_herd();
     }
 
     /// How memory stood a moment ago, at most [`MEMORY_AGE_MAX`].
@@ -306,7 +289,7 @@ impl Processes {
     pub(super) fn adopted_alive(&self) -> Vec<Adopted> {
         let (ended, alive): (Vec<_>, Vec<_>) =
             self.adopted().into_iter().partition(|process| process.zombie);
-        ended.iter().for_each(|process| collect_one(process.pid));
+        ended.iter().for_each(|process| procfs::collect(process.pid));
         let told = |process: Process| Adopted { owner: self.owner_of(&process), process };
         let alive: Vec<_> = alive.into_iter().map(told).collect();
         let mut state = self.state();
@@ -327,15 +310,13 @@ impl Processes {
     }
 
     /// A look at all processes that began at `since` or later, maybe one that somebody else takes just now.
-    pub(super) async fn look(&self, since: Instant) -> Arc<Look> {
-        let table = self.clone();
-        self.0.looks.since(since, move || Look::take(&table)).await
+    pub(super) fn look(&self, since: Instant) -> Arc<Look> {
+        self.0.looks.since(since, || Look::take(self))
     }
 
     /// A look at the adopted ones alone.
-    pub(super) async fn adopted_since(&self, since: Instant) -> Arc<Vec<Adopted>> {
-        let table = self.clone();
-        self.0.adopted.since(since, move || table.adopted_alive()).await
+    pub(super) fn adopted_since(&self, since: Instant) -> Arc<Vec<Adopted>> {
+        self.0.adopted.since(since, || self.adopted_alive())
     }
 
     fn is_stray(&self, process: &Process) -> bool {
@@ -364,53 +345,18 @@ pub(super) fn send(process: &Process, signal: Signal) {
     }
 }
 
-fn collect_one(pid: i32) {
-    if let Some(pid) = Pid::from_raw(pid)
-        && let Err(err) = waitpid(Some(pid), WaitOptions::NOHANG)
-    {
-        tracing::debug!(pid = pid.as_raw_nonzero().get(), %err, "not collected");
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[tokio::test]
-    async fn executions_that_look_at_once_share_one_look() {
+    #[test]
+    fn executions_that_look_at_once_share_one_look() {
         let table = Processes::adopt(None).expect("Linux has subreapers");
         let now = Instant::now();
-        let (first, second) = tokio::join!(table.look(now), table.look(now));
+        let (first, second) = (table.look(now), table.look(now));
         assert!(Arc::ptr_eq(&first, &second));
-        let later = table.look(Instant::now()).await;
+        let later = table.look(Instant::now());
         assert!(!Arc::ptr_eq(&first, &later), "what was seen before is too old");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn who_ends_waits_for_the_starts_whose_turn_has_come_but_not_for_long() {
-        let table = Processes::adopt(None).expect("Linux has subreapers");
-        let execution =
-            |number| ExecutionId::random(crate::instant::Instant::default(), [number; 10]);
-        let waited = async || {
-            let began = Instant::now();
-            table.starts_first().await;
-            Instant::now() - began
-        };
-        assert_eq!(waited().await, Duration::ZERO, "nobody is to start");
-
-        let (first, second) = (table.to_start(execution(1)), table.to_start(execution(2)));
-        let starting = async {
-            table.started(execution(1));
-            tokio::time::sleep(Duration::from_millis(40)).await;
-            // It does not start after all.
-            drop(second);
-        };
-        let (waiting, ()) = tokio::join!(waited(), starting);
-        assert_eq!(waiting, Duration::from_millis(40));
-        drop(first);
-
-        let _stuck = table.to_start(execution(3));
-        assert_eq!(waited().await, STARTS_FIRST_MAX);
     }
 
     #[test]

@@ -8,9 +8,8 @@ use tokio::time::Instant;
 
 use super::managed::Managed;
 use super::processes::send;
-use super::procfs::Process;
-use super::redact::Redactor;
-use super::shared::off_the_workers;
+use crate::jobs::procfs::Process;
+use crate::jobs::redact::Redactor;
 
 /// The first pause between two looks at processes that were asked to end; each further one is twice as long.
 const LOOK_AFTER: Duration = Duration::from_millis(20);
@@ -20,17 +19,17 @@ const LOOK_AFTER_MAX: Duration = Duration::from_millis(500);
 
 /// What is left over delays an execution's end by so much at most (contract, section 3); in a tree that Daybook ends,
 /// counted from KILL on.
-pub(super) const LEFTOVER_MAX: Duration = Duration::from_secs(5);
+pub(in crate::jobs) const LEFTOVER_MAX: Duration = Duration::from_secs(5);
 
 /// Pauses between looks at processes that are ending.
-pub(super) struct Pauses(Duration);
+pub(in crate::jobs) struct Pauses(Duration);
 
 impl Pauses {
-    pub(super) const fn new() -> Self {
+    pub(in crate::jobs) const fn new() -> Self {
         Self(LOOK_AFTER)
     }
 
-    pub(super) fn next(&mut self) -> Duration {
+    pub(in crate::jobs) fn next(&mut self) -> Duration {
         let pause = self.0;
         self.0 = (pause * 2).min(LOOK_AFTER_MAX);
         pause
@@ -64,9 +63,9 @@ impl Tree {
     }
 
     /// Asks everything to end.
-    pub(super) async fn ask(&mut self) {
+    pub(super) fn ask(&mut self) {
         // Who belongs to it is asked first: once a parent has ended, its children are found by their marker at most.
-        let members = self.members().await;
+        let members = self.members();
         // The group in one step, before a member can start another one.
         signal_group(self.managed.pid(), Signal::TERM);
         signal_group(self.managed.pid(), Signal::CONT);
@@ -94,31 +93,31 @@ impl Tree {
     }
 
     /// Kills everything.
-    pub(super) async fn kill(&self) {
-        let members = self.members().await;
+    pub(super) fn kill(&self) {
+        let members = self.members();
         signal_group(self.managed.pid(), Signal::KILL);
-        self.kill_all(&members).await;
+        self.kill_all(&members);
     }
 
     /// Kills what the main process left behind, of which `left` was seen.
-    pub(super) async fn kill_all(&self, left: &[Process]) {
+    pub(super) fn kill_all(&self, left: &[Process]) {
         if let Some(group) = self.managed.group() {
-            off_the_workers(move || group.kill()).await;
+            group.kill();
         }
         end_each(left);
     }
 
     /// What lives of it, as of a moment ago.
-    pub(super) async fn members(&self) -> Vec<Process> {
+    pub(super) fn members(&self) -> Vec<Process> {
         let now = Instant::now();
         let recent = now.checked_sub(LOOK_AFTER).unwrap_or(now);
-        self.managed.members(self.since.map_or(recent, |since| since.max(recent))).await
+        self.managed.members(self.since.map_or(recent, |since| since.max(recent)))
     }
 
     /// What the main process left behind.
-    pub(super) async fn leftovers(&self) -> Vec<Process> {
+    pub(super) fn leftovers(&self) -> Vec<Process> {
         let since = self.since.unwrap_or_else(Instant::now);
-        if self.managed.has_leftovers(since).await { self.members().await } else { Vec::new() }
+        if self.managed.has_leftovers(since) { self.members() } else { Vec::new() }
     }
 
     fn remember(&mut self, process: &Process) {
@@ -128,12 +127,12 @@ impl Tree {
 }
 
 /// A stopped process acts on TERM only when it goes on.
-pub(super) fn ask(process: &Process) {
+pub(in crate::jobs) fn ask(process: &Process) {
     send(process, Signal::TERM);
     send(process, Signal::CONT);
 }
 
-pub(super) fn end_each(processes: &[Process]) {
+pub(in crate::jobs) fn end_each(processes: &[Process]) {
     for process in processes {
         send(process, Signal::KILL);
     }
@@ -148,7 +147,7 @@ pub(super) fn signal_group(leader: i32, signal: Signal) {
 }
 
 /// The first few of `processes`, and how many more there are.
-pub(super) fn named(processes: &[Process], secrets: &Redactor) -> String {
+pub(in crate::jobs) fn named(processes: &[Process], secrets: &Redactor) -> String {
     const SHOWN: usize = 5;
     let shown = processes.iter().take(SHOWN);
     let names: Vec<String> = shown.map(|process| process.describe(secrets)).collect();

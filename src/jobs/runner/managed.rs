@@ -6,13 +6,12 @@ use std::sync::Arc;
 use rustix::process::{Pid, test_kill_process_group};
 use tokio::time::Instant;
 
-use super::cgroup::Group;
 use super::look::Adopted;
 use super::placing::Seat;
 use super::processes::Processes;
-use super::procfs::Process;
-use super::shared::off_the_workers;
 use crate::ids::ExecutionId;
+use crate::jobs::cgroup::Group;
+use crate::jobs::procfs::Process;
 
 /// An execution whose command is to start.
 pub(super) struct ToStart {
@@ -33,7 +32,7 @@ impl Drop for ToStart {
 }
 
 /// An execution's main process, for as long as somebody waits for it.
-pub(super) struct Managed {
+pub(in crate::jobs) struct Managed {
     table: Processes,
     execution: ExecutionId,
     pid: i32,
@@ -55,12 +54,9 @@ impl Managed {
     }
 
     /// Lets it be moved to its cgroup. Of a herd that is due all start before: moving holds starts up.
-    pub(super) fn placing(&self) -> impl Future<Output = ()> + use<> {
-        let (table, seat) = (self.table.clone(), Arc::clone(&self.seat));
-        async move {
-            let Some(placer) = table.placer() else { return };
-            table.starts_first().await;
-            placer.place(&seat);
+    pub(in crate::jobs) fn place(&self) {
+        if let Some(placer) = self.table.placer() {
+            placer.place(&self.seat);
         }
     }
 
@@ -80,7 +76,7 @@ impl Managed {
     }
 
     /// Whether anything is left after the main process was collected at `since`. A few cheap questions when nothing is.
-    pub(super) async fn has_leftovers(&self, since: Instant) -> bool {
+    pub(super) fn has_leftovers(&self, since: Instant) -> bool {
         let of_group = Pid::from_raw(self.pid)
             .is_some_and(|pid| test_kill_process_group(pid) != Err(rustix::io::Errno::SRCH));
         if of_group || self.group().is_some_and(|group| group.is_populated()) {
@@ -89,16 +85,16 @@ impl Managed {
         if self.table.adopted_pids().is_empty() {
             return false;
         }
-        let adopted = self.table.adopted_since(since).await;
+        let adopted = self.table.adopted_since(since);
         adopted.iter().any(|adopted| self.table.belongs(adopted, self.execution))
     }
 
     /// All living processes of the execution, as they were at `since` or later.
-    pub(super) async fn members(&self, since: Instant) -> Vec<Process> {
-        let Some(group) = self.group() else { return self.seen(since).await };
+    pub(super) fn members(&self, since: Instant) -> Vec<Process> {
+        let Some(group) = self.group() else { return self.seen(since) };
         // Before the look at it: what is pulled in meanwhile is seen here or there.
         let all_inside = self.seat.is_inside();
-        let mut members = off_the_workers(move || group.processes()).await;
+        let mut members = group.processes();
         let inside: HashSet<(i32, u64)> = members.iter().map(Process::key).collect();
         // One that was born before the command was in its cgroup, and had lost its parent by then.
         let has_escaped = |adopted: &Adopted| {
@@ -107,17 +103,17 @@ impl Managed {
         };
         let escaped = !all_inside
             || !self.table.adopted_pids().is_empty()
-                && self.table.adopted_since(since).await.iter().any(has_escaped);
+                && self.table.adopted_since(since).iter().any(has_escaped);
         if escaped {
-            let seen = self.seen(since).await;
+            let seen = self.seen(since);
             members.extend(seen.into_iter().filter(|process| !inside.contains(&process.key())));
         }
         members
     }
 
     /// The same by parents and markers alone.
-    async fn seen(&self, since: Instant) -> Vec<Process> {
-        let look = self.table.look(since).await;
+    fn seen(&self, since: Instant) -> Vec<Process> {
+        let look = self.table.look(since);
         let ours = |adopted: &&Adopted| self.table.belongs(adopted, self.execution);
         let mut roots: HashSet<i32> =
             look.adopted.iter().filter(ours).map(|adopted| adopted.process.pid).collect();

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::processes::Processes;
-use super::procfs::{self, Process};
+use crate::jobs::procfs::{self, Process};
 
 /// A living process that was adopted when its parent ended.
 pub(super) struct Adopted {

@@ -1,0 +1,78 @@
+//! Commands whose turn has come: who ends lets them start first, and so does who moves processes about.
+
+use std::collections::HashSet;
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::ids::ExecutionId;
+
+/// Nobody waits for starts by more than this.
+const WAIT_MAX: Duration = Duration::from_secs(1);
+
+/// More than so many are a herd: others give way to it.
+const HERD: usize = 32;
+
+/// Executions whose turn has come and whose command has not started yet.
+#[derive(Debug, Default)]
+pub(in crate::jobs) struct Starting {
+    waiting: Mutex<HashSet<ExecutionId>>,
+    fewer: Condvar,
+}
+
+impl Starting {
+    pub(super) fn add(&self, execution: ExecutionId) {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(execution);
+    }
+
+    pub(super) fn remove(&self, execution: ExecutionId) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting.remove(&execution) && (waiting.is_empty() || waiting.len() == HERD) {
+            self.fewer.notify_all();
+        }
+    }
+
+    /// Waits until all have started, but not for long. True when they have.
+    pub(super) fn wait_for_all(&self) -> bool {
+        self.wait(0, WAIT_MAX)
+    }
+
+    /// Waits while a herd starts, but not for long.
+    pub(super) fn wait_for_a_herd(&self) {
+        self.wait(HERD, WAIT_MAX);
+    }
+
+    /// Waits until no more than so many are left.
+    fn wait(&self, left: usize, most: Duration) -> bool {
+        let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let more = |waiting: &mut HashSet<ExecutionId>| waiting.len() > left;
+        let waited = self.fewer.wait_timeout_while(waiting, most, more);
+        !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::instant::Instant;
+
+    fn execution(number: u8) -> ExecutionId {
+        ExecutionId::random(Instant::default(), [number; 10])
+    }
+
+    #[test]
+    fn who_ends_waits_for_the_starts_whose_turn_has_come_but_not_for_ever() {
+        let starting = Arc::new(Starting::default());
+        assert!(starting.wait_for_all(), "nobody is to start");
+        starting.add(execution(1));
+        starting.add(execution(2));
+        let waiting = Arc::clone(&starting);
+        let waited = std::thread::spawn(move || waiting.wait(0, Duration::from_secs(60)));
+        starting.remove(execution(1));
+        assert!(!starting.wait(0, Duration::from_millis(1)), "one is left");
+        assert!(starting.wait(HERD, Duration::from_millis(1)), "which is no herd");
+        starting.remove(execution(2));
+        assert!(waited.join().expect("no panic"));
+    }
+}
