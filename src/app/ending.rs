@@ -98,7 +98,6 @@ impl Daemon {
         upkeep: &Upkeep,
         signals: &mut Signals,
         deciding: &mut Deciding,
-        mut lines: watch::Receiver<Option<String>>,
     ) -> Result<String, ServeError> {
         let mut way = Way::default();
         let performer = deciding.performer.clone();
@@ -107,7 +106,7 @@ impl Daemon {
             tokio::select! {
                 biased;
                 why = first(&mut deciding.failed) => return Err(ServeError::Store(why)),
-                why = first(&mut lines) => {
+                why = first(&mut deciding.lines_failed) => {
                     return Err(ServeError::Store(format!("the line store failed: {why}")));
                 }
                 _ = &mut deciding.engine => {

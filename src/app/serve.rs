@@ -165,6 +165,7 @@ pub(super) struct Deciding {
     pub(super) engine: JoinHandle<Option<()>>,
     pub(super) failing: watch::Sender<Option<String>>,
     pub(super) failed: watch::Receiver<Option<String>>,
+    pub(super) lines_failed: watch::Receiver<Option<String>>,
     pub(super) performer: LocalPerformer,
     /// The newest wish that the daemon ends.
     pub(super) drains: watch::Receiver<Option<DrainAsked>>,
@@ -219,8 +220,7 @@ impl Daemon {
         task::spawn_essential("the service's report", &deciding.failing, report);
         tasks::keep_alive(&self, &core, &stores.space);
         service::ready(core.board.read(|state| state.schedules.len()));
-        let lines = stores.lines.failure();
-        let ended = self.until_over(&core, &upkeep, &mut signals, &mut deciding, lines).await;
+        let ended = self.until_over(&core, &upkeep, &mut signals, &mut deciding).await;
         service::stopping();
         if let Err(err) = scheduler.shutdown().await {
             tracing::debug!(error = %err, "the upkeep did not stop");
@@ -294,7 +294,8 @@ impl Daemon {
         crash::point(crash::Point::StartDecided);
         let deciding = engine.run(heard.requests, heard.news);
         let engine = task::spawn_essential("the engine", &failing, deciding);
-        Ok(Deciding { engine, failing, failed, performer: local, drains })
+        let lines_failed = stores.lines.failure();
+        Ok(Deciding { engine, failing, failed, lines_failed, performer: local, drains })
     }
 
     fn engine_parts(

@@ -251,7 +251,7 @@ impl<S: Send + Sync> FromRequest<S> for Fields {
     }
 }
 
-/// Reads a body of at most 1 MiB, within [`BODY_TIMEOUT`].
+/// Reads a body of at most 1 MiB, within `BODY_TIMEOUT`.
 ///
 /// # Errors
 /// It is larger, it broke off, or it takes too long.

@@ -51,8 +51,9 @@ pub(super) struct Answer {
 
 impl Answer {
     pub(super) fn json(&self) -> serde_json::Value {
-        serde_json::from_slice(&self.body)
-            .unwrap_or_else(|err| panic!("{err}: {}", String::from_utf8_lossy(&self.body)))
+        let parsed: serde_json::Result<serde_json::Value> = serde_json::from_slice(&self.body);
+        assert!(parsed.is_ok(), "{parsed:?}: {}", String::from_utf8_lossy(&self.body));
+        parsed.unwrap_or_default()
     }
 
     pub(super) fn text(&self) -> String {

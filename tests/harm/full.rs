@@ -276,6 +276,7 @@ impl Story {
                 self.status(),
                 self.world.said()
             );
+            // Between two questions, so that they are not what fills the disk.
             std::thread::park_timeout(Duration::from_millis(50));
         }
     }

@@ -9,6 +9,7 @@ use daybook::crash::Point;
 
 use crate::judge::judge;
 use crate::load::Load;
+use crate::say;
 use crate::support::{Monitor, PATIENCE};
 use crate::world::{Began, World};
 
@@ -44,6 +45,9 @@ const fn passes(point: Point) -> u32 {
 
 #[test]
 fn at_every_place_that_has_a_name_a_death_loses_nothing_that_was_acknowledged() {
+    if !cfg!(debug_assertions) {
+        return say("SKIPPED: a release has no places to die at");
+    }
     let monitor = Monitor::start();
     let address = monitor.address.to_string();
     let places = Mutex::new(Point::ALL.iter().copied());

@@ -30,21 +30,17 @@ fn a_power_cut_loses_nothing_that_was_acknowledged() {
             Err(why) => return say(&format!("SKIPPED: no power can be cut here: {why}")),
         };
         let count = ROUNDS_EACH.min(rounds - done);
-        match series(folder.path(), &mut disk, &monitor, (seed + done, count), &keep) {
-            Ok(judged) => {
-                all.events += judged.events;
-                all.promises += judged.promises;
-                all.slots += judged.slots;
-                all.starts += judged.starts;
-            }
-            Err(why) => {
-                drop(disk);
-                // So that somebody can look at it.
-                let kept = folder.keep();
-                assert!(false, "{why}\nthe disk is in {}", kept.display());
-                return;
-            }
-        }
+        let told = series(folder.path(), &mut disk, &monitor, (seed + done, count), &keep);
+        drop(disk);
+        // So that somebody can look at it.
+        let left = told.is_err().then(|| folder.keep());
+        let why = told.as_ref().err().map_or("", String::as_str);
+        assert!(left.is_none(), "{why}\nthe disk is in {left:?}");
+        let judged = told.unwrap_or_default();
+        all.events += judged.events;
+        all.promises += judged.promises;
+        all.slots += judged.slots;
+        all.starts += judged.starts;
         done += count;
         say(&format!("{done} of {rounds} power cuts: {all:?}"));
     }

@@ -214,6 +214,23 @@ impl World {
         child.wait().expect("it ends")
     }
 
+    /// Ends those without a warning who run commands on while no daemon does; gives how many there were.
+    pub(crate) fn kill_runners(&self) -> usize {
+        let data = self.data.display().to_string();
+        let runs_commands = |entry: &fs::DirEntry| {
+            let told = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            let program = fs::read_link(entry.path().join("exe")).unwrap_or_default();
+            program.starts_with(env!("CARGO_BIN_EXE_daybook"))
+                && String::from_utf8_lossy(&told).contains(&data)
+        };
+        let all = fs::read_dir("/proc").expect("a list").filter_map(Result::ok);
+        let runners: Vec<_> = all.filter(runs_commands).map(|entry| entry.file_name()).collect();
+        for runner in &runners {
+            drop(Command::new("kill").arg("-KILL").arg(runner).status());
+        }
+        runners.len()
+    }
+
     /// Asks the daemon to stop and waits until it has.
     pub(crate) fn stop(&mut self) {
         self.ask_to_stop();
