@@ -9,6 +9,10 @@ fn main() -> ExitCode {
     if let Some(code) = jobs::entered(std::env::args_os()) {
         return ExitCode::from(code);
     }
-    let wiring = cli::Wiring { serve: app::serve_command, checks: app::checks() };
+    let wiring = cli::Wiring {
+        serve: app::serve_command,
+        checks: app::checks(),
+        compact: app::compact_folder,
+    };
     ExitCode::from(cli::main(std::env::args_os(), wiring))
 }

@@ -48,6 +48,7 @@ const VERBS: &[(&str, Option<&str>)] = &[
     ("event show 1", Some("GET /api/events/{position}")),
     ("store info", Some("GET /api/store")),
     ("store verify", Some("POST /api/store/verify")),
+    ("store compact --online", Some("POST /api/store/compact")),
     ("token create ci", Some("POST /api/tokens")),
     ("token list", Some("GET /api/tokens")),
     ("token revoke 00000000", Some("DELETE /api/tokens/{token}")),

@@ -16,6 +16,10 @@ use daybook::instant::Instant;
 
 const SCHEDULES: u64 = 100;
 pub(crate) const PER_EXECUTION: u64 = 5;
+/// The first slot, in seconds since 1970.
+pub(crate) const FIRST_SLOT: u64 = 1_790_000_000;
+/// From one slot of a schedule to its next, in seconds.
+pub(crate) const ROUND: u64 = 60;
 
 /// The history, without an end.
 pub(crate) struct History {
@@ -36,7 +40,7 @@ impl History {
         let (execution, step) = ((position - 1) / PER_EXECUTION, (position - 1) % PER_EXECUTION);
         let schedule = &self.schedules[(execution % SCHEDULES) as usize];
         let round = execution / SCHEDULES;
-        let slot = Instant::from_secs(1_790_000_000 + 60 * round as i64);
+        let slot = Instant::from_secs((FIRST_SLOT + ROUND * round) as i64);
         let id = ExecutionId::for_slot(schedule, slot);
         let at = Instant::from_millis(slot.millis() + (execution % SCHEDULES * 50 + step) as i64);
         let ko = execution % 10 == 3;

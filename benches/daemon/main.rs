@@ -1,7 +1,7 @@
 //! The figures that need the whole daemon: the real binary on a scratch folder, asked over its Unix socket.
 //!
 //! `cargo bench --bench daemon [-- [FOLDER] [NAME…]]`, with the names `executions`, `capture`, `due`, `idle`, `start`,
-//! `rebuild`, `ko`, `trees`, `queued`, `noisy`, `followers` and `stalled`; all of them when none is named. FOLDER (else the system's folder for temporary files) decides
+//! `rebuild`, `ko`, `retention`, `trees`, `queued`, `noisy`, `followers` and `stalled`; all of them when none is named. FOLDER (else the system's folder for temporary files) decides
 //! whose disk is measured. Each row is what it is, ours, the limit that was measured in the same run, the ratio of both,
 //! and what is wanted. The two sides take turns, medians of five rounds. What failed leaves its folder, with the daemon's
 //! log in it.
@@ -26,6 +26,7 @@ mod load;
 mod output;
 mod past;
 mod rebuild;
+mod retention;
 mod spawning;
 mod stamp;
 mod start;
@@ -57,7 +58,7 @@ struct Place {
 type Figure = (&'static str, fn(&Place) -> Outcome<()>);
 
 /// In the order of the table of figures.
-const FIGURES: [Figure; 12] = [
+const FIGURES: [Figure; 13] = [
     ("executions", executions::measure),
     ("capture", capture::measure),
     ("due", due::measure),
@@ -65,6 +66,7 @@ const FIGURES: [Figure; 12] = [
     ("start", start::measure),
     ("rebuild", rebuild::measure),
     ("ko", ko::measure),
+    ("retention", retention::measure),
     ("trees", executions::trees),
     ("queued", load::queued),
     ("noisy", load::noisy),

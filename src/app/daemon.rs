@@ -5,13 +5,17 @@ use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::error::ServeError;
+use super::retention::{Care, Retention};
 use super::serve::{Core, REVISION, VERSION};
 use super::store::Stores;
+use super::upkeep::Upkeep;
 use super::wiring::Folder;
 use crate::clock::Clock;
 use crate::config::{Environment, LogFormat, Settings};
+use crate::domain::definition;
 use crate::http;
 use crate::http::server::{Bind, SocketMode, TlsFiles};
 use crate::jobs::probe::{Probe, system_roots};
@@ -81,7 +85,7 @@ impl Daemon {
     /// What the HTTP side works with; it listens on `address`.
     pub(super) fn http_parts(
         &self,
-        stores: &Stores,
+        (stores, retention): (&Stores, &Retention),
         core: &Core,
         runners: &Runners,
         address: Option<SocketAddr>,
@@ -92,7 +96,7 @@ impl Daemon {
         http::Parts {
             engine: core.handle.clone(),
             log: stores.log.clone(),
-            store: stores.access(&settings.data.value),
+            store: stores.access(&settings.data.value, retention),
             projections: stores.projections.clone(),
             lines: stores.lines.clone(),
             space: Arc::clone(&stores.space),
@@ -120,10 +124,35 @@ impl Daemon {
         }
     }
 
+    /// Who removes history that is over.
+    pub(super) fn retention(&self, core: &Core, stores: &Stores, upkeep: &Upkeep) -> Retention {
+        Retention {
+            upkeep: upkeep.clone(),
+            lines: stores.lines.clone(),
+            clock: Arc::clone(&core.clock),
+            usual: usual(&self.settings),
+            care: Care::Gentle,
+            under_way: Arc::default(),
+        }
+    }
+
     /// The address that people open.
     pub(super) fn base_url(&self, address: SocketAddr) -> String {
         let scheme = if self.settings.tls_cert.value.is_some() { "https" } else { "http" };
         format!("{scheme}://{address}")
+    }
+}
+
+/// What is kept where an interface says nothing.
+pub(super) fn usual(settings: &Settings) -> definition::Retention {
+    let ms = |limit: Option<Duration>| {
+        limit.map(|limit| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX))
+    };
+    definition::Retention {
+        ok_ms: ms(settings.retention_ok.value),
+        ko_ms: ms(settings.retention_ko.value),
+        lines_ms: ms(settings.retention_lines.value),
+        ..definition::Retention::default()
     }
 }
 

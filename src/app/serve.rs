@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::daemon::{Daemon, log_settings, make_private};
 use super::ending::{DrainHeard, Signals, hear};
 use super::error::ServeError;
+use super::retention::Retention;
 use super::service::{self, AppendPath};
 use super::space;
 use super::store::{self, Stores};
@@ -206,14 +207,16 @@ impl Daemon {
             checkpoints: Arc::clone(&stores.checkpoints),
             news: core.news.clone(),
         };
-        let mut scheduler = match self.prepare(&core, &upkeep).await {
+        let retention = self.retention(&core, &stores, &upkeep);
+        let mut scheduler = match self.prepare(&core, &upkeep, &retention).await {
             Ok(scheduler) => scheduler,
             Err(err) => {
                 self.interrupt(&deciding.performer).await;
                 return Err(err);
             }
         };
-        let serving = self.listen(&core, &stores, deciding.performer.runners(), server).await;
+        let serving =
+            self.listen((&core, &stores), &retention, deciding.performer.runners(), server).await;
         tasks::watch_files(&self, &core, hangup);
         let append = AppendPath { news: core.news.clone(), space: Arc::clone(&stores.space) };
         let report = service::report(core.handle.clone(), Arc::clone(&core.clock), append);
@@ -324,11 +327,17 @@ impl Daemon {
     }
 
     /// What must be there before requests are answered.
-    async fn prepare(&self, core: &Core, upkeep: &Upkeep) -> Result<JobScheduler, ServeError> {
+    async fn prepare(
+        &self,
+        core: &Core,
+        upkeep: &Upkeep,
+        retention: &Retention,
+    ) -> Result<JobScheduler, ServeError> {
         upkeep.settle().await;
-        let scheduler = upkeep.start().await;
-        let scheduler =
-            scheduler.map_err(|err| ServeError::machine("the upkeep's scheduler", &err))?;
+        let refused = |err| ServeError::machine("the upkeep's scheduler", &err);
+        let scheduler = upkeep.start().await.map_err(refused)?;
+        let every = self.settings.retention_every.value;
+        retention.start(&scheduler, every).await.map_err(refused)?;
         tasks::admin_token(self, &core.handle).await?;
         Ok(scheduler)
     }
@@ -336,13 +345,18 @@ impl Daemon {
     /// Answers requests from now on.
     async fn listen(
         &self,
-        core: &Core,
-        stores: &Stores,
+        (core, stores): (&Core, &Stores),
+        retention: &Retention,
         runners: &Runners,
         server: Server,
     ) -> JoinHandle<Option<()>> {
         let addresses = server.addresses();
-        let app = Arc::new(self.http_parts(stores, core, runners, addresses.first().copied()));
+        let app = Arc::new(self.http_parts(
+            (stores, retention),
+            core,
+            runners,
+            addresses.first().copied(),
+        ));
         let serving = server.serve(http::router(&app), core.stop.clone(), HTTP_GRACE);
         let serving = task::spawn("the HTTP server", serving);
         tasks::greet(self, &app, &addresses).await;

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use tokio::sync::Mutex;
 
 use super::error::ServeError;
+use super::retention::Retention;
 use crate::crash;
 use crate::domain::space::Watermarks;
 use crate::engine::state::{STATE_VERSION, State};
 use crate::error_text::in_full;
 use crate::http;
-use crate::ids::{Position, StreamId};
-use crate::projection::{LateHeads, Projections};
+use crate::ids::{InterfaceId, Position, StreamId};
+use crate::projection::{LateHeads, Projections, PrunedOf};
 use crate::store::checkpoint::{Checkpoint, Checkpoints};
 use crate::store::journal::{Indexed, JournalLog, JournalOptions, Positions};
 use crate::store::lines::{LineStore, LinesOptions};
@@ -35,9 +36,10 @@ pub(super) struct Stores {
 
 impl Stores {
     /// The store's figures and its check, for `store info` and `store verify`.
-    pub(super) fn access(&self, data: &Path) -> http::StoreAccess {
+    pub(super) fn access(&self, data: &Path, retention: &Retention) -> http::StoreAccess {
         let (shown, lines_shown) = (Arc::clone(&self.log), self.lines.clone());
         let (projections, data) = (self.projections.clone(), data.display().to_string());
+        let retention = retention.clone();
         let (checked, lines_checked) = (Arc::clone(&self.log), self.lines.clone());
         http::StoreAccess {
             info: Box::new(move || {
@@ -52,6 +54,7 @@ impl Stores {
                     index_bytes: status.size_bytes,
                     indexed: Some(status.position),
                     rebuilding: status.rebuilding,
+                    pruned: pruned(&projections),
                     problems: Vec::new(),
                 })
             }),
@@ -60,8 +63,23 @@ impl Stores {
                 let lines = lines_checked.verify().map_err(|err| err.to_string())?;
                 Ok(http::StoreVerified::of(&report, &lines))
             }),
+            prune: Box::new(move |mode| {
+                let retention = retention.clone();
+                Box::pin(async move { retention.run(mode).await.map_err(|err| err.to_string()) })
+            }),
         }
     }
+}
+
+/// What retention took so far; nothing while the lists cannot tell.
+fn pruned(projections: &Projections) -> Vec<http::InterfacePruned> {
+    let shown = |(interface, taken): (InterfaceId, PrunedOf)| http::InterfacePruned {
+        interface: interface.to_string(),
+        executions: taken.executions,
+        lines_of: taken.lines_of,
+        at: taken.at,
+    };
+    projections.pruned().map(|all| all.into_iter().map(shown).collect()).unwrap_or_default()
 }
 
 /// Opens everything below `data` and folds what the checkpoint does not hold.

@@ -13,8 +13,12 @@ use super::output::Output;
 use super::render;
 use super::times::Times;
 use crate::config::{Checks, Environment, Flags, Problem, Settings};
+use crate::http::parts::StorePruned;
 use crate::ids::ExecutionId;
 use crate::instant::Instant;
+
+/// Compacts a data folder, or only plans it; gives the exit code and the reason when it cannot.
+pub type CompactFolder = fn(&Path, &Settings, bool) -> Result<StorePruned, (u8, String)>;
 
 /// The way out, the way to the daemon, and what is known about the caller.
 pub struct Context<'a> {
@@ -26,6 +30,8 @@ pub struct Context<'a> {
     pub environment: Environment,
     /// The judges of values in the files.
     pub checks: Checks,
+    /// Compacts a data folder that no daemon works on.
+    pub compact: CompactFolder,
     /// `--data`.
     pub data: Option<PathBuf>,
     /// The daemon's settings as they stand here; none when something is wrong with them, which is for `serve` to tell.
@@ -45,12 +51,14 @@ pub struct Parcel<'a> {
     pub environment: Environment,
     /// The judges of values in the files.
     pub checks: Checks,
+    /// Compacts a data folder that no daemon works on.
+    pub compact: CompactFolder,
 }
 
 impl<'a> Context<'a> {
     /// A context for the global flags. Nothing is connected yet.
     pub fn new(parcel: Parcel<'a>, global: Global) -> Self {
-        let Parcel { out, times, environment, checks } = parcel;
+        let Parcel { out, times, environment, checks, compact } = parcel;
         let settings = settings(&environment);
         let named = Named { server: global.server.as_deref(), data: global.data.as_deref() };
         let (settings, broken) = match settings {
@@ -66,7 +74,8 @@ impl<'a> Context<'a> {
         let client = places.and_then(|places| {
             Ok(Client::new(places, token(global.token_file.as_deref(), &environment)?))
         });
-        Self { out, times, environment, checks, data: global.data, settings, remote, client }
+        let data = global.data;
+        Self { out, times, environment, checks, compact, data, settings, remote, client }
     }
 
     fn client(&mut self) -> Outcome<&mut Client> {

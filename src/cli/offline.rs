@@ -91,6 +91,7 @@ pub fn info(context: &Context<'_>, absent: Failure) -> Outcome<Value> {
         // The index follows the log; how far it got is the daemon's to tell.
         indexed: None,
         rebuilding: None,
+        pruned: Vec::new(),
         problems: report.difference.iter().map(damage).collect(),
     })
 }
@@ -110,6 +111,28 @@ pub fn verify(context: &Context<'_>, absent: Failure) -> Outcome<Value> {
         LinesReport::default()
     };
     as_value(&StoreVerified::of(&report, &lines))
+}
+
+/// What `store compact` shows. Only a plan changes nothing.
+///
+/// # Errors
+/// There is no data folder, a daemon works on it (7), or it cannot be read or written.
+pub fn compact(context: &Context<'_>, dry_run: bool, absent: Failure) -> Outcome<Value> {
+    // Looks for the folder and a daemon, and lets go again: whoever compacts takes the lock itself.
+    let data = Idle::take(context, absent)?.data.clone();
+    let Some(settings) = &context.settings else {
+        return Err(Failure::new(Exit::Configuration, "the settings cannot be read")
+            .hint("see `daybook serve --help`"));
+    };
+    let (compact, settings) = (context.compact, settings.clone());
+    // It has a runtime of its own, which cannot begin inside another one.
+    let done = std::thread::spawn(move || compact(&data, &settings, dry_run)).join();
+    let done = done.map_err(|_panic| Failure::new(Exit::Failed, "compacting panicked"))?;
+    let pruned = done.map_err(|(code, why)| match code {
+        7 => Failure::new(Exit::Conflict, why).hint("stop the daemon, or use --online"),
+        _ => Failure::new(Exit::Failed, why),
+    })?;
+    as_value(&pruned)
 }
 
 fn as_value<T: serde::Serialize>(shape: &T) -> Outcome<Value> {

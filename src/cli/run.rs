@@ -6,7 +6,7 @@ use std::io::{self, BufRead, BufWriter, IsTerminal, Write};
 use serde_json::json;
 
 use super::args::{self, Arguments, Command};
-use super::context::{Context, Parcel};
+use super::context::{CompactFolder, Context, Parcel};
 use super::exit::Exit;
 use super::failure::{Failure, Outcome};
 use super::output::{Look, Output};
@@ -32,6 +32,8 @@ pub struct Wiring {
     pub serve: fn(&ServeOptions, Environment) -> u8,
     /// The judges of values in the files.
     pub checks: Checks,
+    /// Compacts a data folder that no daemon works on.
+    pub compact: CompactFolder,
 }
 
 /// What surrounds the process.
@@ -101,7 +103,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>, world: World<'_>, wiring: W
     let times = Times { now: world.clock.now(), zone: host_zone(&world.environment) };
     let World { environment, input, out, err, .. } = world;
     let out = Output::new(out, err, look);
-    let parcel = Parcel { out, times, environment, checks: wiring.checks };
+    let Wiring { checks, compact, .. } = wiring;
+    let parcel = Parcel { out, times, environment, checks, compact };
     let mut context = Context::new(parcel, global);
     let outcome = perform(command, input, &mut context);
     let flushed = context.out.flush().map_err(Failure::from);

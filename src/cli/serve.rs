@@ -40,6 +40,18 @@ pub struct ServeOptions {
     /// How often the daemon pings its own monitor [default: 1m]
     #[arg(long, value_name = "DURATION")]
     pub ping_every: Option<String>,
+    /// How long executions that ended ok are kept, where an interface says nothing [default: for ever]
+    #[arg(long, value_name = "DURATION")]
+    pub retention_ok: Option<String>,
+    /// The same for executions that ended ko [default: for ever]
+    #[arg(long, value_name = "DURATION")]
+    pub retention_ko: Option<String>,
+    /// The same for log lines [default: for ever]
+    #[arg(long, value_name = "DURATION")]
+    pub retention_lines: Option<String>,
+    /// How often what is over is removed [default: 1d]
+    #[arg(long, value_name = "DURATION")]
+    pub retention_every: Option<String>,
     /// What the daemon logs about itself: error, warn, info, debug, trace, or directives [default: info]
     #[arg(long, value_name = "LEVEL")]
     pub log_level: Option<String>,
@@ -86,6 +98,10 @@ impl ServeOptions {
             ("cgroups", self.cgroups.clone()),
             ("ping", self.ping.clone()),
             ("ping_every", self.ping_every.clone()),
+            ("retention_ok", self.retention_ok.clone()),
+            ("retention_ko", self.retention_ko.clone()),
+            ("retention_lines", self.retention_lines.clone()),
+            ("retention_every", self.retention_every.clone()),
             ("log_level", self.log_level.clone()),
             ("log_format", self.log_format.clone()),
             ("log_dir", path(&self.log_dir)),

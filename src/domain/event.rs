@@ -217,6 +217,7 @@ events! {
     DrainAsked = 10, "drain-asked";
     DiskLow = 12, "disk-low";
     DiskRecovered = 13, "disk-recovered";
+    HistoryPruned = 14, "history-pruned";
     InterfaceDefined = 20, "interface-defined";
     InterfaceRemoved = 21, "interface-removed";
     InterfacePaused = 22, "interface-paused";

@@ -228,6 +228,7 @@ impl Execution {
             | Event::DiskLow(_)
             | Event::DiskRecovered(_)
             | Event::ZonesRead(_)
+            | Event::HistoryPruned(_)
             | Event::InterfaceDefined(_)
             | Event::InterfaceRemoved(_)
             | Event::InterfacePaused(_)

@@ -17,6 +17,7 @@ pub mod interface;
 pub mod line;
 pub mod masking;
 pub mod policy;
+pub mod retention;
 pub mod retry;
 pub mod schedule;
 pub mod slot;

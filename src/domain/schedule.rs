@@ -26,6 +26,8 @@ pub struct Schedule {
     pub open: BTreeSet<ExecutionId>,
     /// Slots that wait for another schedule's execution, by nominal instant.
     pub awaiting: BTreeMap<Instant, Awaiting>,
+    /// Retention forgot what became of the slots up to here. They are decided, whatever else is known of them.
+    pub forgotten: Option<Instant>,
     /// The slot that somebody asked to skip. Boxed, since hardly any of many schedules has one.
     pub skip_next: Option<Box<Instant>>,
     /// Its newest backfill. Boxed, since hardly any of many schedules has one.
@@ -200,6 +202,28 @@ impl Schedule {
                 at,
                 acknowledged: false,
             });
+        }
+    }
+
+    /// Up to where retention may forget the slots: all of them are decided, and nothing waits for what they say.
+    pub fn forgettable(&self) -> Option<Instant> {
+        let just_before = |at: Instant| Instant::from_millis(at.millis() - 1);
+        let decided = self.cursor.min(self.decided_up_to).map(just_before);
+        let awaited = self.awaiting.keys().next().copied().map(just_before);
+        decided.map(|decided| awaited.map_or(decided, |awaited| decided.min(awaited)))
+    }
+
+    /// Folds that retention forgot the slots up to `until`.
+    pub fn forgets(&mut self, until: Instant) {
+        self.forgotten = self.forgotten.max(Some(until));
+    }
+
+    /// Drops what stands for a forgotten slot only because the event that settled it was forgotten, too.
+    pub fn settle_forgotten(&mut self) {
+        let Some(until) = self.forgotten else { return };
+        self.awaiting.retain(|slot, _| *slot > until);
+        if self.skip_next.as_deref().is_some_and(|slot| *slot <= until) {
+            self.skip_next = None;
         }
     }
 

@@ -8,6 +8,7 @@ pub mod core;
 mod definitions;
 mod disk;
 mod drain;
+pub mod forget;
 pub mod handle;
 mod params;
 pub mod ports;

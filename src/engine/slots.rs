@@ -220,7 +220,9 @@ impl Engine {
     /// tell means yes, since a slot runs at most once by itself (contract, rule 4).
     pub(super) fn ran_before(&self, id: &ScheduleRef, slot: Instant) -> bool {
         let execution = ExecutionId::for_slot(id, slot);
-        if self.state.executions.contains_key(&execution) {
+        let forgotten = self.state.schedules.get(id).and_then(|schedule| schedule.forgotten);
+        // What became of a forgotten slot can no longer be read.
+        if forgotten >= Some(slot) || self.state.executions.contains_key(&execution) {
             return true;
         }
         match self.parts.log.read_stream(&StreamId::Execution(execution), 0, 1) {

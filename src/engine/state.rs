@@ -9,10 +9,12 @@ use serde::{Deserialize, Serialize};
 use super::schedules::Schedules;
 use crate::domain::effect::{Effect, EffectKind};
 use crate::domain::event::{
-    Actor, Closed, DeliveryEnded, Envelope, Event, Opened, Outcome, ZoneRules,
+    Actor, Closed, DeliveryEnded, Envelope, Event, HistoryPruned, Opened, Outcome, PruneStep,
+    ZoneRules,
 };
 use crate::domain::execution::Execution;
 use crate::domain::interface::Interface;
+use crate::domain::schedule::Schedule;
 use crate::domain::slot::Verdict;
 use crate::ids::{EventId, ExecutionId, InterfaceId, ScheduleRef, StreamId};
 use crate::instant::Instant;
@@ -59,8 +61,21 @@ pub struct Daemon {
     pub tokens: BTreeMap<String, Token>,
     /// Answers to requests with an idempotency key, by key.
     pub answers: BTreeMap<String, Answer>,
+    /// How far retention has come.
+    pub retention: RetentionState,
     /// The newest steps of the clock to a later instant, from where to where.
     pub stepped: Vec<(Instant, Instant)>,
+}
+
+/// How far retention has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RetentionState {
+    /// The newest pass.
+    pub pass: u64,
+    /// When a pass last came to its end.
+    pub ended_at: Option<Instant>,
+    /// Whether bytes may be left of what a pass forgot.
+    pub unfreed: bool,
 }
 
 /// Steps of the clock that are remembered: each concerns only slots that were undecided when it happened.
@@ -99,6 +114,10 @@ pub struct Answer {
 impl State {
     /// Folds an event read back from the log.
     pub fn replay(&mut self, envelope: &Envelope) {
+        // Events before it may have been pruned.
+        if let StreamId::Schedule(id) = &envelope.stream {
+            self.schedules.get_or_default(id).version = envelope.version - 1;
+        }
         self.apply(&envelope.stream, envelope.at, &envelope.event);
         if let Event::InterfacePaused(_) | Event::SchedulePaused(_) = &envelope.event {
             self.paused_by(&envelope.stream, &envelope.actor);
@@ -132,6 +151,24 @@ impl State {
             StreamId::Schedule(id) => self.apply_schedule(id, at, event),
             StreamId::Execution(id) => self.apply_execution(*id, at, event),
         }
+    }
+
+    /// The same state as another one says it that was folded from a log of which more or less was pruned: openings are
+    /// counted from the oldest that is known here. Only their order means something.
+    pub fn comparable(mut self) -> Self {
+        let finished =
+            self.schedules.values_mut().filter_map(|schedule| schedule.finished.as_mut());
+        let finished = finished.map(|finished| &mut finished.ordinal);
+        let open = self.executions.values_mut().map(|execution| &mut execution.ordinal);
+        let mut places: Vec<&mut u64> = finished.chain(open).collect();
+        places.sort_unstable();
+        self.opened = 0;
+        for place in places {
+            self.opened += 1;
+            *place = self.opened;
+        }
+        self.fresh.clear();
+        self
     }
 
     /// The version of `stream` as far as it is known here; none for an execution that is over or never was.
@@ -181,6 +218,7 @@ impl State {
             Event::TokenRevoked(token) => {
                 self.daemon.tokens.remove(&token.id);
             }
+            Event::HistoryPruned(pruned) => self.pruned(at, pruned),
             Event::RequestAnswered(answered) => {
                 self.daemon.answers.retain(|_, old| at.millis() - old.at.millis() < ANSWER_KEPT_MS);
                 let answer = Answer {
@@ -276,6 +314,31 @@ impl State {
             self.owe(Effect { cause, at, schedule, execution: Some(id), slot, reason: None, kind });
         }
         self.forget_definitions(&opened.schedule.interface);
+    }
+
+    /// Folds a step of retention. What is folded from a log without what was pruned must come to the same.
+    fn pruned(&mut self, at: Instant, pruned: &HistoryPruned) {
+        let retention = &mut self.daemon.retention;
+        retention.pass = pruned.pass;
+        match &pruned.step {
+            PruneStep::Forgotten(all) => {
+                retention.unfreed = true;
+                for forgotten in all {
+                    if let Some(until) = forgotten.decided_until {
+                        self.schedules.get_or_default(&forgotten.schedule).forgets(until);
+                    }
+                }
+            }
+            PruneStep::Decided { settled_before, .. } => {
+                // Without the execution before it, one that is still there looks like news. It was told at its time.
+                self.outbox.retain(|_, effect| effect.at >= *settled_before);
+                self.schedules.values_mut().for_each(Schedule::settle_forgotten);
+            }
+            PruneStep::Freed { .. } => {
+                retention.unfreed = false;
+                retention.ended_at = Some(at);
+            }
+        }
     }
 
     /// Takes a delivery that ended out of the outbox.

@@ -8,7 +8,8 @@ use super::idempotency::REPLAYED;
 use super::problem::MEDIA_TYPE;
 
 /// POSTs that only look: they record nothing, so they have no position.
-const LOOKS: [&str; 3] = ["/api/check", "/api/store/verify", "/api/interfaces/{interface}/test"];
+const LOOKS: [&str; 4] =
+    ["/api/check", "/api/store/verify", "/api/store/compact", "/api/interfaces/{interface}/test"];
 /// The route whose answer has three forms.
 const LOG: &str = "/api/executions/{execution}/log";
 

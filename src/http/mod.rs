@@ -28,6 +28,9 @@ mod testing;
 mod tests;
 
 pub use api::tokens::login_url;
-pub use parts::{App, Memory, Parts, Settings, StoreAccess, StoreInfo, StoreVerified};
+pub use parts::{
+    App, InterfacePruned, Memory, Parts, PruneMode, PrunedInterface, Settings, StoreAccess,
+    StoreInfo, StoreParts, StorePruned, StoreVerified,
+};
 pub use router::router;
 pub use server::{Bind, Server};

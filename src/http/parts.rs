@@ -14,7 +14,9 @@ use super::session::Sessions;
 use crate::clock::Clock;
 use crate::config::{Loaded, MetricsAccess};
 use crate::engine::handle::Handle;
+use crate::engine::ports::BoxFuture;
 use crate::ids::Position;
+use crate::instant::Instant;
 use crate::jobs::Runners;
 use crate::jobs::probe::Probe;
 use crate::projection::Projections;
@@ -107,6 +109,68 @@ pub struct StoreAccess {
     pub info: Box<dyn Fn() -> Result<StoreInfo, String> + Send + Sync>,
     /// Checks every byte of the journal and the lines.
     pub verify: Box<dyn Fn() -> Result<StoreVerified, String> + Send + Sync>,
+    /// Plans what retention removes, or removes it. Waits and does not block.
+    pub prune: Box<dyn Fn(PruneMode) -> BoxFuture<Result<StorePruned, String>> + Send + Sync>,
+}
+
+/// Whether retention only says what it would do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PruneMode {
+    /// It says what it would remove.
+    Plan,
+    /// It removes it.
+    Remove,
+}
+
+/// What retention removed, or would remove.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct StorePruned {
+    /// Nothing was removed: this is the plan.
+    pub dry_run: bool,
+    /// Interfaces of which something goes.
+    pub interfaces: Vec<PrunedInterface>,
+    /// Events whose bytes go.
+    pub events: u64,
+    /// Bytes that the event log becomes smaller by.
+    pub journal_bytes: u64,
+    /// Bytes that the lines become smaller by.
+    pub lines_bytes: u64,
+    /// The parts of the store before and after, in bytes; null while the daemon runs, where the index goes on.
+    pub parts: Option<StoreParts>,
+}
+
+/// The parts of the store in bytes, as the files were before and after.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct StoreParts {
+    /// The event log before.
+    pub journal_before: u64,
+    /// The event log after.
+    pub journal_after: u64,
+    /// The lines before.
+    pub lines_before: u64,
+    /// The lines after.
+    pub lines_after: u64,
+    /// The index before.
+    pub index_before: u64,
+    /// The index after.
+    pub index_after: u64,
+}
+
+/// What goes of one interface.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PrunedInterface {
+    /// The interface.
+    pub interface: String,
+    /// Executions that go.
+    pub executions: u64,
+    /// Of these: they are older than `ok` or `ko` allows.
+    pub by_age: u64,
+    /// Of these: `count` newer ones are kept.
+    pub by_count: u64,
+    /// Executions that stay and lose their lines, by `lines` or `bytes`.
+    pub lines_of: u64,
+    /// Schedules of which skipped or missed slots go.
+    pub slots_of: u64,
 }
 
 /// What the store holds.
@@ -130,8 +194,24 @@ pub struct StoreInfo {
     pub indexed: Option<Position>,
     /// How much of a rebuild of the lists is done, in percent; null when none runs.
     pub rebuilding: Option<u8>,
+    /// What retention took of each interface so far; empty while the lists are rebuilt, and without the daemon.
+    pub pruned: Vec<InterfacePruned>,
     /// What is damaged, as far as it was read; the daemon reads nothing again for this.
     pub problems: Vec<String>,
+}
+
+/// What retention took of an interface so far.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct InterfacePruned {
+    /// The interface.
+    pub interface: String,
+    /// Executions.
+    pub executions: u64,
+    /// Executions that lost their lines alone.
+    pub lines_of: u64,
+    /// When it last took something.
+    #[schema(value_type = Option<String>, format = "date-time")]
+    pub at: Option<Instant>,
 }
 
 /// What a check of the store found.

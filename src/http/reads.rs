@@ -88,7 +88,23 @@ impl Reads {
     pub async fn execution(&self, id: ExecutionId) -> Result<Execution, Problem> {
         let app = Arc::clone(&self.0);
         let row = blocking(move || app.projections.execution(id)).await?.map_err(query_problem)?;
-        row.ok_or_else(|| Problem::not_found(format_args!("execution `{id}`")))
+        match row {
+            Some(row) => Ok(row),
+            None => Err(self.gone(id).await),
+        }
+    }
+
+    /// Why there is no execution with this id.
+    async fn gone(&self, id: ExecutionId) -> Problem {
+        let app = Arc::clone(&self.0);
+        match blocking(move || app.projections.pruned_at(id)).await {
+            Ok(Ok(Some(at))) => Problem::new(
+                Code::NotFound,
+                format!("execution `{id}` was pruned by retention on {at}"),
+            ),
+            // When that cannot be told, it is still not there.
+            Ok(Ok(None) | Err(_)) | Err(_) => Problem::not_found(format_args!("execution `{id}`")),
+        }
     }
 
     /// The newest executions that fit `filter`.

@@ -80,6 +80,7 @@ pub const ROUTES: &[Route] = &[
     long(route(GET, "/api/doctor", VIEWER)),
     route(GET, "/api/store", VIEWER),
     long(route(POST, "/api/store/verify", OPERATOR)),
+    long(route(POST, "/api/store/compact", ADMIN)),
     route(GET, "/api/events", VIEWER),
     route(GET, "/api/events/{position}", VIEWER),
     route(GET, "/api/interfaces", VIEWER),

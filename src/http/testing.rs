@@ -14,7 +14,9 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
-use super::parts::{App, Memory, Parts, Settings, StoreAccess, StoreInfo, StoreVerified};
+use super::parts::{
+    App, Memory, Parts, PruneMode, Settings, StoreAccess, StoreInfo, StorePruned, StoreVerified,
+};
 use super::server::{Bind, Server, SocketMode, TlsFiles};
 use super::{auth, router};
 use crate::clock::{Clock, VirtualClock};
@@ -305,6 +307,10 @@ fn store() -> StoreAccess {
     StoreAccess {
         info: Box::new(|| Ok(StoreInfo { journal_bytes: 4096, ..StoreInfo::default() })),
         verify: Box::new(|| Ok(StoreVerified { ok: true, ..StoreVerified::default() })),
+        prune: Box::new(|mode| {
+            let dry_run = mode == PruneMode::Plan;
+            Box::pin(async move { Ok(StorePruned { dry_run, ..StorePruned::default() }) })
+        }),
     }
 }
 

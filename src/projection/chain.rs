@@ -103,6 +103,16 @@ pub(super) fn join<R: Rows>(
     Ok(())
 }
 
+/// Forgets the chain under `root`.
+pub(super) fn forget<R: Rows>(rows: &mut Overlay<R>, root: ExecutionId) -> Result<(), RowError> {
+    let prefix = keys::chain(root);
+    let end = keys::after_numbered(&prefix, u64::MAX);
+    while let Some((key, _)) = rows.last_in(&prefix, &end)? {
+        rows.delete(key);
+    }
+    Ok(())
+}
+
 /// Takes note that the re-run `id` ended ok.
 pub(super) fn ended_ok<R: Rows>(
     rows: &mut Overlay<R>,

@@ -48,6 +48,8 @@ pub(super) struct ExecutionRow {
     pub(super) references: Vec<String>,
     /// A re-run of it exists, so its chain is worth a look.
     pub(super) has_reruns: bool,
+    /// When retention took its lines.
+    pub(super) lines_pruned_at: Option<Instant>,
     /// The version of its stream's newest event.
     pub(super) version: u64,
     /// The positions of its stream's events that the log still had when this was folded, ascending.
@@ -113,6 +115,7 @@ impl ExecutionRow {
             to.text(reference);
         }
         to.byte(u8::from(self.has_reruns));
+        to.optional(self.lines_pruned_at, Writer::instant);
         to.number(self.version);
         to.number(self.events.len() as u64);
         let mut before = self.position.0;
@@ -177,6 +180,7 @@ impl ExecutionRow {
             cancel_requested: None,
             references: Vec::new(),
             has_reruns: false,
+            lines_pruned_at: None,
             version: 0,
             events: Vec::new(),
         };
@@ -208,6 +212,7 @@ impl ExecutionRow {
             self.references.push(from.text()?.to_owned());
         }
         self.has_reruns = from.byte()? == 1;
+        self.lines_pruned_at = from.optional(Reader::instant)?;
         self.version = from.number()?;
         let mut position = self.position.0;
         for _ in 0..from.number()? {
@@ -339,6 +344,20 @@ pub(super) fn store<R: Rows>(rows: &mut Overlay<R>, row: &ExecutionRow) -> Resul
     Ok(())
 }
 
+/// Deletes an execution's rows.
+pub(super) fn delete<R: Rows>(rows: &mut Overlay<R>, row: &ExecutionRow) -> Result<(), RowError> {
+    rows.delete(keys::id(row.id));
+    rows.delete(keys::execution(row.position));
+    for part in 0..u16::MAX {
+        let key = keys::execution_part(row.position, part);
+        if rows.get(&key)?.is_none() {
+            break;
+        }
+        rows.delete(key);
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -393,6 +412,7 @@ mod tests {
             }),
             references: vec!["KAY-77".to_owned()],
             has_reruns: true,
+            lines_pruned_at: Some(Instant::from_secs(7)),
             version: 9,
             events: vec![7, 8, 40],
         }

@@ -6,12 +6,14 @@ use super::keys::{self, List};
 use super::ok_slots::{self, OkSlot};
 use super::rows::{Overlay, RowError, Rows};
 use super::view::{Anomaly, Note, Remark, Status};
-use super::{bytes, ledger, postings, schedule_row};
-use crate::domain::event::{Actor, Closed, Envelope, Event, Noted, Opened, Outcome, Trigger};
+use super::{bytes, forget, ledger, postings, schedule_row};
+use crate::domain::event::{
+    Actor, Closed, Envelope, Event, HistoryPruned, Noted, Opened, Outcome, PruneStep, Trigger,
+};
 use crate::ids::{ExecutionId, Position, StreamId};
 
 /// Counts the rows' form. Another number in the index means another form: it is folded again.
-pub(super) const SCHEMA: u32 = 2;
+pub(super) const SCHEMA: u32 = 3;
 
 /// How far the rows reach.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -82,10 +84,20 @@ pub(super) fn apply<R: Rows>(
                 Event::SlotsPassed(event) => {
                     ledger::passed(rows, schedule, envelope.position, event)?;
                 }
+                Event::SlotAwaited(event) => {
+                    ledger::awaited(rows, schedule, envelope.position, event)?;
+                }
                 other => changes_nothing_more(other),
             }
         }
-        StreamId::Daemon | StreamId::Interface(_) => other_stream(rows, envelope)?,
+        StreamId::Daemon | StreamId::Interface(_) => {
+            other_stream(rows, envelope)?;
+            if let Event::HistoryPruned(HistoryPruned { step: PruneStep::Forgotten(all), .. }) =
+                &envelope.event
+            {
+                forget::apply(rows, checkpoint, (envelope.position, envelope.at), all)?;
+            }
+        }
     }
     checkpoint.position = envelope.position;
     checkpoint.hash = envelope.hash;
@@ -109,6 +121,7 @@ const fn changes_nothing_more(event: &Event) {
         | Event::DiskLow(_)
         | Event::DiskRecovered(_)
         | Event::ZonesRead(_)
+        | Event::HistoryPruned(_)
         | Event::InterfaceDefined(_)
         | Event::InterfaceRemoved(_)
         | Event::InterfacePaused(_)
@@ -246,6 +259,7 @@ fn opened<R: Rows>(
         cancel_requested: None,
         references: Vec::new(),
         has_reruns: false,
+        lines_pruned_at: None,
         version: envelope.version,
         events: Vec::new(),
     })

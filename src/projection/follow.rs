@@ -183,6 +183,11 @@ impl Projections {
         full && matches!(self.shared.phase(), Phase::Rebuilding { .. })
     }
 
+    /// The log that is followed.
+    pub(super) fn log(&self) -> &dyn EventLog {
+        &*self.shared.log
+    }
+
     pub(super) fn downgrade(&self) -> Weak<Shared> {
         Arc::downgrade(&self.shared)
     }

@@ -21,6 +21,8 @@ const SCHEDULE: u8 = 0x08;
 const KO_SCHEDULE: u8 = 0x09;
 const VERSION: u8 = 0x0a;
 const DAY: u8 = 0x0b;
+const PRUNED: u8 = 0x0c;
+const PRUNED_OF: u8 = 0x0d;
 
 /// What a row's value may have at most: sled splits a leaf above 16 items, and a page above 128 KiB leaves the log
 /// for a file of its own that is never synced.
@@ -207,13 +209,44 @@ pub(super) fn version(stream: &StreamId) -> Vec<u8> {
 
 /// The first and last position opened on a UTC day.
 pub(super) fn day(at: Instant) -> Vec<u8> {
-    let day = at.millis().div_euclid(86_400_000);
-    keyed(DAY, ordered(Instant::from_millis(day)))
+    keyed(DAY, ordered(Instant::from_millis(day_of(at))))
+}
+
+/// The UTC day of an instant, counted from 1970.
+pub(super) const fn day_of(at: Instant) -> i64 {
+    at.millis().div_euclid(86_400_000)
 }
 
 /// The key after all days.
 pub(super) fn days_end() -> Vec<u8> {
     vec![DAY + 1]
+}
+
+/// What an event of retention forgot, by the lowest instant in an id and the event's position.
+pub(super) fn pruned(lowest: Instant, position: Position) -> Vec<u8> {
+    numbered(&keyed(PRUNED, ordered(lowest)), position.0)
+}
+
+/// The rows of [`pruned`] whose lowest instant is at most `at`.
+pub(super) fn pruned_up_to(at: Instant) -> (Vec<u8>, Vec<u8>) {
+    let mut to = pruned(at, Position(u64::MAX));
+    to.push(0);
+    (vec![PRUNED], to)
+}
+
+/// How much retention took of an interface.
+pub(super) fn pruned_of(interface: &InterfaceId) -> Vec<u8> {
+    named(&[PRUNED_OF], interface.as_str())
+}
+
+/// The rows of [`pruned_of`].
+pub(super) fn pruned_of_all() -> (Vec<u8>, Vec<u8>) {
+    (vec![PRUNED_OF], vec![PRUNED_OF + 1])
+}
+
+/// The interface that a key made by [`pruned_of`] names.
+pub(super) fn interface_of(key: &[u8]) -> Option<InterfaceId> {
+    std::str::from_utf8(key.get(1..key.len().checked_sub(1)?)?).ok()?.parse().ok()
 }
 
 /// `prefix` with a number behind it.

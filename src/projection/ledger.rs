@@ -1,5 +1,6 @@
 //! The slots' ledger: one entry for each decision, one slot for each instant when it is listed.
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
@@ -9,10 +10,14 @@ use super::query::QueryError;
 use super::rows::{Overlay, RowError, Rows};
 use super::view::{Page, Slot, SlotOutcome};
 use super::{codes, keys, schedule_row};
-use crate::domain::event::{SlotStarted, SlotsPassed};
+use crate::domain::event::{SlotAwaited, SlotStarted, SlotsPassed};
 use crate::domain::slot::{Reason, Verdict};
 use crate::ids::{ExecutionId, Position, ScheduleRef};
 use crate::instant::Instant;
+
+mod forgetting;
+
+pub(super) use forgetting::{forget, forgettable, started_for};
 
 /// A row takes no further entry beyond this; one entry with 1,000 irregular instants has up to 6,000 bytes.
 const CHUNK_BYTES: usize = 1024;
@@ -22,8 +27,15 @@ const WHAT: &str = "a schedule's ledger";
 /// What became of the slots that one event decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Decision {
-    Started { slot: Instant, execution: Option<ExecutionId> },
+    Started {
+        slot: Instant,
+        execution: Option<ExecutionId>,
+    },
     Passed(Passed),
+    /// Nothing yet; here so that it is known which event of the stream speaks of the slot.
+    Awaited {
+        slot: Instant,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,8 +60,23 @@ struct Entry {
 impl Entry {
     fn span(&self) -> (Instant, Instant) {
         match &self.decision {
-            Decision::Started { slot, .. } => (*slot, *slot),
+            Decision::Started { slot, .. } | Decision::Awaited { slot } => (*slot, *slot),
             Decision::Passed(passed) => (passed.first, passed.last),
+        }
+    }
+
+    /// Whether it started one of `executions`.
+    fn is_of(&self, schedule: &ScheduleRef, executions: &HashSet<ExecutionId>) -> bool {
+        let Decision::Started { slot, execution } = &self.decision else { return false };
+        executions.contains(&execution.unwrap_or_else(|| ExecutionId::for_slot(schedule, *slot)))
+    }
+
+    /// Whether it started nothing, and speaks of no slot after `until`.
+    fn is_over(&self, until: Option<Instant>) -> bool {
+        match &self.decision {
+            Decision::Started { .. } => false,
+            Decision::Passed(passed) => Some(passed.last) <= until,
+            Decision::Awaited { slot } => Some(*slot) <= until,
         }
     }
 
@@ -61,6 +88,10 @@ impl Entry {
                 to.byte(0);
                 to.instant(*slot);
                 to.optional(*execution, Writer::id);
+            }
+            Decision::Awaited { slot } => {
+                to.byte(2);
+                to.instant(*slot);
             }
             Decision::Passed(passed) => {
                 to.byte(1);
@@ -94,6 +125,7 @@ impl Entry {
                     listed: from.optional(|from| decode_instants(from, first))?,
                 })
             }
+            2 => Decision::Awaited { slot: from.instant()? },
             _other => return Err(from.damaged("an entry is of no known kind")),
         };
         Ok(Self { position, decision })
@@ -130,6 +162,40 @@ fn decode_instants(from: &mut Reader<'_>, first: Instant) -> Result<Vec<Instant>
         }
     }
     Ok(instants)
+}
+
+/// Enters that a slot waits for another schedule.
+pub(super) fn awaited<R: Rows>(
+    rows: &mut Overlay<R>,
+    schedule: &ScheduleRef,
+    position: Position,
+    event: &SlotAwaited,
+) -> Result<(), RowError> {
+    append(rows, schedule, &Entry { position, decision: Decision::Awaited { slot: event.slot } })
+}
+
+/// The entries of a chunk.
+fn entries_of(value: &[u8]) -> Result<Vec<Entry>, RowError> {
+    let mut from = Reader::new(value, WHAT);
+    from.raw(HEAD_BYTES)?;
+    let mut entries = Vec::new();
+    while !from.is_done() {
+        entries.push(Entry::decode(&mut from)?);
+    }
+    Ok(entries)
+}
+
+/// A chunk of these entries; none when there are none.
+fn chunk_of(entries: &[Entry]) -> Option<Vec<u8>> {
+    let low = entries.iter().map(|entry| entry.span().0).min()?;
+    let high = entries.iter().map(|entry| entry.span().1).max()?;
+    let mut value = Writer::with_capacity(CHUNK_BYTES);
+    value.raw(&keys::ordered(low).to_be_bytes());
+    value.raw(&keys::ordered(high).to_be_bytes());
+    for entry in entries {
+        value.raw(&entry.encode());
+    }
+    Some(value.finish())
 }
 
 fn span_of(value: &[u8]) -> Option<(u64, u64)> {
@@ -337,17 +403,12 @@ impl<R: Rows> Listing<'_, R> {
     }
 
     fn chunk(&mut self, value: &[u8]) -> Result<(), RowError> {
-        let mut from = Reader::new(value, WHAT);
-        let head = span_of(value).ok_or_else(|| from.damaged("its head is cut"))?;
+        let head =
+            span_of(value).ok_or_else(|| Reader::new(value, WHAT).damaged("its head is cut"))?;
         if !self.range.meets(keys::unordered(head.0), keys::unordered(head.1)) {
             return Ok(());
         }
-        from.raw(HEAD_BYTES)?;
-        let mut entries = Vec::new();
-        while !from.is_done() {
-            entries.push(Entry::decode(&mut from)?);
-        }
-        for entry in entries.iter().rev() {
+        for entry in entries_of(value)?.iter().rev() {
             let (first, last) = entry.span();
             let passed_over = self.mark.is_some_and(|mark| entry.position > mark.position);
             if !passed_over && self.range.meets(first, last) {
@@ -367,6 +428,7 @@ impl<R: Rows> Listing<'_, R> {
                 self.push(entry.position, *slot, SlotOutcome::Started, (None, Some(id)));
                 return Ok(());
             }
+            Decision::Awaited { .. } => return Ok(()),
             Decision::Passed(passed) => passed,
         };
         match &passed.listed {

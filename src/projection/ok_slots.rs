@@ -91,6 +91,27 @@ pub(super) fn insert<R: Rows>(
     Ok(())
 }
 
+/// Forgets that `slot` ended ok, if it was `execution` that did.
+pub(super) fn remove<R: Rows>(
+    rows: &mut Overlay<R>,
+    schedule: &ScheduleRef,
+    slot: Instant,
+    execution: ExecutionId,
+) -> Result<(), RowError> {
+    let prefix = keys::ok_slots(schedule);
+    let end = keys::after_numbered(&prefix, keys::ordered(slot));
+    let Some((key, value)) = rows.last_in(&prefix, &end)? else { return Ok(()) };
+    let mut slots = decode(&value)?;
+    let place = slots.iter().position(|ok| ok.slot == slot && ok.execution(schedule) == execution);
+    let Some(place) = place else { return Ok(()) };
+    slots.remove(place);
+    rows.delete(key);
+    if let Some(first) = slots.first() {
+        rows.put(keys::numbered(&prefix, keys::ordered(first.slot)), encode(&slots));
+    }
+    Ok(())
+}
+
 /// The newest slot before `before` of which an execution ended ok.
 pub(super) fn last_before<R: Rows>(
     rows: &R,

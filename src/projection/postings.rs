@@ -200,6 +200,33 @@ pub(super) fn remove<R: Rows>(
     Ok(())
 }
 
+/// Takes all of `gone`, which is ascending, out of `list`.
+pub(super) fn remove_all<R: Rows>(
+    rows: &mut Overlay<R>,
+    list: &[u8],
+    gone: &[u64],
+) -> Result<(), RowError> {
+    let mut gone = gone;
+    while let Some(&number) = gone.first() {
+        let at = chunk_at(rows, list, number)?.filter(|chunk| chunk.last >= number);
+        let Some(chunk) = at.map_or_else(|| chunk_after(rows, list, number), |it| Ok(Some(it)))?
+        else {
+            return Ok(());
+        };
+        let here = &gone[gone.partition_point(|number| *number < chunk.first)..];
+        let (here, later) = here.split_at(here.partition_point(|number| *number <= chunk.last));
+        let mut numbers = chunk.numbers()?;
+        let before = numbers.len();
+        numbers.retain(|number| here.binary_search(number).is_err());
+        if numbers.len() < before {
+            rows.forget_tail(list);
+            replace(rows, list, chunk.first, &numbers);
+        }
+        gone = later;
+    }
+    Ok(())
+}
+
 fn put<R: Rows>(rows: &mut Overlay<R>, list: &[u8], chunk: &Chunk) {
     rows.put(keys::numbered(list, chunk.first), chunk.value.clone());
 }
@@ -333,6 +360,10 @@ mod tests {
                     rows.base_mut().take(changes);
                 }
             }
+            prop_assert_eq!(all(&rows), model.iter().copied().collect::<Vec<_>>());
+            let gone: Vec<u64> = (0..2000).filter(|number| number % 5 < 2).collect();
+            remove_all(&mut rows, LIST, &gone).expect("rows are sound");
+            model.retain(|number| number % 5 >= 2);
             prop_assert_eq!(all(&rows), model.iter().copied().collect::<Vec<_>>());
             let mut cursor = Cursor::new(LIST.to_vec());
             for number in (0..2100).step_by(7) {

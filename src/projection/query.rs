@@ -295,7 +295,7 @@ fn mending<R: Rows>(rows: &R, row: &ExecutionRow) -> Result<Mending, RowError> {
 }
 
 /// Whether a row is a KO that nobody and nothing has dealt with (contract, rule 5).
-fn is_open_ko<R: Rows>(rows: &R, row: &ExecutionRow) -> Result<bool, RowError> {
+pub(super) fn is_open_ko<R: Rows>(rows: &R, row: &ExecutionRow) -> Result<bool, RowError> {
     if row.status != Status::Ko || row.acknowledged.is_some() {
         return Ok(false);
     }
@@ -341,6 +341,7 @@ fn show<R: Rows>(rows: &R, row: ExecutionRow) -> Result<view::Execution, QueryEr
         idempotency_key: row.idempotency_key,
         definition_version: row.definition_version,
         lines: row.lines,
+        lines_pruned_at: row.lines_pruned_at,
         errors: row.errors,
         first_error,
         anomaly: row.anomaly,

@@ -135,6 +135,9 @@ pub struct Execution {
     pub definition_version: u32,
     /// Lines in its log.
     pub lines: u64,
+    /// When retention took its lines; null while they are there.
+    #[schema(value_type = Option<String>, format = "date-time")]
+    pub lines_pruned_at: Option<Instant>,
     /// Error lines by class.
     #[schema(value_type = Object)]
     pub errors: ErrorCounts,

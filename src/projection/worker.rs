@@ -16,6 +16,8 @@ use crate::store::ReadError;
 
 /// Events in one batch: above 64, sled's batches pin its memory (measured: 4.7 GB with 1,000).
 const BATCH_EVENTS: usize = 64;
+/// Changed rows from which on a batch takes no further event: one of retention changes hundreds.
+const BATCH_ROWS: usize = 512;
 /// Events read at once: a read begins with a whole frame, which may hold as many.
 const SCAN_EVENTS: usize = 4_096;
 /// Changed rows that are kept before they are written, while folding anew.
@@ -139,15 +141,17 @@ impl Worker {
         if self.ahead.is_empty() {
             return Ok(true);
         }
-        let batch = self.ahead.len().min(BATCH_EVENTS);
-        for event in self.ahead.drain(..batch) {
+        let mut batch = 0;
+        while batch < BATCH_EVENTS && self.overlay.changed() < BATCH_ROWS {
+            let Some(event) = self.ahead.pop_front() else { break };
             fold::apply(&mut self.overlay, &mut self.checkpoint, &event)?;
+            batch += 1;
         }
         let changes = self.overlay.take_changes();
         self.overlay.base().write(changes, &self.checkpoint)?;
         crash::point(crash::Point::IndexWritten);
         self.publish(shared);
-        Ok(batch < BATCH_EVENTS)
+        Ok(batch < BATCH_EVENTS && self.ahead.is_empty())
     }
 
     /// Says how far the rows reach, unless they were thrown away meanwhile.

@@ -97,6 +97,17 @@ fn daemon() -> Vec<Event> {
             lines_dropped: 77,
         }
         .into(),
+        HistoryPruned {
+            pass: 3,
+            step: PruneStep::Forgotten(vec![Forgotten {
+                schedule: schedule(),
+                executions: vec![execution()],
+                lines: vec![execution()],
+                slots_until: Some(Instant::from_millis(at().millis() - 1)),
+                decided_until: Some(at()),
+            }]),
+        }
+        .into(),
     ]
 }
 

@@ -8,6 +8,7 @@ use super::scripted::{Scripted, broken, followed};
 use super::*;
 use crate::domain::definition::{Dst, Timing};
 use crate::domain::event::{Actor, DaemonStopped};
+use crate::http::parts::StorePruned;
 use crate::ids::StreamId;
 use crate::instant::Instant;
 use crate::store::journal::{JournalLog, JournalOptions};
@@ -44,7 +45,7 @@ fn wiring() -> Wiring {
     let serve = |options: &ServeOptions, _: Environment| {
         u8::from(options.data.as_ref().is_some_and(|data| data.ends_with("here"))) * 42
     };
-    Wiring { serve, checks }
+    Wiring { serve, checks, compact: |_, _, _| Ok(StorePruned::default()) }
 }
 
 #[test]

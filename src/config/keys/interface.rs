@@ -25,7 +25,7 @@ pub static INTERFACE: Table = Table {
         Key::new("labels", Kind::Map(Names::Any, &Kind::Text), "Free labels.")
             .example("{ customer = \"fnac\" }")
             .also(&["tags"]),
-        Key::new("retention", Kind::Table(&RETENTION), "How long its history is kept. This version removes nothing yet.")
+        Key::new("retention", Kind::Table(&RETENTION), "How long its history is kept; the settings' `retention_ok`, `retention_ko` and `retention_lines` count where it says nothing.")
             .default("for ever")
             .example("{ ok = \"90d\", ko = \"400d\", lines = \"90d\" }"),
         Key::new("notify", Kind::Url, "Gets a POST on the first KO in a row, on recovery, on an anomaly and on a missed slot.")

@@ -47,6 +47,12 @@ pub static SETTINGS: Table = Table {
             .example("\"512MiB\""),
         Key::new("ping", Kind::Url, "The daemon's own dead-man monitor.").default("none").example("\"https://hc-ping.com/00000000-0000-0000-0000-000000000000\"").secret(),
         Key::new("ping_every", Kind::Duration, "How often the daemon pings its own monitor; at least 12s.").default("\"1m\"").example("\"5m\"").also(&["ping_period", "ping_interval"]),
+        Key::new("retention_ok", Kind::Duration, "How long executions that ended ok are kept, where an interface's `retention` says nothing.")
+            .default("for ever")
+            .example("\"90d\""),
+        Key::new("retention_ko", Kind::Duration, "The same for executions that ended ko.").default("for ever").example("\"400d\""),
+        Key::new("retention_lines", Kind::Duration, "The same for log lines.").default("for ever").example("\"90d\""),
+        Key::new("retention_every", Kind::Duration, "How often what is over is removed; at least 10m.").default("\"1d\"").example("\"6h\""),
         Key::new("log_level", Kind::Text, "What the daemon logs about itself: `error`, `warn`, `info`, `debug`, `trace`, or directives such as `info,daybook::engine=debug`.")
             .default("\"info\"")
             .example("\"debug\"")

@@ -126,6 +126,14 @@ pub struct Settings {
     pub ping: Setting<Option<String>>,
     /// How often it is pinged.
     pub ping_every: Setting<Duration>,
+    /// How long executions that ended ok are kept where an interface says nothing; none is for ever.
+    pub retention_ok: Setting<Option<Duration>>,
+    /// The same for those that ended ko.
+    pub retention_ko: Setting<Option<Duration>>,
+    /// The same for log lines.
+    pub retention_lines: Setting<Option<Duration>>,
+    /// How often history is pruned.
+    pub retention_every: Setting<Duration>,
     /// Directives for the daemon's own log.
     pub log_level: Setting<String>,
     /// Its form.
@@ -206,6 +214,12 @@ impl Settings {
             disk_full: layers.amount("disk_full").or(|| Watermarks::default().full),
             ping: layers.url("ping").optional(),
             ping_every: layers.duration("ping_every").or(|| Duration::from_secs(60)),
+            retention_ok: layers.duration("retention_ok").optional(),
+            retention_ko: layers.duration("retention_ko").optional(),
+            retention_lines: layers.duration("retention_lines").optional(),
+            retention_every: layers
+                .duration("retention_every")
+                .or(|| Duration::from_secs(24 * 3600)),
             log_level: layers.log_level("log_level").or(|| "info".to_owned()),
             log_format: layers.choice("log_format", log_format).or(|| LogFormat::Auto),
             log_dir: layers.path("log_dir").optional(),
@@ -252,6 +266,13 @@ impl Settings {
         if more {
             let why = "is more than `disk_low`: nothing would be started while all lines are kept";
             layers.refuse("disk_full", why, None);
+        }
+        if self.retention_every.value < Duration::from_secs(600) {
+            layers.refuse(
+                "retention_every",
+                "is less than 10m: each time the whole history is looked through",
+                None,
+            );
         }
         if self.ping_every.value < Duration::from_secs(12) {
             layers.refuse(

@@ -33,6 +33,9 @@ fn shown(settings: &Settings, key: &str) -> Option<(Option<String>, Origin)> {
     let duration = |one: &Setting<std::time::Duration>| {
         plain(one, |value| show_duration(u64::try_from(value.as_millis()).unwrap_or(u64::MAX)))
     };
+    let maybe_duration = |one: &Setting<Option<std::time::Duration>>| {
+        maybe(one, |value| show_duration(u64::try_from(value.as_millis()).unwrap_or(u64::MAX)))
+    };
     Some(match key {
         "data" => plain(&settings.data, |path| path.display().to_string()),
         "schedules" => plain(&settings.schedules, |path| path.display().to_string()),
@@ -47,6 +50,10 @@ fn shown(settings: &Settings, key: &str) -> Option<(Option<String>, Origin)> {
         "disk_full" => plain(&settings.disk_full, amount),
         "ping" => maybe(&settings.ping, Clone::clone),
         "ping_every" => duration(&settings.ping_every),
+        "retention_ok" => maybe_duration(&settings.retention_ok),
+        "retention_ko" => maybe_duration(&settings.retention_ko),
+        "retention_lines" => maybe_duration(&settings.retention_lines),
+        "retention_every" => duration(&settings.retention_every),
         "log_level" => plain(&settings.log_level, Clone::clone),
         "log_format" => plain(&settings.log_format, |form| {
             match form {

@@ -121,6 +121,57 @@ pub struct LoginLinkCreated {
     pub expires: Instant,
 }
 
+/// Retention let go of history. A pass records what no longer counts, then that all of it is decided, then what it freed:
+/// bytes leave the disk between the second and the third.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HistoryPruned {
+    /// Counts the passes, from 1.
+    pub pass: u64,
+    /// What the pass did.
+    pub step: PruneStep,
+}
+
+/// What a pass of retention did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PruneStep {
+    /// These no longer count from here on.
+    Forgotten(Vec<Forgotten>),
+    /// All is said that the pass removes. What is removed had no delivery left to make before this instant.
+    Decided {
+        /// No delivery that arose before it was still owed.
+        settled_before: Instant,
+        /// Executions, with their events and lines.
+        executions: u64,
+        /// Executions of which only the lines go.
+        lines_of: u64,
+    },
+    /// The bytes are gone.
+    Freed {
+        /// Events whose bytes were removed.
+        events: u64,
+        /// Bytes that the event log became smaller by.
+        journal_bytes: u64,
+        /// Bytes that the lines became smaller by.
+        lines_bytes: u64,
+    },
+}
+
+/// What is forgotten of one schedule.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Forgotten {
+    /// The schedule.
+    pub schedule: ScheduleRef,
+    /// Executions that go, with the slots that started them, their events and lines.
+    pub executions: Vec<ExecutionId>,
+    /// Executions that stay and lose their lines.
+    pub lines: Vec<ExecutionId>,
+    /// Skipped and missed slots up to here go.
+    pub slots_until: Option<Instant>,
+    /// Slots up to here are decided, whatever is still known of them.
+    pub decided_until: Option<Instant>,
+}
+
 /// A request with an `Idempotency-Key` got its answer, which a repetition gets again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RequestAnswered {

@@ -199,6 +199,7 @@ pub fn unlisted(
         idempotency_key: id.to_string(),
         definition_version: definition.map_or(0, |(_, version)| version),
         lines: 0,
+        lines_pruned_at: None,
         errors: ErrorCounts::default(),
         first_error: None,
         anomaly: None,

@@ -39,6 +39,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 const NEEDS_ID: &str = "goes on in one log: ask at the address that `Content-Location` named, with the execution's whole id";
 /// The field of a row in the place of lines that cannot be read.
 pub const UNREADABLE: &str = "unreadable_lines";
+/// The field of the row in the place of lines that retention took.
+pub const PRUNED: &str = "pruned_lines";
 /// The longest regular expression.
 const GREP_MAX: usize = 1_000;
 
@@ -54,7 +56,8 @@ enum Form {
 /// Events: `line`, with the line's number as id, and `end` when the execution is over. `Last-Event-ID` goes on from there; it
 /// needs the whole id, which `Content-Location` names: `latest` and a prefix may mean another execution by then.
 ///
-/// Lines that cannot be read have one row in their place, of the stream `daybook` and with the field `unreadable_lines`.
+/// Lines that cannot be read have one row in their place, of the stream `daybook` and with the field `unreadable_lines`;
+/// those that retention took have one with the field `pruned_lines`.
 ///
 /// # Errors
 /// The execution does not exist, or a parameter is wrong.
@@ -89,8 +92,10 @@ pub async fn show(
     }
     input.finish()?;
     let id = resolve(&app, &name).await?;
-    let status = reads.execution(id).await?.status;
-    let tail = Tail { app, id, query, left: limit, ended: false };
+    let execution = reads.execution(id).await?;
+    let status = execution.status;
+    let pruned = execution.lines_pruned_at.map(|at| (at, execution.lines));
+    let tail = Tail { app, id, query, left: limit, ended: false, pruned };
     let mut response = match form {
         Form::JsonLines => whole(tail, "application/x-ndjson", json_row),
         Form::Text => whole(tail, "text/plain; charset=utf-8", text_row),
@@ -155,11 +160,18 @@ struct Tail {
     query: LogQuery,
     left: usize,
     ended: bool,
+    /// When retention took the lines, and how many there were.
+    pruned: Option<(Instant, u64)>,
 }
 
 impl Tail {
     /// The next page; empty at the end of what there is. Lines that cannot be read have one row in their place.
     async fn page(&mut self) -> Result<Vec<Line>, Problem> {
+        if let Some((at, count)) = self.pruned {
+            let row = (self.query.after < count).then(|| pruned_row(at, count));
+            self.query.after = count;
+            return Ok(row.into_iter().collect());
+        }
         let limit = PAGE.min(self.left);
         let (mut lines, gap) = reads::lines(&self.app, self.id, &self.query, limit).await?;
         self.left = self.left.saturating_sub(lines.len());
@@ -174,6 +186,22 @@ impl Tail {
             self.query.after = last.line;
         }
         Ok(lines)
+    }
+}
+
+/// The row in the place of lines that retention took.
+fn pruned_row(at: Instant, count: u64) -> Line {
+    Line {
+        line: count,
+        at,
+        attempt: 1,
+        source: Source::Daybook,
+        level: Level::Info,
+        class: None,
+        cause: None,
+        text: format!("lines 1 to {count} were pruned by retention on {at}"),
+        cascade_of: None,
+        fields: Some(serde_json::json!({PRUNED: {"first": 1, "last": count}})),
     }
 }
 

@@ -45,6 +45,7 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(check::check))
         .routes(routes!(store::show))
         .routes(routes!(store::verify))
+        .routes(routes!(store::compact))
         .routes(routes!(events::list))
         .routes(routes!(events::show))
         .routes(routes!(interfaces::list))

@@ -1,10 +1,10 @@
-//! `GET /api/store`, `POST /api/store/verify`.
+//! `GET /api/store`, `POST /api/store/verify`, `POST /api/store/compact`.
 
 use axum::Json;
 use axum::extract::State;
 
 use crate::http::input::{Fields, Params};
-use crate::http::parts::{App, StoreInfo, StoreVerified};
+use crate::http::parts::{App, PruneMode, StoreInfo, StorePruned, StoreVerified};
 use crate::http::problem::{Problem, ProblemBody};
 use crate::http::reads::blocking;
 
@@ -36,4 +36,21 @@ pub async fn verify(
     input.finish()?;
     let verified = blocking(move || (app.store.verify)()).await?;
     verified.map(Json).map_err(|err| Problem::internal("the store cannot be checked", &err))
+}
+
+/// Removes what is over by the interfaces' retention now, as the daemon does by itself; `dry_run` only tells what that is.
+///
+/// # Errors
+/// A pass of retention is under way, the lists are rebuilt, or the store cannot be written.
+#[utoipa::path(post, path = "/api/store/compact", tag = "store",
+    responses((status = 200, body = StorePruned), (status = "default", body = ProblemBody)))]
+pub async fn compact(
+    State(app): State<App>,
+    Fields(mut input): Fields,
+) -> Result<Json<StorePruned>, Problem> {
+    let dry_run = input.flag("dry_run");
+    input.finish()?;
+    let mode = if dry_run { PruneMode::Plan } else { PruneMode::Remove };
+    let pruned = (app.store.prune)(mode).await;
+    pruned.map(Json).map_err(|err| Problem::internal("the store cannot be compacted", &err))
 }

@@ -11,9 +11,8 @@ use tokio::sync::{oneshot, watch};
 use super::format::{Hash, MAX_APPEND_BYTES, put_record};
 use super::positions::{Indexed, Positions};
 use super::recover::{Anchor, OpenError, Recovery, recover};
-use super::rewrite::{self, PrunedSegment, SealedSegment};
-use super::scan::{RawEvent, Scan};
-use super::segment::sync_dir;
+use super::scan::Scan;
+use super::segment::{Segment, sync_dir};
 use super::verify::{self, VerifyReport};
 use super::writer::{OnCommit, Pending, Shared, Writer};
 use crate::domain::event::Envelope;
@@ -75,7 +74,7 @@ pub struct LogState {
 
 /// The event log in segment files. One for each data folder.
 pub struct JournalLog {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     dir: PathBuf,
     positions: RwLock<Option<Arc<dyn Positions>>>,
     writer: Mutex<Option<JoinHandle<()>>>,
@@ -197,42 +196,6 @@ impl JournalLog {
         verify::verify(&self.dir, Some(until))
     }
 
-    /// The segments that are full, in order: nothing more is written to them.
-    pub fn sealed(&self) -> Vec<SealedSegment> {
-        let segments = self.segments();
-        let bounds = segments.windows(2).filter_map(|pair| match pair {
-            [sealed, next] => Some((sealed, next.first)),
-            _ => None,
-        });
-        let describe = |(sealed, next): (&Arc<super::segment::Segment>, Position)| SealedSegment {
-            first: sealed.first,
-            last: Position(next.0 - 1),
-            bytes: sealed.end(),
-        };
-        bounds.map(describe).collect()
-    }
-
-    /// Removes from a sealed segment the events that `is_gone` names, keeping their hashes, if that frees at least
-    /// `worth` bytes. Blocks; appends and readers go on meanwhile.
-    ///
-    /// All or nothing: the new file is on disk before it stands in the old one's place.
-    ///
-    /// # Errors
-    /// [`ReadError::Damaged`] when the segment is not whole, and [`ReadError::Io`]; it is then as it was.
-    pub fn prune_segment(
-        &self,
-        sealed: &SealedSegment,
-        worth: u64,
-        is_gone: &mut dyn FnMut(RawEvent<'_>) -> bool,
-    ) -> Result<PrunedSegment, ReadError> {
-        let segments = self.segments();
-        let found = segments.windows(2).find(|pair| pair[0].first == sealed.first);
-        match found {
-            Some(pair) => rewrite::prune(&pair[0], worth, is_gone),
-            None => Ok(PrunedSegment::default()),
-        }
-    }
-
     /// Writes what is queued, then accepts nothing more. Blocks until the writer has ended.
     pub fn close(&self) {
         self.shared.close("it was closed");
@@ -262,7 +225,7 @@ impl JournalLog {
         AppendError::Closed { why: why.unwrap_or_else(|| "its writer has ended".to_owned()) }
     }
 
-    fn segments(&self) -> Vec<Arc<super::segment::Segment>> {
+    pub(super) fn segments(&self) -> Vec<Arc<Segment>> {
         self.shared.segments.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -428,11 +391,17 @@ impl EventLog for JournalLog {
         let Some((mut from, until)) = self.bounds(stream, after_version) else {
             return Ok(found);
         };
-        if let Some(indexed) = self.indexed(stream, after_version, limit) {
+        // The index counts versions back from the newest one; where some were pruned, it names older events too.
+        let most = if matches!(stream, StreamId::Execution(_)) { limit } else { usize::MAX };
+        if let Some(indexed) = self.indexed(stream, after_version, most) {
             let first = indexed.positions.first().copied().unwrap_or(from);
             let mut scan = self.short_scan(first, limit);
             for position in indexed.positions {
-                found.extend(scan.event_at(position)?.filter(|event| event.stream == *stream));
+                let event = scan.event_at(position)?;
+                found.extend(event.filter(|it| it.stream == *stream && it.version > after_version));
+                if found.len() >= limit {
+                    return Ok(found);
+                }
             }
             // The index may have gone on while it was asked: what it named is not read again.
             let last = found.last().map_or(Position(0), |event| event.position);

@@ -3,16 +3,18 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
+use std::sync::Arc;
 
 use super::format::{
     Content, FrameHeader, Hash, NoHeader, PRUNED, SEGMENT_HEADER, SegmentHeader, put_pruned,
     put_record,
 };
 use super::frames::{Frames, Step};
+use super::log::JournalLog;
 use super::scan::RawEvent;
 use super::segment::{self, Points, Segment};
 use super::walk::Walk;
-use crate::ids::Position;
+use crate::ids::{Position, StreamId};
 use crate::store::ReadError;
 
 /// How much is read and written at once.
@@ -42,6 +44,56 @@ pub struct PrunedSegment {
     pub bytes_after: u64,
     /// Whether it was written again: it frees enough.
     pub written: bool,
+}
+
+impl JournalLog {
+    /// The segments that are full, in order: nothing more is written to them.
+    pub fn sealed(&self) -> Vec<SealedSegment> {
+        let segments = self.segments();
+        let bounds = segments.windows(2).filter_map(|pair| match pair {
+            [sealed, next] => Some((sealed, next.first)),
+            _ => None,
+        });
+        let describe = |(sealed, next): (&Arc<Segment>, Position)| SealedSegment {
+            first: sealed.first,
+            last: Position(next.0 - 1),
+            bytes: sealed.end(),
+        };
+        bounds.map(describe).collect()
+    }
+
+    /// Removes from a sealed segment the events that `is_gone` names, keeping their hashes, if that frees at least
+    /// `worth` bytes. Blocks; appends and readers go on meanwhile.
+    ///
+    /// All or nothing: the new file is on disk before it stands in the old one's place.
+    ///
+    /// # Errors
+    /// [`ReadError::Damaged`] when the segment is not whole, and [`ReadError::Io`]; it is then as it was.
+    pub fn prune_segment(
+        &self,
+        sealed: &SealedSegment,
+        worth: u64,
+        is_gone: &mut dyn FnMut(RawEvent<'_>) -> bool,
+    ) -> Result<PrunedSegment, ReadError> {
+        let segments = self.segments();
+        let found = segments.windows(2).find(|pair| pair[0].first == sealed.first);
+        let Some(pair) = found else { return Ok(PrunedSegment::default()) };
+        // The newest event of a stream that goes on says which version comes next.
+        let mut may_go = |event: RawEvent<'_>| is_gone(event) && !self.is_newest(event);
+        prune(&pair[0], worth, &mut may_go)
+    }
+
+    /// Whether it is the newest event of a stream other than an execution's.
+    fn is_newest(&self, event: RawEvent<'_>) -> bool {
+        let Ok(header) = event.header() else { return true };
+        !matches!(header.stream, StreamId::Execution(_))
+            && self
+                .shared
+                .state()
+                .heads
+                .get(&header.stream)
+                .is_none_or(|head| head.version <= header.version)
+    }
 }
 
 /// Prunes `segment`, which is full, of what `is_gone` names, if that frees at least `worth` bytes.

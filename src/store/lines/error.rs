@@ -65,6 +65,17 @@ impl LinesError {
         move |err| Self::Io { action, path: path.to_owned(), err }
     }
 
+    /// The file that was looked up was replaced meanwhile.
+    pub(super) fn replaced(path: &Path) -> Self {
+        let err = io::Error::from(io::ErrorKind::StaleNetworkFileHandle);
+        Self::Io { action: "open", path: path.to_owned(), err }
+    }
+
+    /// Whether it only says that another file stands there now: look it up again.
+    pub(super) fn is_replaced(&self) -> bool {
+        matches!(self, Self::Io { err, .. } if err.kind() == io::ErrorKind::StaleNetworkFileHandle)
+    }
+
     pub(super) fn damaged(path: &Path, offset: u64, what: impl Into<String>) -> Self {
         Self::Damaged { place: format!("`{}` at byte {offset}", path.display()), what: what.into() }
     }

@@ -1,6 +1,7 @@
 //! Where each execution's chunks stand: the sealed segments' own indices, and the newest segment's in memory.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -24,6 +25,8 @@ pub(super) struct Active {
 #[derive(Debug)]
 pub(super) struct Stretch {
     pub(super) path: PathBuf,
+    /// The file that the chunks' places were read from; none in the segment that grows, which is never replaced.
+    pub(super) file: Option<Arc<File>>,
     pub(super) chunks: Vec<Entry>,
 }
 
@@ -55,17 +58,25 @@ impl Index {
         line: u64,
         max: usize,
     ) -> Result<Option<Stretch>, LinesError> {
-        let (candidates, newest) = {
-            let segments = self.segments.read().unwrap_or_else(PoisonError::into_inner);
-            (segments.candidates(execution), segments.active.stretch(execution, line, max))
-        };
-        for sealed in candidates {
-            let chunks = sealed.chunks_from(execution, line, max)?;
-            if !chunks.is_empty() {
-                return Ok(Some(Stretch { path: sealed.path.clone(), chunks }));
+        loop {
+            let (candidates, newest) = {
+                let segments = self.segments.read().unwrap_or_else(PoisonError::into_inner);
+                (segments.candidates(execution), segments.active.stretch(execution, line, max))
+            };
+            let found = candidates.iter().find_map(|sealed| {
+                let chunks = sealed.chunks_from(execution, line, max);
+                chunks.map(|found| found.map(|(file, chunks)| (sealed, file, chunks))).transpose()
+            });
+            match found {
+                Some(Err(err)) if err.is_replaced() => (),
+                Some(Err(err)) => return Err(err),
+                Some(Ok((sealed, file, chunks))) => {
+                    let (path, file) = (sealed.path.clone(), Some(Arc::new(file)));
+                    return Ok(Some(Stretch { path, file, chunks }));
+                }
+                None => return Ok(newest),
             }
         }
-        Ok(newest)
     }
 
     /// The last chunk of `execution`.
@@ -85,21 +96,41 @@ impl Index {
         execution: ExecutionId,
         number: u64,
     ) -> Result<Option<Entry>, LinesError> {
-        let candidates = {
-            let segments = self.segments.read().unwrap_or_else(PoisonError::into_inner);
-            if segments.active.number < number
-                && let Some(entry) = segments.active.last_chunk(execution)
-            {
-                return Ok(Some(entry));
-            }
-            segments.candidates(execution)
-        };
-        for sealed in candidates.iter().rev().filter(|sealed| sealed.number < number) {
-            if let Some(entry) = sealed.last_chunk(execution)? {
-                return Ok(Some(entry));
+        loop {
+            let candidates = {
+                let segments = self.segments.read().unwrap_or_else(PoisonError::into_inner);
+                if segments.active.number < number
+                    && let Some(entry) = segments.active.last_chunk(execution)
+                {
+                    return Ok(Some(entry));
+                }
+                segments.candidates(execution)
+            };
+            let older = candidates.iter().rev().filter(|sealed| sealed.number < number);
+            let found = older.map(|sealed| sealed.last_chunk(execution).transpose());
+            match found.flatten().next().transpose() {
+                Err(err) if err.is_replaced() => (),
+                found => return found,
             }
         }
-        Ok(None)
+    }
+
+    /// Lets `replace` put another file in the place of a sealed segment's, which it answers with; none when nothing is
+    /// left of it. Nobody looks anything up meanwhile.
+    ///
+    /// # Errors
+    /// Those of `replace`; then nothing changed here.
+    pub(super) fn replace(
+        &self,
+        old: &Arc<Sealed>,
+        replace: impl FnOnce() -> Result<Option<Sealed>, LinesError>,
+    ) -> Result<(), LinesError> {
+        let mut segments = self.segments.write().unwrap_or_else(PoisonError::into_inner);
+        let new = old.replaced_by(replace)?.map(Arc::new);
+        if let Some(at) = segments.sealed.iter().position(|sealed| Arc::ptr_eq(sealed, old)) {
+            segments.sealed.splice(at..=at, new);
+        }
+        Ok(())
     }
 
     /// Makes chunks visible that are on disk now, up to `len`.
@@ -152,7 +183,7 @@ impl Active {
             .take(max)
             .map(|(_, entry)| entry.clone())
             .collect();
-        (!chunks.is_empty()).then(|| Stretch { path: self.path.clone(), chunks })
+        (!chunks.is_empty()).then(|| Stretch { path: self.path.clone(), file: None, chunks })
     }
 
     fn last_chunk(&self, execution: ExecutionId) -> Option<Entry> {

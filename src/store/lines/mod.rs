@@ -16,7 +16,8 @@
 //! not on disk. The index of a sealed segment stays in the file and is searched there: memory grows with the number
 //! of segments and with the chunks of the newest one, not with history.
 //!
-//! A segment depends on no other, so that retention can drop whole files.
+//! A segment depends on no other, so that retention can drop whole files. One that holds lines of executions that stay is
+//! written again without the others, beside the old file, and renamed over it.
 
 mod bytes;
 mod chunk;
@@ -25,6 +26,7 @@ mod error;
 mod frame;
 mod index;
 mod log_writer;
+mod prune;
 mod query;
 mod read;
 mod recover;
@@ -40,6 +42,7 @@ mod tests;
 
 pub use error::LinesError;
 pub use log_writer::{LogWriter, NewLine};
+pub use prune::{PrunedLines, Pruning};
 pub use query::{LineQuery, LineRef};
 pub use read::Gap;
 pub use store::{Damage, FollowState, LineStore, LinesOptions, LinesRecovery, LogSummary};

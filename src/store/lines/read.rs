@@ -13,7 +13,7 @@ use crate::ids::ExecutionId;
 use super::decode::Unpacker;
 use super::error::LinesError;
 use super::frame::{Entry, HEAD_LEN, Head};
-use super::index::Index;
+use super::index::{Index, Stretch};
 use super::query::{LineQuery, LineRef};
 use super::store::LineStore;
 
@@ -113,7 +113,9 @@ impl LineStore {
         visit: &mut dyn FnMut(LineRef<'_>) -> ControlFlow<()>,
     ) -> Result<(), LinesError> {
         let index = &self.store.shared.index;
-        each_chunk(index, execution, scan.next, &mut |path, chunk| scan.chunk(path, chunk, visit))
+        each_chunk(index, execution, scan.next, &mut |stretch, chunk| {
+            scan.chunk(stretch, chunk, visit)
+        })
     }
 }
 
@@ -144,11 +146,11 @@ pub(super) fn each_chunk(
     index: &Index,
     execution: ExecutionId,
     mut line: u64,
-    visit: &mut dyn FnMut(&Path, &Entry) -> Result<bool, LinesError>,
+    visit: &mut dyn FnMut(&Stretch, &Entry) -> Result<bool, LinesError>,
 ) -> Result<(), LinesError> {
     while let Some(stretch) = index.stretch(execution, line, BATCH)? {
         for chunk in &stretch.chunks {
-            if !visit(&stretch.path, chunk)? {
+            if !visit(&stretch, chunk)? {
                 return Ok(());
             }
             line = line.max(chunk.head.last_line().saturating_add(1));
@@ -196,7 +198,7 @@ impl<'q> Scan<'q> {
     /// Shows the matching lines of `chunk`; false when no more are wanted.
     fn chunk(
         &mut self,
-        path: &Path,
+        stretch: &Stretch,
         chunk: &Entry,
         visit: &mut dyn FnMut(LineRef<'_>) -> ControlFlow<()>,
     ) -> Result<bool, LinesError> {
@@ -213,7 +215,7 @@ impl<'q> Scan<'q> {
             self.next = next;
             return Ok(true);
         }
-        self.fetch(path, chunk)?;
+        self.fetch(stretch, chunk)?;
         self.unpacked += 1;
         match self.show(head, visit) {
             Ok(more) => {
@@ -221,7 +223,7 @@ impl<'q> Scan<'q> {
                 Ok(more)
             }
             Err(what) => {
-                let err = LinesError::damaged(path, chunk.offset, what);
+                let err = LinesError::damaged(&stretch.path, chunk.offset, what);
                 let first = self.next.max(head.first_line);
                 self.gap = Some(Gap::damaged(first, head.last_line(), err.to_string()));
                 Err(err)
@@ -261,16 +263,23 @@ impl<'q> Scan<'q> {
         Ok(true)
     }
 
-    fn fetch(&mut self, path: &Path, chunk: &Entry) -> Result<(), LinesError> {
-        if self.file.as_ref().is_none_or(|(open, _)| open != path) {
-            let file = File::open(path).map_err(LinesError::io("open", path))?;
-            self.file = Some((path.to_owned(), file));
+    fn fetch(&mut self, stretch: &Stretch, chunk: &Entry) -> Result<(), LinesError> {
+        let path = &stretch.path;
+        if let Some(file) = &stretch.file {
+            return self.fetch_from(file, path, chunk);
         }
-        self.payload.resize(chunk.head.payload_len as usize, 0);
-        if let Some((_, file)) = &self.file {
-            file.read_exact_at(&mut self.payload, chunk.offset + HEAD_LEN as u64)
-                .map_err(LinesError::io("read", path))?;
-        }
+        let opened = match self.file.take().filter(|(open, _)| open == path) {
+            Some(opened) => opened,
+            None => (path.clone(), File::open(path).map_err(LinesError::io("open", path))?),
+        };
+        self.fetch_from(&opened.1, path, chunk)?;
+        self.file = Some(opened);
         Ok(())
+    }
+
+    fn fetch_from(&mut self, file: &File, path: &Path, chunk: &Entry) -> Result<(), LinesError> {
+        self.payload.resize(chunk.head.payload_len as usize, 0);
+        file.read_exact_at(&mut self.payload, chunk.offset + HEAD_LEN as u64)
+            .map_err(LinesError::io("read", path))
     }
 }

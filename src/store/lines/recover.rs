@@ -10,7 +10,8 @@ use super::frame::Entry;
 use super::index::Active;
 use super::sealed::Sealed;
 use super::segment::{
-    ActiveFile, HEADER_LEN, Trailer, check_header, number_of, path_of, seal_bytes, sync_dir,
+    ActiveFile, HEADER_LEN, Trailer, UNFINISHED, check_header, number_of, path_of, seal_bytes,
+    sync_dir,
 };
 use super::store::{Damage, LinesRecovery};
 use super::walk::{Extent, walk};
@@ -32,6 +33,7 @@ pub(super) fn recover(dir: &Path) -> Result<Recovered, LinesError> {
     if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
         sync_dir(parent)?;
     }
+    remove_unfinished(dir)?;
     let numbers = drop_unborn(dir, segment_numbers(dir)?)?;
     let mut recovery = LinesRecovery { segments: numbers.len(), ..LinesRecovery::default() };
     let mut sealed = Vec::new();
@@ -68,6 +70,17 @@ pub(super) fn recover(dir: &Path) -> Result<Recovered, LinesError> {
         }
     };
     Ok(Recovered { sealed, active, file, recovery })
+}
+
+/// Removes what a crash left of a segment that retention was writing again: the former one still stands.
+fn remove_unfinished(dir: &Path) -> Result<(), LinesError> {
+    for entry in fs::read_dir(dir).map_err(LinesError::io("list", dir))? {
+        let path = entry.map_err(LinesError::io("list", dir))?.path();
+        if path.extension().is_some_and(|extension| extension == UNFINISHED) {
+            fs::remove_file(&path).map_err(LinesError::io("remove", &path))?;
+        }
+    }
+    Ok(())
 }
 
 /// The numbers of the segments in `dir`, ascending.

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use crate::ids::ExecutionId;
 
@@ -23,11 +23,20 @@ pub(super) struct Sealed {
     bloom: OnceLock<Vec<u8>>,
     /// Only when the index in the file is damaged.
     rebuilt: OnceLock<Vec<Entry>>,
+    /// Another file stands in its place, to which nothing that is known here applies.
+    replaced: Mutex<bool>,
 }
 
 impl Sealed {
     pub(super) fn new(number: u64, path: PathBuf, trailer: Trailer) -> Self {
-        Self { number, path, trailer, bloom: OnceLock::new(), rebuilt: OnceLock::new() }
+        Self {
+            number,
+            path,
+            trailer,
+            bloom: OnceLock::new(),
+            rebuilt: OnceLock::new(),
+            replaced: Mutex::new(false),
+        }
     }
 
     /// Whether `execution` lies between the lowest and the highest id in it.
@@ -35,7 +44,47 @@ impl Sealed {
         (self.trailer.lowest..=self.trailer.highest).contains(&execution)
     }
 
-    /// Up to `max` chunks of `execution`, from the one that holds `line`, or the next one.
+    /// Opens the file, unless another one stands in its place.
+    ///
+    /// # Errors
+    /// [`LinesError::Io`]; see [`LinesError::is_replaced`].
+    pub(super) fn open(&self) -> Result<File, LinesError> {
+        let replaced = self.replaced.lock().unwrap_or_else(PoisonError::into_inner);
+        if *replaced {
+            return Err(LinesError::replaced(&self.path));
+        }
+        File::open(&self.path).map_err(LinesError::io("open", &self.path))
+    }
+
+    /// Lets `replace` put another file in its place; nobody opens it meanwhile, nor afterwards.
+    ///
+    /// # Errors
+    /// Those of `replace`; then it is as before.
+    pub(super) fn replaced_by<T>(
+        &self,
+        replace: impl FnOnce() -> Result<T, LinesError>,
+    ) -> Result<T, LinesError> {
+        let mut replaced = self.replaced.lock().unwrap_or_else(PoisonError::into_inner);
+        let done = replace()?;
+        *replaced = true;
+        Ok(done)
+    }
+
+    /// All chunks, as the index in `file` names them.
+    ///
+    /// # Errors
+    /// [`LinesError::Io`]; [`LinesError::Damaged`] when the index is.
+    pub(super) fn entries(&self, file: &File) -> Result<Vec<Entry>, LinesError> {
+        let stored = Entries::Stored(self, file);
+        let entry = |at| {
+            stored.get(at)?.ok_or_else(|| {
+                LinesError::damaged(&self.path, self.trailer.entry_at(at), "the index is damaged")
+            })
+        };
+        (0..stored.count()).map(entry).collect()
+    }
+
+    /// Up to `max` chunks of `execution`, from the one that holds `line`, or the next one, with the file that has them.
     ///
     /// # Errors
     /// [`LinesError::Io`].
@@ -44,9 +93,9 @@ impl Sealed {
         execution: ExecutionId,
         line: u64,
         max: usize,
-    ) -> Result<Vec<Entry>, LinesError> {
-        let Some(file) = self.open_for(execution)? else { return Ok(Vec::new()) };
-        self.search(&file, |index| {
+    ) -> Result<Option<(File, Vec<Entry>)>, LinesError> {
+        let Some(file) = self.open_for(execution)? else { return Ok(None) };
+        let found = self.search(&file, |index| {
             let mut found = Vec::new();
             let Some(after) = index.count_to(execution, line)? else { return Ok(None) };
             let mut at = after;
@@ -65,7 +114,8 @@ impl Sealed {
                 at += 1;
             }
             Ok(Some(found))
-        })
+        })?;
+        Ok((!found.is_empty()).then_some((file, found)))
     }
 
     /// The last chunk of `execution` in this segment.
@@ -88,7 +138,7 @@ impl Sealed {
         {
             return Ok(None);
         }
-        let file = File::open(&self.path).map_err(LinesError::io("open", &self.path))?;
+        let file = self.open()?;
         if self.bloom.get().is_none() {
             let bits = self.read_bloom(&file)?;
             if !bloom_has(self.bloom.get_or_init(|| bits), execution) {

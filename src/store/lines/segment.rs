@@ -27,6 +27,9 @@ pub(super) const SEAL_MAGIC: [u8; 8] = *b"\xFFDAYSEAL";
 const HEADER_MAGIC: [u8; 8] = *b"\xFFDAYLINE";
 const TRAILER_MAGIC: [u8; 8] = *b"\xFFDAYTRAI";
 
+/// The extension of a segment that is being written again.
+pub(super) const UNFINISHED: &str = "new";
+
 /// The file of segment `number`.
 pub(super) fn path_of(dir: &Path, number: u64) -> PathBuf {
     dir.join(format!("{number:010}.seg"))
@@ -40,10 +43,20 @@ pub(super) fn number_of(path: &Path) -> Option<u64> {
     path.file_stem()?.to_str()?.parse().ok()
 }
 
-fn header(number: u64) -> [u8; HEADER_LEN as usize] {
+/// Whether retention took chunks out of a segment. Part of the format: the byte behind the version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// All that was written to it is there.
+    Complete = 0,
+    /// It was written again without some of it.
+    Pruned = 1,
+}
+
+pub(super) fn header(number: u64, kind: Kind) -> [u8; HEADER_LEN as usize] {
     let mut b = [0; HEADER_LEN as usize];
     b[0..8].copy_from_slice(&HEADER_MAGIC);
     b[8..10].copy_from_slice(&VERSION.to_le_bytes());
+    b[10] = kind as u8;
     b[16..24].copy_from_slice(&number.to_le_bytes());
     let crc = crc32c::crc32c(&b[..28]);
     b[28..32].copy_from_slice(&crc.to_le_bytes());
@@ -70,6 +83,16 @@ pub(super) fn check_header(file: &File, path: &Path, number: u64) -> Result<(), 
         return Err(LinesError::damaged(path, 16, what));
     }
     Ok(())
+}
+
+/// Whether retention took chunks out of the segment whose checked header `file` begins with.
+///
+/// # Errors
+/// [`LinesError::Io`].
+pub(super) fn kind_of(file: &File, path: &Path) -> Result<Kind, LinesError> {
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, 10).map_err(LinesError::io("read", path))?;
+    Ok(if byte[0] == Kind::Pruned as u8 { Kind::Pruned } else { Kind::Complete })
 }
 
 /// The segment that grows.
@@ -107,7 +130,7 @@ impl ActiveFile {
             .create_new(true)
             .open(&path)
             .map_err(LinesError::io("create", &path))?;
-        if let Err(err) = file.write_all(&header(number)) {
+        if let Err(err) = file.write_all(&header(number, Kind::Complete)) {
             if is_no_room(&err) {
                 // So that it can be created again.
                 std::fs::remove_file(&path).map_err(LinesError::io("remove", &path))?;

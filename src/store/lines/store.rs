@@ -123,6 +123,7 @@ impl LineStore {
             pending: AtomicUsize::new(0),
             drained: Notify::new(),
             failure: watch::Sender::new(None),
+            upkeep: Mutex::default(),
             spare: Mutex::default(),
         });
         let (orders, inbox) = mpsc::channel();
@@ -281,6 +282,8 @@ pub(super) struct Shared {
     /// Told after each commit.
     pub(super) drained: Notify,
     failure: watch::Sender<Option<String>>,
+    /// Held by whoever replaces segments or reads all of them.
+    pub(super) upkeep: Mutex<()>,
     #[expect(clippy::vec_box, reason = "they go in and out of orders as boxes")]
     spare: Mutex<Vec<Box<ChunkBuilder>>>,
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::PoisonError;
 
 use crate::ids::ExecutionId;
 
@@ -12,7 +13,9 @@ use super::error::LinesError;
 use super::frame::{Entry, Head};
 use super::recover::{is_unborn, segment_numbers};
 use super::sealed::Sealed;
-use super::segment::{ENTRY_LEN, SEAL_MAGIC, Trailer, check_header, decode_entry, path_of};
+use super::segment::{
+    ENTRY_LEN, HEADER_LEN, Kind, SEAL_MAGIC, Trailer, check_header, decode_entry, kind_of, path_of,
+};
 use super::store::{Damage, LineStore};
 use super::walk::{Extent, walk};
 
@@ -25,6 +28,8 @@ pub struct LinesReport {
     pub chunks: u64,
     /// Lines in them.
     pub lines: u64,
+    /// Logs whose beginning retention took while their end is still there, in a segment that holds others.
+    pub pruned: u64,
     /// Bytes after the last whole chunk: a write that was cut short, which nobody had seen. The next start cuts them off.
     pub unfinished: u64,
     /// What is wrong, and where. Empty when all is well.
@@ -39,11 +44,13 @@ impl LineStore {
     /// [`LinesError::Io`]. Damage is no error: it is in the report.
     pub fn verify(&self) -> Result<LinesReport, LinesError> {
         let mut report = LinesReport::default();
+        let _alone = self.store.shared.upkeep.lock().unwrap_or_else(PoisonError::into_inner);
         // The newest first: a segment that is sealed meanwhile is then seen once as the newest, or as a sealed one.
         let index = &self.store.shared.index;
         let (number, path, len) = index.with_active(|a| (a.number, a.path.clone(), a.len));
         let sealed = index.sealed();
-        let first = sealed.first().map_or(number, |sealed| sealed.number);
+        let numbers = sealed.iter().map(|sealed| (sealed.number, sealed.path.as_path()));
+        let is_whole = nothing_pruned(numbers.chain([(number, path.as_path())]))?;
         let mut before = |head: &Head, number: u64| {
             let last = index.last_chunk_before(head.execution, number)?;
             Ok(last.map(|last| (last.head.chunk + 1, last.head.last_line() + 1)))
@@ -51,10 +58,10 @@ impl LineStore {
         for segment in sealed.iter().filter(|segment| segment.number < number) {
             let Sealed { number, path, trailer, .. } = &**segment;
             let extent = Extent::Known(trailer.seal_at);
-            let part = Part { path, number: *number, first, extent };
+            let part = Part { path, number: *number, is_whole, extent };
             part.check(Some(trailer), &mut before, &mut report)?;
         }
-        let newest = Part { path: &path, number, first, extent: Extent::Known(len) };
+        let newest = Part { path: &path, number, is_whole, extent: Extent::Known(len) };
         newest.check(None, &mut before, &mut report)?;
         Ok(report)
     }
@@ -67,9 +74,9 @@ impl LineStore {
     pub fn verify_folder(dir: &Path) -> Result<LinesReport, LinesError> {
         let mut report = LinesReport::default();
         let numbers = segment_numbers(dir)?;
-        let Some((&first, &newest)) = numbers.first().zip(numbers.last()) else {
-            return Ok(report);
-        };
+        let Some(&newest) = numbers.last() else { return Ok(report) };
+        let paths: Vec<_> = numbers.iter().map(|number| path_of(dir, *number)).collect();
+        let is_whole = nothing_pruned(numbers.iter().copied().zip(paths.iter().map(|it| &**it)))?;
         let mut ends: HashMap<ExecutionId, (u32, u64)> = HashMap::new();
         for number in numbers {
             let path = path_of(dir, number);
@@ -84,7 +91,7 @@ impl LineStore {
                 Some(trailer) => Extent::Known(trailer.seal_at),
                 None => Extent::UpTo(len),
             };
-            let part = Part { path: &path, number, first, extent };
+            let part = Part { path: &path, number, is_whole, extent };
             let mut before = |head: &Head, _| Ok(ends.get(&head.execution).copied());
             let logs = part.check(trailer.as_ref(), &mut before, &mut report)?;
             ends.extend(logs);
@@ -100,8 +107,8 @@ type Before<'a> = &'a mut dyn FnMut(&Head, u64) -> Result<Option<(u32, u64)>, Li
 struct Part<'a> {
     path: &'a Path,
     number: u64,
-    /// The lowest segment that is left.
-    first: u64,
+    /// Retention took nothing out of the store so far.
+    is_whole: bool,
     extent: Extent,
 }
 
@@ -113,7 +120,7 @@ impl Part<'_> {
         before: Before<'_>,
         report: &mut LinesReport,
     ) -> Result<HashMap<ExecutionId, (u32, u64)>, LinesError> {
-        let Part { path, number, first, extent } = *self;
+        let Part { path, number, is_whole, extent } = *self;
         let file = File::open(path).map_err(LinesError::io("open", path))?;
         if let Err(err) = check_header(&file, path, number) {
             report.damage.push(named(path, 0, err.to_string()));
@@ -130,8 +137,11 @@ impl Part<'_> {
         for head in &check.beginnings {
             let expected = match before(head, number)? {
                 Some(expected) => expected,
-                // Retention drops whole segments: then a log may begin in the middle.
-                None if first > 1 && head.chunk > 0 => continue,
+                // Retention takes chunks where that is worth it: then a log may begin in the middle.
+                None if !is_whole && head.chunk > 0 => {
+                    report.pruned += 1;
+                    continue;
+                }
                 None => (0, 1),
             };
             check.found.extend(numbering(head, expected).map(|what| (0, what)));
@@ -152,6 +162,18 @@ impl Part<'_> {
         }
         Ok(check.logs)
     }
+}
+
+/// Whether no segment is missing, and none was written again without some of it.
+fn nothing_pruned<'a>(segments: impl Iterator<Item = (u64, &'a Path)>) -> Result<bool, LinesError> {
+    for ((number, path), expected) in segments.zip(1..) {
+        let file = File::open(path).map_err(LinesError::io("open", path))?;
+        let length = file.metadata().map_err(LinesError::io("read", path))?.len();
+        if number != expected || (length >= HEADER_LEN && kind_of(&file, path)? == Kind::Pruned) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn named(path: &Path, at: u64, what: String) -> Damage {

@@ -2,6 +2,7 @@ mod crash;
 mod flow;
 mod format;
 mod golden;
+mod pruning;
 mod reading;
 mod round_trip;
 
