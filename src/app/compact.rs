@@ -87,6 +87,7 @@ async fn work(
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let engine = begin(&mut stores, (&clock, news.clone()), heard);
     let upkeep = Upkeep {
+        space: Arc::clone(&stores.space),
         log: stores.log.clone(),
         projections: stores.projections.clone(),
         checkpoints: Arc::clone(&stores.checkpoints),

@@ -357,7 +357,12 @@ impl Retention {
     }
 
     /// Has a batch forgotten, and waits until the lists know; answers what of it was.
-    async fn forget(&self, pass: u64, batch: Vec<Forgotten>) -> Result<Vec<Forgotten>, PassError> {
+    async fn forget(
+        &self,
+        pass: u64,
+        batch: Vec<Forgotten>,
+        chains: Arc<Chains>,
+    ) -> Result<Vec<Forgotten>, PassError> {
         let (reply, answer) = oneshot::channel();
         let asked = go_on(&self.upkeep.news, move |engine| {
             let then = move |forgotten, at| drop(reply.send((forgotten, at)));

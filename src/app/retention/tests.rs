@@ -80,6 +80,7 @@ impl Lab {
         let clock: Arc<dyn Clock> = Arc::new(VirtualClock::new(now()));
         let engine = begin(&mut stores, (&clock, news.clone()), heard);
         let upkeep = Upkeep {
+            space: Arc::clone(&stores.space),
             log: stores.log.clone(),
             projections: stores.projections.clone(),
             checkpoints: Arc::clone(&stores.checkpoints),
