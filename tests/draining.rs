@@ -54,7 +54,7 @@ fn run(daemon: &Daemon, schedule: &str) -> String {
 /// The newest event of this kind in the daemon's stream.
 fn newest(daemon: &Daemon, kind: &str) -> Value {
     let events = daemon.json(&["event", "list", "--stream", "daemon", "--type", kind]);
-    items(&events).first().unwrap_or_else(|| panic!("no {kind}: {events}")).clone()
+    items(&events).first().expect("such an event").clone()
 }
 
 /// Why the daemon is not ready.
@@ -132,7 +132,7 @@ fn at_the_deadline_calls_are_interrupted_and_run_again_by_the_next_start() {
     let again = with_status(&daemon, again, "ok");
     assert_eq!(again["rerun_of"], call.as_str());
     let events = daemon.json(&["event", "list", "--stream", &format!("execution/{call}")]);
-    let closed = items(&events).into_iter().find(|event| event["type"] == "closed");
+    let closed = items(&events).iter().find(|event| event["type"] == "closed");
     let stopped = newest(&daemon, "daemon-stopped")["position"].as_u64();
     assert!(closed.expect("it is")["position"].as_u64() < stopped, "the stop closes it");
 }
