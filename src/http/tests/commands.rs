@@ -362,7 +362,10 @@ async fn reload_check_and_verify_answer() {
     assert_eq!(checked.status, StatusCode::OK, "{}", checked.text());
     assert_eq!(daemon.post("/api/store/verify", "").await.json()["ok"], true);
     let plan = daemon.post("/api/store/compact", r#"{"dry_run": true}"#).await.json();
-    assert_eq!((&plan["dry_run"], &plan["interfaces"]), (&serde_json::json!(true), &serde_json::json!([])));
+    assert_eq!(
+        (&plan["dry_run"], &plan["interfaces"]),
+        (&serde_json::json!(true), &serde_json::json!([]))
+    );
 }
 
 #[tokio::test]
