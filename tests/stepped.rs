@@ -52,6 +52,14 @@ fn wait_for(daemon: &Daemon, schedule: &str, slot: &str) -> Vec<String> {
     })
 }
 
+/// Waits until nothing runs: what runs would be in the way of the next slot.
+fn at_rest(daemon: &Daemon) {
+    until("rest", || {
+        let status = daemon.json(&["status"]);
+        (status["running"] == 0 && status["queued"] == 0).then_some(())
+    });
+}
+
 /// Waits until the daemon has seen its clock being set `times` times.
 fn stepped(daemon: &Daemon, times: usize) {
     until("a step of the clock", || {
@@ -92,6 +100,7 @@ fn slots_that_the_clock_jumps_over_are_caught_up_or_missed_and_none_runs_twice()
         [schedules.none]\ncron = \"*/10 * * * *\"\ncommand = [\"true\"]\ncatch_up = { mode = \"none\" }\n";
     let daemon = daemon(folder.path(), "2026-11-22T11:59:58Z", schedules);
     wait_for(&daemon, "shop/last", "2026-11-22 12:00:00 started");
+    at_rest(&daemon);
     set(folder.path(), "2026-11-22T12:25:00Z");
     let rows = wait_for(&daemon, "shop/last", "2026-11-22 12:20:00 started");
     assert_eq!(rows[1..], ["2026-11-22 12:10:00 coalesced", "2026-11-22 12:20:00 started"]);
@@ -100,16 +109,19 @@ fn slots_that_the_clock_jumps_over_are_caught_up_or_missed_and_none_runs_twice()
     let told = daemon.json(&["schedule", "why", "shop/none", "--at", "2026-11-22T12:10:00Z"]);
     assert!(word(&told, "text").contains("and passed over it"), "{told}");
 
+    at_rest(&daemon);
     // By an hour: what was decided comes again on the clock, and nothing of it runs again.
     set(folder.path(), "2026-11-22T11:59:59Z");
     stepped(&daemon, 2);
     set(folder.path(), "2026-11-22T12:29:59Z");
     let rows = wait_for(&daemon, "shop/last", "2026-11-22 12:30:00 started");
     assert_eq!(rows.len(), 4, "{rows:?}");
+    at_rest(&daemon);
 
     // By more than three hours: the schedule goes on from there, and what ran does not run again.
     set(folder.path(), "2026-11-22T08:09:59Z");
     wait_for(&daemon, "shop/last", "2026-11-22 08:10:00 started");
+    at_rest(&daemon);
     set(folder.path(), "2026-11-22T11:59:59Z");
     stepped(&daemon, 5);
     set(folder.path(), "2026-11-22T12:39:59Z");

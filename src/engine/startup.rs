@@ -19,7 +19,9 @@ use crate::ids::{ExecutionId, ScheduleRef, StreamId};
 use crate::instant::Instant;
 use crate::task;
 
-/// The start waits so long for what a killed daemon left running. What has not ended by then is ended while slots run.
+/// The start waits so long for what a killed daemon left running. What has not ended by then is ended while slots run. The
+/// slots of a schedule whose execution goes on under this daemon wait as long: it may have ended while no daemon was there,
+/// and then it is not in their way.
 const SETTLING_FIRST_MAX: Duration = Duration::from_secs(1);
 
 /// The end of an execution that is being settled.
@@ -76,6 +78,9 @@ impl Engine {
                 self.ready.wait(id, execution, asks);
             }
         }
+        self.taken_over = running.iter().map(|work| work.execution).collect();
+        let mut slots_later: Vec<_> =
+            running.iter().map(|work| work.opened.schedule.clone()).collect();
         for work in running {
             self.go_on_with(&mut draft, work, After::TakeOver);
         }
@@ -102,15 +107,22 @@ impl Engine {
         if before.as_deref() != Some(&self.parts.identity.boot_id) {
             self.run_reboot_schedules(&mut draft);
         }
-        for id in self.state.schedules.names() {
-            self.decide_slots(&mut draft, &id);
+        let schedules = self.state.schedules.names();
+        let leaders = |id| self.chain_of(id).into_iter().any(|id| slots_later.contains(&id));
+        slots_later = schedules.iter().filter(|id| leaders(id)).cloned().collect();
+        for id in schedules.iter().filter(|id| !slots_later.contains(id)) {
+            self.decide_slots(&mut draft, id);
             self.submit_if_large(&mut draft);
         }
         self.start_ready(&mut draft);
+        let later = draft.at + SETTLING_FIRST_MAX;
         draft.then(After::Ready);
         self.submit(draft);
-        let schedules = self.state.schedules.names();
         schedules.iter().for_each(|id| self.plan_next(id));
+        for id in slots_later {
+            self.timers.put_off(later, Timer::Slot(id.clone()));
+            self.put_off.insert(id);
+        }
         self.plan_deadlines();
     }
 

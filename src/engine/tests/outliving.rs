@@ -130,6 +130,22 @@ async fn what_ended_while_no_daemon_was_there_is_told_by_the_next_one() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_ended_while_no_daemon_was_there_is_not_in_the_way_of_the_slots_since() {
+    let text = shop("");
+    let (working, runner, _) = first(&text, 10 * MINUTE).await;
+    let second = next(&text, working, 150 * MINUTE, runner).await;
+    second.pass(MINUTE).await;
+    let (_, passed) = slots(&second.events());
+    let passed: Vec<_> = passed.iter().filter(|row| row.contains(":00:00.000Z")).collect();
+    assert_eq!(passed, ["coalesced 2026-11-22T02:00:00.000Z to 2026-11-22T02:00:00.000Z"]);
+    assert!(
+        lives(&second).iter().any(|life| life.starts_with("sales catch-up 03:")),
+        "{:?}",
+        lives(&second)
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_nobody_goes_on_with_is_let_go_of() {
     let text = shop("");
     let (working, runner, running) = first(&text, 90 * MINUTE).await;
