@@ -12,9 +12,9 @@ const IDLE_MAX: Duration = Duration::from_secs(10);
 /// What a thread for a command needs of the stack, with room to spare.
 const STACK_BYTES: usize = 256 << 10;
 
-/// Jobs that begin at once at most. More would only take turns, and of a herd all would begin late; but one whose program lies
-/// on a disk that does not answer must not hold up all others.
-const BEGINNING_MAX: usize = 4;
+/// Jobs that begin at once at most. A thousand threads would only take turns; with a few, each start waits until the thread of the
+/// next one gets its turn among all others, and those whose programs lie on a disk that does not answer hold up the rest.
+const BEGINNING_MAX: usize = 64;
 
 /// Threads that wait for jobs, and jobs that wait for threads. Jobs begin in the order in which they came.
 pub(super) struct Pool<J> {
@@ -147,26 +147,27 @@ mod tests {
                 held.lock().expect("no panic").recv().expect("the test lets it end");
             }
         });
-        for job in 0..10 {
+        let most = u8::try_from(BEGINNING_MAX).expect("a few");
+        for job in 0..most + 6 {
             pool.give(job, &work).expect("a thread");
         }
-        let mut begun: Vec<u8> = (0..BEGINNING_MAX).map(|_| begins.recv().expect("one")).collect();
+        let mut begun: Vec<u8> = (0..most).map(|_| begins.recv().expect("one")).collect();
         begun.sort_unstable();
-        assert_eq!(begun, [0, 1, 2, 3], "the first few");
-        for expected in 4..10 {
+        assert_eq!(begun, Vec::from_iter(0..most), "the first ones");
+        for expected in most..most + 6 {
             assert!(begins.try_recv().is_err(), "no more at once");
             // All that have begun go on: nobody waits for their end.
             go.send(()).expect("it waits");
             assert_eq!(begins.recv().expect("the next one"), expected);
         }
-        for _ in 0..4 {
+        for _ in 0..most {
             go.send(()).expect("it waits");
         }
-        for _ in 0..10 {
+        for _ in 0..most + 6 {
             end.send(()).expect("it waits");
         }
-        pool.give(10, &work).expect("a thread");
-        assert_eq!(begins.recv().expect("one"), 10);
+        pool.give(200, &work).expect("a thread");
+        assert_eq!(begins.recv().expect("one"), 200);
         go.send(()).expect("it waits");
         end.send(()).expect("it waits");
     }
