@@ -119,7 +119,7 @@ pub fn verify(context: &Context<'_>, absent: Failure) -> Outcome<Value> {
 /// There is no data folder, a daemon works on it (7), or it cannot be read or written.
 pub fn compact(context: &Context<'_>, dry_run: bool, absent: Failure) -> Outcome<Value> {
     // Looks for the folder and a daemon, and lets go again: whoever compacts takes the lock itself.
-    let data = Idle::take(context, absent)?.data.clone();
+    let data = Idle::take(context, absent)?.data;
     let Some(settings) = &context.settings else {
         return Err(Failure::new(Exit::Configuration, "the settings cannot be read")
             .hint("see `daybook serve --help`"));

@@ -139,12 +139,10 @@ impl Judge {
         let seen = self.schedules.get(schedule);
         let aged = self.limits.ok_ms.map(|limit| before(self.now, limit));
         let until = aged.max(seen.and_then(|seen| seen.counted_out))?;
-        let least = [
-            Some(self.now - SETTLED_AFTER),
-            // The slot's own id was opened later: the event that passed it over has to stay.
-            seen.and_then(|seen| seen.backfilled).map(|slot| before(slot, 1)),
-        ];
-        least.into_iter().flatten().fold(Some(until), |until, least| until.min(Some(least)))
+        let settled = until.min(self.now - SETTLED_AFTER);
+        // The slot's own id was opened later: the event that passed it over has to stay.
+        let backfilled = seen.and_then(|seen| seen.backfilled).map(|slot| before(slot, 1));
+        Some(backfilled.map_or(settled, |least| least.min(settled)))
     }
 
     /// Up to where what became of the slots of `schedule` may be forgotten, so that they must be taken for decided.

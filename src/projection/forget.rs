@@ -97,7 +97,8 @@ fn count<R: Rows>(
     at: Instant,
 ) -> Result<(), RowError> {
     let key = keys::pruned_of(interface);
-    let mut pruned = rows.get(&key)?.map_or(Ok(PrunedOf::default()), |it| PrunedOf::decode(&it))?;
+    let mut pruned =
+        rows.get(&key)?.map_or_else(|| Ok(PrunedOf::default()), |it| PrunedOf::decode(&it))?;
     pruned.executions += forgotten.executions.len() as u64;
     pruned.lines_of += forgotten.lines.len() as u64;
     pruned.at = Some(at);

@@ -77,7 +77,7 @@ impl LineStore {
         let bytes = out.iter().map(|entry| entry.head.frame_len()).sum();
         let mut found = PrunedLines { chunks: out.len() as u64, bytes, ..PrunedLines::default() };
         let Pruning::Do { worth } = pruning else { return Ok(found) };
-        let dir = sealed.path.parent().unwrap_or(Path::new("."));
+        let dir = sealed.path.parent().unwrap_or_else(|| Path::new("."));
         if left.is_empty() {
             shared.index.replace(sealed, || {
                 fs::remove_file(&sealed.path).map_err(LinesError::io("remove", &sealed.path))?;
