@@ -79,8 +79,7 @@ impl Engine {
             }
         }
         self.taken_over = running.iter().map(|work| work.execution).collect();
-        let mut slots_later: Vec<_> =
-            running.iter().map(|work| work.opened.schedule.clone()).collect();
+        let open: Vec<_> = running.iter().map(|work| work.opened.schedule.clone()).collect();
         for work in running {
             self.go_on_with(&mut draft, work, After::TakeOver);
         }
@@ -107,20 +106,26 @@ impl Engine {
         if before.as_deref() != Some(&self.parts.identity.boot_id) {
             self.run_reboot_schedules(&mut draft);
         }
+        self.decide_first_slots(draft, &open);
+    }
+
+    /// Decides what is due at a start, and plans the rest. Schedules that have one of the executions `open` which go on under
+    /// this daemon, or that follow such a one, wait a moment for its end.
+    fn decide_first_slots(&mut self, mut draft: Draft, open: &[ScheduleRef]) {
         let schedules = self.state.schedules.names();
-        let leaders = |id| self.chain_of(id).into_iter().any(|id| slots_later.contains(&id));
-        slots_later = schedules.iter().filter(|id| leaders(id)).cloned().collect();
-        for id in schedules.iter().filter(|id| !slots_later.contains(id)) {
+        let waits = |id: &ScheduleRef| self.chain_of(id).iter().any(|id| open.contains(id));
+        let (later, now): (Vec<_>, Vec<_>) = schedules.into_iter().partition(waits);
+        for id in &now {
             self.decide_slots(&mut draft, id);
             self.submit_if_large(&mut draft);
         }
         self.start_ready(&mut draft);
-        let later = draft.at + SETTLING_FIRST_MAX;
+        let until = draft.at + SETTLING_FIRST_MAX;
         draft.then(After::Ready);
         self.submit(draft);
-        schedules.iter().for_each(|id| self.plan_next(id));
-        for id in slots_later {
-            self.timers.put_off(later, Timer::Slot(id.clone()));
+        now.iter().chain(&later).for_each(|id| self.plan_next(id));
+        for id in later {
+            self.timers.put_off(until, Timer::Slot(id.clone()));
             self.put_off.insert(id);
         }
         self.plan_deadlines();

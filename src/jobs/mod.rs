@@ -1,7 +1,7 @@
 //! Running jobs: commands, shell texts and HTTP calls, from their start to the line that says why they ended.
 //!
 //! [`run_attempt`] is the way in. Output goes through a [`Scribe`] (redaction, lines, classification, limit). Nothing of a
-//! command outlives its attempt. Commands are owned by a process of their own, see [`runner`].
+//! command outlives its attempt. Commands are owned by a process of their own, see `runner`.
 
 mod attempt;
 mod call;
