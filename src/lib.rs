@@ -3,6 +3,7 @@
 //! `ARCHITECTURE.md` is the map. Modules in reading order; each may use only those above it (`tests/tidy.rs` checks).
 
 pub mod app;
+pub mod archive;
 pub mod civil;
 pub mod cli;
 pub mod clock;

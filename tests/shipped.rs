@@ -78,6 +78,27 @@ fn daybooks_check_of_itself_is_true_on_any_listener_and_data_folder() {
 }
 
 #[test]
+fn the_nightly_backup_is_made_and_checked() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let shipped = Shipped::start(folder.path());
+    let data = folder.path().join("data");
+    let param = format!("data={}", data.display());
+    let (code, log) = shipped.run("backup/nightly", &["--param", &param]);
+    assert_eq!(code, Some(0), "{log}");
+    assert!(log.contains("sound: "), "{log}");
+    let backups = std::fs::read_dir(data.join("backups")).expect("the folder of backups");
+    let made: Vec<_> = backups
+        .map(|entry| entry.expect("a readable folder").path())
+        .filter(|path| path.join("manifest.json").exists())
+        .collect();
+    let [made] = made.as_slice() else { panic!("{made:?}") };
+    assert!(log.contains(&format!("backup {} is made and sound", made.display())), "{log}");
+    let (code, log) = shipped.run("backup/nightly", &["--param", "data=/nowhere"]);
+    assert_eq!(code, Some(5), "{log}");
+    assert!(log.contains("ERROR Configuration: ") || log.contains("give params.data"), "{log}");
+}
+
+#[test]
 fn the_first_steps_turn_red_and_name_the_file_to_mend() {
     let folder = tempfile::tempdir().expect("a folder");
     let shipped = Shipped::start(folder.path());

@@ -14,7 +14,7 @@ const LAYERS: [&[&str]; 13] = [
     &["projection"],
     &["telemetry"],
     &["engine"],
-    &["jobs", "notify", "config", "runbooks"],
+    &["jobs", "notify", "config", "runbooks", "archive"],
     &["http"],
     &["cli"],
     &["app"],

@@ -96,7 +96,7 @@ impl Daemon {
         http::Parts {
             engine: core.handle.clone(),
             log: stores.log.clone(),
-            store: stores.access(&settings.data.value, retention),
+            store: stores.access(&settings.data.value, retention, &core.clock),
             projections: stores.projections.clone(),
             lines: stores.lines.clone(),
             space: Arc::clone(&stores.space),
@@ -112,6 +112,7 @@ impl Daemon {
             },
             settings: http::Settings {
                 data: settings.data.value.clone(),
+                backups: settings.backups.value.clone(),
                 base_url: address.map(|address| self.base_url(address)),
                 metrics: settings.metrics.value,
                 version: VERSION.to_owned(),

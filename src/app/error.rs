@@ -1,5 +1,6 @@
 //! Why the daemon does not start or ends by itself, with its exit code.
 
+use crate::archive::SwitchError;
 use crate::error_text::in_full;
 use crate::http::server::BindError;
 use crate::store::journal::OpenError;
@@ -38,6 +39,14 @@ impl ServeError {
         let hint = err.hint().map_or_else(String::new, |hint| format!("\nhint: {hint}"));
         let words = format!("{}{hint}", in_full(&err));
         if let OpenError::Locked { .. } = err { Self::Locked(words) } else { Self::Store(words) }
+    }
+
+    pub(super) fn from_switch(err: &SwitchError) -> Self {
+        let words = in_full(err);
+        match err {
+            SwitchError::Busy(_) => Self::Locked(words),
+            SwitchError::Io { .. } => Self::Store(words),
+        }
     }
 
     pub(super) fn machine(what: &str, err: &dyn std::error::Error) -> Self {

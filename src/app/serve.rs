@@ -207,6 +207,7 @@ impl Daemon {
             checkpoints: Arc::clone(&stores.checkpoints),
             news: core.news.clone(),
         };
+        upkeep.tell_head();
         let retention = self.retention(&core, &stores, &upkeep);
         let mut scheduler = match self.prepare(&core, &upkeep, &retention).await {
             Ok(scheduler) => scheduler,
@@ -243,6 +244,7 @@ impl Daemon {
         drop(serving.await);
         deciding.engine.abort();
         stores.log.close();
+        upkeep.tell_head();
         ended
     }
 

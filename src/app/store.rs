@@ -7,8 +7,11 @@ use tokio::sync::Mutex;
 
 use super::error::ServeError;
 use super::retention::Retention;
+use super::serve::VERSION;
+use crate::archive::{self, BackupOrder, Source};
+use crate::clock::Clock;
 use crate::crash;
-use crate::domain::space::Watermarks;
+use crate::domain::space::{Room, Watermarks};
 use crate::engine::state::{STATE_VERSION, State};
 use crate::error_text::in_full;
 use crate::http;
@@ -35,39 +38,78 @@ pub(super) struct Stores {
 }
 
 impl Stores {
-    /// The store's figures and its check, for `store info` and `store verify`.
-    pub(super) fn access(&self, data: &Path, retention: &Retention) -> http::StoreAccess {
-        let (shown, lines_shown) = (Arc::clone(&self.log), self.lines.clone());
-        let (projections, data) = (self.projections.clone(), data.display().to_string());
-        let retention = retention.clone();
-        let (checked, lines_checked) = (Arc::clone(&self.log), self.lines.clone());
+    /// The store's figures and what is done with it as a whole.
+    pub(super) fn access(
+        &self,
+        data: &Path,
+        retention: &Retention,
+        clock: &Arc<dyn Clock>,
+    ) -> http::StoreAccess {
+        let (log, lines) = (Arc::clone(&self.log), self.lines.clone());
+        let (checked, checked_lines) = (Arc::clone(&self.log), self.lines.clone());
+        let (copied, copied_lines) = (Arc::clone(&self.log), self.lines.clone());
+        let (index, folder) = (self.projections.clone(), data.to_owned());
+        let (space, room) = (Arc::clone(&self.space), Arc::clone(&self.space));
+        let (backed_up, now) = (folder.clone(), Arc::clone(clock));
+        let (exported, clock) = (folder.clone(), Arc::clone(clock));
+        // What retention takes meanwhile would be missing without a word in the log.
+        let (checking, copying) =
+            (Arc::clone(&retention.under_way), Arc::clone(&retention.under_way));
+        let (exporting, retention) = (Arc::clone(&retention.under_way), retention.clone());
         http::StoreAccess {
-            info: Box::new(move || {
-                let (head, position) = shown.head();
-                let status = projections.status();
-                Ok(http::StoreInfo {
-                    data: data.clone(),
-                    position,
-                    head: http::auth::hex(&head),
-                    journal_bytes: shown.size_bytes(),
-                    lines_bytes: lines_shown.size_bytes(),
-                    index_bytes: status.size_bytes,
-                    indexed: Some(status.position),
-                    rebuilding: status.rebuilding,
-                    pruned: pruned(&projections),
-                    problems: Vec::new(),
-                })
+            info: self.info(data),
+            verify: Box::new(move |asked, progress| {
+                let _alone = checking.blocking_lock();
+                let store = (folder.as_path(), &*checked, &checked_lines);
+                // The comparison folds rows beside; the log needs the room more.
+                let index = (room.seen().room() == Room::Enough).then_some(&index);
+                archive::check_running(store, index, asked, progress).map_err(|err| in_full(&err))
             }),
-            verify: Box::new(move || {
-                let report = checked.verify_now().map_err(|err| err.to_string())?;
-                let lines = lines_checked.verify().map_err(|err| err.to_string())?;
-                Ok(http::StoreVerified::of(&report, &lines))
+            backup: Box::new(move |dir, keep, progress| {
+                let alone = copying.blocking_lock();
+                let source = Source::in_use(&backed_up, &copied, &copied_lines)?;
+                drop(alone);
+                // Lines are dropped below this mark: a backup must not lead there.
+                let spare = space.marks(space.seen().measured.total).0;
+                let created = now.now();
+                let order = BackupOrder { dir, version: VERSION, created, keep, spare };
+                source.back_up(order, progress).map_err(|err| in_full(&err))
+            }),
+            export: Box::new(move |to| {
+                let alone = exporting.blocking_lock();
+                let source = Source::in_use(&exported, &log, &lines)?;
+                drop(alone);
+                archive::export(&source, (VERSION, clock.now()), to, &mut |_| {})
+                    .map(drop)
+                    .map_err(|err| in_full(&err))
             }),
             prune: Box::new(move |mode| {
                 let retention = retention.clone();
                 Box::pin(async move { retention.run(mode).await.map_err(|err| err.to_string()) })
             }),
         }
+    }
+
+    fn info(&self, data: &Path) -> Box<dyn Fn() -> Result<http::StoreInfo, String> + Send + Sync> {
+        let (shown, lines_shown) = (Arc::clone(&self.log), self.lines.clone());
+        let (projections, data) = (self.projections.clone(), data.display().to_string());
+        Box::new(move || {
+            let (head, position) = shown.head();
+            let status = projections.status();
+            Ok(http::StoreInfo {
+                data: data.clone(),
+                position,
+                head: http::auth::hex(&head),
+                journal_bytes: shown.size_bytes(),
+                lines_bytes: lines_shown.size_bytes(),
+                index_bytes: status.size_bytes,
+                indexed: Some(status.position),
+                rebuilding: status.rebuilding,
+                pruned: pruned(&projections),
+                problems: Vec::new(),
+                work: None,
+            })
+        })
     }
 }
 
@@ -90,6 +132,9 @@ pub(super) fn open(
 ) -> Result<Stores, ServeError> {
     // First of all: on a full disk the start takes the reserve.
     let space = Arc::new(Space::open(data, marks));
+    if archive::finish_switch(data).map_err(|err| ServeError::from_switch(&err))? {
+        tracing::warn!("a restore that had been interrupted was brought to its end");
+    }
     let (checkpoints, found) =
         Checkpoints::open(data).map_err(|err| failed("the checkpoint", &err))?;
     for ignored in &found.ignored {

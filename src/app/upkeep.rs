@@ -23,6 +23,9 @@ const CHECKPOINT: &str = "3-59/10 * * * * *";
 /// Every five seconds: the log lets go of finished executions that the index holds.
 const FORGET: &str = "4-59/5 * * * * *";
 
+/// Once a day: the head of the log goes into the daemon's own log, which the store's files cannot change afterwards.
+const HEAD: &str = "41 7 0 * * *";
+
 /// Events between two checkpoints at least; a start folds about so many.
 const EVENTS_BETWEEN: u64 = 20_000;
 
@@ -56,8 +59,22 @@ impl Upkeep {
             Box::pin(async move { upkeep.forget() })
         })?;
         scheduler.add(forget).await?;
+        let upkeep = self.clone();
+        let head = Job::new_async(HEAD, move |_, _| {
+            let upkeep = upkeep.clone();
+            Box::pin(async move { upkeep.tell_head() })
+        })?;
+        scheduler.add(head).await?;
         scheduler.start().await?;
         Ok(scheduler)
+    }
+
+    /// Says in the daemon's own log where the chain of the events stands: `daybook store verify --head HEX --at POSITION`
+    /// tells later whether anything before was changed.
+    pub(super) fn tell_head(&self) {
+        let (head, position) = self.log.head();
+        let head = crate::http::auth::hex(&head);
+        tracing::info!(position = position.0, %head, "head of the log");
     }
 
     fn forget(&self) {

@@ -176,7 +176,10 @@ mod tests {
         );
         assert_eq!(verbs("execution"), ["list", "show", "log", "rerun", "cancel", "note"]);
         assert_eq!(verbs("event"), ["list", "tail", "show"]);
-        assert_eq!(verbs("store"), ["info", "verify", "compact"]);
+        assert_eq!(
+            verbs("store"),
+            ["info", "verify", "backup", "restore", "compact", "export", "import"]
+        );
         assert_eq!(verbs("token"), ["create", "list", "revoke"]);
         assert_eq!(verbs("import"), ["crontab"]);
     }

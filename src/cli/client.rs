@@ -36,6 +36,7 @@ impl<T: AsyncRead + AsyncWrite + Send> Duplex for T {}
 type Connection = Pin<Box<dyn Duplex>>;
 
 /// Asks the daemon.
+#[derive(Clone)]
 pub struct Client {
     places: Vec<Candidate>,
     token: Option<String>,

@@ -1,21 +1,26 @@
 //! What every command works with.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde_json::Value;
 
 use super::args::Global;
-use super::client::{Address, Client, Parts};
+use super::client::{Address, Client, Parts, shaped};
 use super::endpoint::{Named, candidates, is_named, server};
 use super::exit::Exit;
 use super::failure::{Failure, Outcome};
+use super::meter::Meter;
 use super::output::Output;
 use super::render;
 use super::times::Times;
 use crate::config::{Checks, Environment, Flags, Problem, Settings};
-use crate::http::parts::StorePruned;
+use crate::http::parts::{StoreInfo, StorePruned};
 use crate::ids::ExecutionId;
 use crate::instant::Instant;
+
+/// Between two looks at how far the daemon has come.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
 /// Compacts a data folder, or only plans it; gives the exit code and the reason when it cannot.
 pub type CompactFolder = fn(&Path, &Settings, bool) -> Result<StorePruned, (u8, String)>;
@@ -96,6 +101,32 @@ impl<'a> Context<'a> {
     /// The daemon cannot be reached, or answers with a problem.
     pub async fn post(&mut self, address: &Address, body: &Value) -> Outcome<Value> {
         self.client()?.post(address.as_str(), body).await
+    }
+
+    /// Sends `body` to `address`, and tells meanwhile how far the daemon has come with the store.
+    ///
+    /// # Errors
+    /// The daemon cannot be reached, or answers with a problem.
+    pub async fn post_at_work(&mut self, address: &Address, body: &Value) -> Outcome<Value> {
+        let mut beside = self.client()?.clone();
+        let Self { client, out, .. } = self;
+        let client = client.as_mut().map_err(|failure| failure.clone())?;
+        let answer = client.post(address.as_str(), body);
+        let mut answer = std::pin::pin!(answer);
+        let store = Address::of(&["api", "store"]);
+        let mut meter = Meter::default();
+        loop {
+            tokio::select! {
+                biased;
+                answer = &mut answer => return answer,
+                () = tokio::time::sleep(LOOK_AGAIN) => {}
+            }
+            if let Ok(value) = beside.get(store.as_str()).await
+                && let Ok(StoreInfo { work: Some(work), .. }) = shaped(&value)
+            {
+                meter.show(out, &work.what, (work.done, work.total));
+            }
+        }
     }
 
     /// Deletes what is at `address`.

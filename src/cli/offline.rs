@@ -10,33 +10,48 @@ use super::context::Context;
 use super::endpoint::data_folder;
 use super::exit::Exit;
 use super::failure::{Failure, Outcome};
+use super::meter::Meter;
+pub use crate::archive::JOURNAL;
+use crate::archive::{Asked, INDEX, LINES, SwitchError, check_folder, finish_switch};
 use crate::http::auth::hex;
 use crate::http::parts::{StoreInfo, StoreVerified, damage};
 use crate::store::journal::{JournalLog, VerifyReport};
-use crate::store::lines::{LineStore, LinesReport};
-
-/// The event log's folder in a data folder.
-pub const JOURNAL: &str = "journal";
-/// The lines' folder in a data folder.
-pub const LINES: &str = "lines";
-/// The index's folder in a data folder.
-pub const INDEX: &str = "index";
 
 /// A data folder that no daemon uses, and none can while this lives.
-struct Idle {
-    data: PathBuf,
+pub struct Idle {
+    /// The folder.
+    pub data: PathBuf,
     /// None where no daemon has ever been: then there is nothing to lock.
     _lock: Option<File>,
 }
 
+/// The data folder that somebody named, or the usual one.
+pub fn named_folder(context: &Context<'_>) -> Option<PathBuf> {
+    data_folder(context.data.as_deref(), &context.environment, context.settings.as_ref())
+}
+
 impl Idle {
-    /// Takes the lock that a daemon would take. Makes nothing, so that a copy on a medium that cannot be written is read too.
-    fn take(context: &Context<'_>, absent: Failure) -> Outcome<Self> {
-        let settings = context.settings.as_ref();
-        let folder = data_folder(context.data.as_deref(), &context.environment, settings);
+    /// Takes the lock that a daemon would take. Makes nothing, so that a copy on a medium that cannot be written is read
+    /// too; `absent` is why there is no daemon.
+    ///
+    /// # Errors
+    /// There is no data folder, or a daemon works on it.
+    pub fn take(context: &Context<'_>, absent: Failure) -> Outcome<Self> {
+        let folder = named_folder(context);
         let Some(data) = folder.filter(|data| data.join(JOURNAL).is_dir()) else {
             return Err(absent.reason("and there is no event log in the data folder"));
         };
+        match finish_switch(&data) {
+            Ok(_) => {}
+            Err(err @ SwitchError::Busy(_)) => {
+                return Err(Failure::new(Exit::Conflict, err.to_string()));
+            }
+            Err(err) => {
+                return Err(
+                    Failure::new(Exit::Failed, "the data folder cannot be used").because(&err)
+                );
+            }
+        }
         let cannot = |err: &io::Error| {
             let exit = match err.kind() {
                 io::ErrorKind::PermissionDenied => Exit::Denied,
@@ -93,6 +108,7 @@ pub fn info(context: &Context<'_>, absent: Failure) -> Outcome<Value> {
         rebuilding: None,
         pruned: Vec::new(),
         problems: report.difference.iter().map(damage).collect(),
+        work: None,
     })
 }
 
@@ -100,17 +116,16 @@ pub fn info(context: &Context<'_>, absent: Failure) -> Outcome<Value> {
 ///
 /// # Errors
 /// There is no data folder, a daemon works on it, or it cannot be read.
-pub fn verify(context: &Context<'_>, absent: Failure) -> Outcome<Value> {
+pub fn verify(context: &mut Context<'_>, asked: Asked, absent: Failure) -> Outcome<Value> {
     let idle = Idle::take(context, absent)?;
-    let report = idle.journal()?;
-    let lines = idle.data.join(LINES);
-    let lines = if lines.is_dir() {
-        LineStore::verify_folder(&lines)
-            .map_err(|err| Failure::new(Exit::Failed, "the lines cannot be read").because(&err))?
-    } else {
-        LinesReport::default()
-    };
-    as_value(&StoreVerified::of(&report, &lines))
+    let mut meter = Meter::default();
+    let out = &mut context.out;
+    let checked = check_folder(&idle.data, asked, &mut |tick| {
+        meter.show(out, tick.what, (tick.done, tick.total));
+    });
+    let checked = checked
+        .map_err(|err| Failure::new(Exit::Failed, "the store cannot be checked").because(&err))?;
+    as_value(&StoreVerified::of(&checked))
 }
 
 /// What `store compact` shows. Only a plan changes nothing.
@@ -135,7 +150,11 @@ pub fn compact(context: &Context<'_>, dry_run: bool, absent: Failure) -> Outcome
     as_value(&pruned)
 }
 
-fn as_value<T: serde::Serialize>(shape: &T) -> Outcome<Value> {
+/// A shape as a document.
+///
+/// # Errors
+/// It cannot be written.
+pub fn as_value<T: serde::Serialize>(shape: &T) -> Outcome<Value> {
     serde_json::to_value(shape)
         .map_err(|err| Failure::new(Exit::Failed, "the answer cannot be written").because(&err))
 }

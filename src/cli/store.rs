@@ -1,24 +1,37 @@
 //! `daybook store`: through the daemon, and with it stopped on the data folder.
 
-use serde_json::json;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
 
 use super::client::{Address, shaped};
 use super::context::Context;
 use super::exit::Exit;
 use super::failure::{Failure, Outcome};
-use super::offline;
+use super::meter::Meter;
 use super::render::{Tone, bytes, clean};
+use super::{offline, store_move};
+use crate::archive::{Asked, check_backup, newest_backup, parse_hash};
 use crate::http::parts::{StoreInfo, StorePruned, StoreVerified};
+use crate::ids::Position;
 
 /// What can be done with the store.
 #[derive(Debug, clap::Subcommand)]
 pub enum Verb {
     /// Show what the store holds
     Info,
-    /// Check every byte of the event log and the lines; exit code 1 when something is damaged
-    Verify,
+    /// Check every byte, fold the log from zero and compare; exit code 1 when something is not as it should be
+    Verify(Verify),
+    /// Make a backup, read it back and check it; the daemon runs on
+    Backup(store_move::Backup),
+    /// Put a backup into place, or what is whole of the store; wants the daemon stopped
+    Restore(store_move::Restore),
     /// Remove history that is over by the interfaces' retention, and give its space back; wants the daemon stopped
     Compact(Compact),
+    /// Write out everything as JSON Lines, from which `store import` makes the same store
+    Export(store_move::Export),
+    /// Make a store of an export, in an empty data folder; wants the daemon stopped
+    Import(store_move::Import),
 }
 
 /// How to compact.
@@ -30,6 +43,20 @@ pub struct Compact {
     /// Let the running daemon remove it now, as it does by itself every day
     #[arg(long, conflicts_with = "dry_run")]
     pub online: bool,
+}
+
+/// What to check.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Verify {
+    /// The log had this head once: from a backup's manifest, or from the daemon's log
+    #[arg(long, value_name = "HEX", value_parser = parse_hash)]
+    pub head: Option<[u8; 32]>,
+    /// At this position; anywhere unless it is given
+    #[arg(long, value_name = "POSITION", requires = "head")]
+    pub at: Option<u64>,
+    /// Check this backup, or the newest one in this folder, instead of the store
+    #[arg(long, value_name = "DIR")]
+    pub backup: Option<PathBuf>,
 }
 
 /// Does it.
@@ -52,21 +79,61 @@ pub async fn run(verb: Verb, context: &mut Context<'_>) -> Outcome {
             }
             if shown.problems.is_empty() { Ok(()) } else { Err(Failure::silent(Exit::Failed)) }
         }
-        Verb::Verify => {
-            let address = Address::of(&["api", "store", "verify"]);
-            let value = match context.post(&address, &json!({})).await {
-                Err(absent) if may_go_alone(&absent, context) => offline::verify(context, absent)?,
-                answer => answer?,
-            };
-            let verified: StoreVerified = shaped(&value)?;
-            if context.out.json {
-                context.out.document(&value)?;
-            } else {
-                checked(&verified, context)?;
-            }
-            if verified.ok { Ok(()) } else { Err(Failure::silent(Exit::Failed)) }
-        }
+        Verb::Verify(verify) => verify.run(context).await,
+        Verb::Backup(backup) => backup.run(context).await,
+        Verb::Restore(restore) => restore.run(context),
         Verb::Compact(how) => compact(how, context).await,
+        Verb::Export(export) => export.run(context).await,
+        Verb::Import(import) => import.run(context),
+    }
+}
+
+impl Verify {
+    async fn run(&self, context: &mut Context<'_>) -> Outcome {
+        let asked = Asked { head: self.head, at: self.at.map(Position) };
+        let value = match &self.backup {
+            Some(folder) => Self::backup(folder, asked, context)?,
+            None => {
+                let address = Address::of(&["api", "store", "verify"]);
+                match context.post_at_work(&address, &self.body()).await {
+                    Err(absent) if may_go_alone(&absent, context) => {
+                        offline::verify(context, asked, absent)?
+                    }
+                    answer => answer?,
+                }
+            }
+        };
+        let verified: StoreVerified = shaped(&value)?;
+        if context.out.json {
+            context.out.document(&value)?;
+        } else {
+            checked(&verified, context)?;
+        }
+        if verified.ok { Ok(()) } else { Err(Failure::silent(Exit::Failed)) }
+    }
+
+    fn body(&self) -> Value {
+        let mut body = json!({});
+        if let Some(head) = &self.head {
+            body["head"] = json!(crate::http::auth::hex(head));
+        }
+        if let Some(at) = self.at {
+            body["at"] = json!(at);
+        }
+        body
+    }
+
+    fn backup(folder: &Path, asked: Asked, context: &mut Context<'_>) -> Outcome<Value> {
+        let folder = newest_backup(folder).map_err(|why| Failure::new(Exit::NotFound, why))?;
+        context.out.message(format!("checking {}", folder.display()))?;
+        let (mut meter, out) = (Meter::default(), &mut context.out);
+        let seen = check_backup(&folder, asked, &mut |tick| {
+            meter.show(out, tick.what, (tick.done, tick.total));
+        });
+        let (_, checked) = seen.map_err(|err| {
+            Failure::new(Exit::Failed, "the backup cannot be checked").because(&err)
+        })?;
+        offline::as_value(&StoreVerified::of(&checked))
     }
 }
 
@@ -122,7 +189,7 @@ fn show_pruned(pruned: &StorePruned, context: &mut Context<'_>) -> Outcome {
 }
 
 /// A daemon that was named by its address has its data elsewhere.
-fn may_go_alone(absent: &Failure, context: &Context<'_>) -> bool {
+pub fn may_go_alone(absent: &Failure, context: &Context<'_>) -> bool {
     absent.exit() == Exit::Unreachable && !context.remote
 }
 
@@ -175,8 +242,28 @@ fn checked(verified: &StoreVerified, context: &mut Context<'_>) -> Outcome {
     };
     let (events, chunks) = (verified.events, verified.chunks);
     context.out.line(format!("{word}: {events} events, {chunks} chunks of lines{pruned}"))?;
-    context.out.line(format!("head {}", verified.head))?;
+    let compared = [(verified.checkpoint, "checkpoint"), (verified.index, "lists")];
+    for (at, what) in compared {
+        if let Some(at) = at {
+            context.out.line(format!("{what} compared at position {at}"))?;
+        }
+    }
+    let lost = match verified.logs_pruned {
+        0 => String::new(),
+        count => format!(", {count} of them pruned"),
+    };
+    context.out.line(format!("logs of {} executions compared{lost}", verified.logs))?;
+    context.out.line(format!("head {} at position {}", verified.head, verified.position))?;
+    if let Some(at) = verified.head_at {
+        context.out.line(format!("the head that was asked for stands at position {at}"))?;
+    }
     damaged(&verified.problems, context)?;
+    if let Some(difference) = &verified.difference {
+        context.out.message(format!(
+            "first difference in the {}; to mend it: {}",
+            difference.part, difference.mend
+        ))?;
+    }
     for note in &verified.notes {
         context.out.message(format!("note: {note}"))?;
     }

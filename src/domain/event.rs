@@ -218,6 +218,7 @@ events! {
     DiskLow = 12, "disk-low";
     DiskRecovered = 13, "disk-recovered";
     HistoryPruned = 14, "history-pruned";
+    BackupMade = 15, "backup-made";
     InterfaceDefined = 20, "interface-defined";
     InterfaceRemoved = 21, "interface-removed";
     InterfacePaused = 22, "interface-paused";

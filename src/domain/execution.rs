@@ -229,6 +229,7 @@ impl Execution {
             | Event::DiskRecovered(_)
             | Event::ZonesRead(_)
             | Event::HistoryPruned(_)
+            | Event::BackupMade(_)
             | Event::InterfaceDefined(_)
             | Event::InterfaceRemoved(_)
             | Event::InterfacePaused(_)

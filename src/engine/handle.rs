@@ -11,7 +11,9 @@ use super::backfill::{Backfill, Backfilled};
 use super::board::{self, Board, Draining, Files, Health, TokenRow};
 use super::ports::FileProblem;
 use crate::domain::definition;
-use crate::domain::event::{Actor, LoginLinkCreated, Noted, RequestAnswered, TokenCreated};
+use crate::domain::event::{
+    Actor, BackupMade, LoginLinkCreated, Noted, RequestAnswered, TokenCreated,
+};
 use crate::ids::{ExecutionId, InterfaceId, Position, ScheduleRef};
 use crate::instant::Instant;
 use crate::projection::view;
@@ -229,6 +231,13 @@ pub enum Request {
         /// That it is recorded.
         reply: Reply<()>,
     },
+    /// Records a backup.
+    RecordBackup {
+        /// The backup.
+        backup: BackupMade,
+        /// That it is recorded.
+        reply: Reply<()>,
+    },
     /// Records the answer to a request with an idempotency key.
     RememberAnswer {
         /// Key, fingerprint and answer.
@@ -391,6 +400,18 @@ impl Handle {
         login: LoginLinkCreated,
     ) -> Result<Done<()>, Refusal> {
         self.ask(actor, |reply| Request::RecordLogin { login, reply }).await
+    }
+
+    /// Records that a backup was made.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub async fn record_backup(
+        &self,
+        actor: Actor,
+        backup: BackupMade,
+    ) -> Result<Done<()>, Refusal> {
+        self.ask(actor, |reply| Request::RecordBackup { backup, reply }).await
     }
 
     /// Records the answer to a request with an idempotency key.

@@ -79,6 +79,12 @@ impl Engine {
                 engine.record(draft, &StreamId::Daemon, login.into());
                 Ok(())
             }),
+            Request::RecordBackup { backup, reply } => {
+                self.decide(actor, reply, |engine, draft| {
+                    engine.record(draft, &StreamId::Daemon, backup.into());
+                    Ok(())
+                })
+            }
             // What it belongs to was done: a repetition must find it.
             Request::RememberAnswer { answer, reply } => {
                 self.decide_anyway(actor, reply, |engine, draft| engine.remember(draft, answer))

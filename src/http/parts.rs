@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 use super::auth::{Failures, hex};
 use super::idempotency::Answers;
 use super::session::Sessions;
+use crate::archive::{Asked, Checked, Finding, Made, Progress, Tick};
 use crate::clock::Clock;
 use crate::config::{Loaded, MetricsAccess};
 use crate::engine::handle::Handle;
@@ -21,8 +22,8 @@ use crate::jobs::Runners;
 use crate::jobs::probe::Probe;
 use crate::projection::Projections;
 use crate::store::EventLog;
-use crate::store::journal::{Difference, VerifyReport};
-use crate::store::lines::{LineStore, LinesReport};
+use crate::store::journal::Difference;
+use crate::store::lines::LineStore;
 use crate::store::space::Space;
 use crate::telemetry::metrics::Metrics;
 
@@ -73,8 +74,27 @@ pub struct Memory {
     /// Held by a backfill from its look at the lists to its answer: a KO that another one is about to run again looks open
     /// until then.
     pub backfills: tokio::sync::Mutex<()>,
+    /// Held by a check or a backup: each reads the whole store, and one at a time is enough for the disk.
+    pub store_work: Arc<tokio::sync::Mutex<()>>,
+    /// One permit for each export: a slow reader holds a thread.
+    pub exports: Exports,
+    /// How far a check or a backup has come.
+    pub tick: std::sync::Mutex<Option<Tick>>,
     newest: AtomicU64,
 }
+
+/// The exports that may go on at once.
+#[derive(Debug)]
+pub struct Exports(pub Arc<tokio::sync::Semaphore>);
+
+impl Default for Exports {
+    fn default() -> Self {
+        Self(Arc::new(tokio::sync::Semaphore::new(EXPORTS_MAX)))
+    }
+}
+
+/// Exports at once.
+const EXPORTS_MAX: usize = 2;
 
 impl Memory {
     /// Notes that a command was answered with `position`: reads from now on wait for it.
@@ -93,6 +113,8 @@ impl Memory {
 pub struct Settings {
     /// The data folder.
     pub data: PathBuf,
+    /// The folder below which backups are written.
+    pub backups: PathBuf,
     /// How people reach the console, such as `http://127.0.0.1:7474`; none without a TCP listener.
     pub base_url: Option<String>,
     /// Who may read the metrics without a token.
@@ -103,12 +125,17 @@ pub struct Settings {
     pub revision: Option<String>,
 }
 
-/// The store's figures and check, wired by `app.rs` to the journal and the line store. Both may block.
+/// The store's figures and what is done with it as a whole, wired by `app.rs` to the journal and the line store. All of it
+/// may block.
 pub struct StoreAccess {
     /// Reads the figures.
     pub info: Box<dyn Fn() -> Result<StoreInfo, String> + Send + Sync>,
-    /// Checks every byte of the journal and the lines.
-    pub verify: Box<dyn Fn() -> Result<StoreVerified, String> + Send + Sync>,
+    /// Checks every byte, folds the log from zero, and compares.
+    pub verify: Box<Verify>,
+    /// Makes a backup in a folder, keeping so many.
+    pub backup: Box<BackUp>,
+    /// Writes out everything.
+    pub export: Box<Export>,
     /// Plans what retention removes, or removes it. Waits and does not block.
     pub prune: Box<dyn Fn(PruneMode) -> BoxFuture<Result<StorePruned, String>> + Send + Sync>,
 }
@@ -173,6 +200,14 @@ pub struct PrunedInterface {
     pub slots_of: u64,
 }
 
+/// See [`StoreAccess::verify`].
+pub type Verify = dyn Fn(Asked, Progress<'_>) -> Result<Checked, String> + Send + Sync;
+/// See [`StoreAccess::backup`].
+pub type BackUp =
+    dyn Fn(&std::path::Path, Option<usize>, Progress<'_>) -> Result<Made, String> + Send + Sync;
+/// See [`StoreAccess::export`].
+pub type Export = dyn Fn(&mut dyn std::io::Write) -> Result<(), String> + Send + Sync;
+
 /// What the store holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct StoreInfo {
@@ -198,6 +233,19 @@ pub struct StoreInfo {
     pub pruned: Vec<InterfacePruned>,
     /// What is damaged, as far as it was read; the daemon reads nothing again for this.
     pub problems: Vec<String>,
+    /// Long work on the store that goes on; null when there is none.
+    pub work: Option<StoreWork>,
+}
+
+/// Long work on the store that goes on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct StoreWork {
+    /// What is done.
+    pub what: String,
+    /// Bytes so far.
+    pub done: u64,
+    /// Bytes in all; 0 when that is not known.
+    pub total: u64,
 }
 
 /// What retention took of an interface so far.
@@ -217,8 +265,11 @@ pub struct InterfacePruned {
 /// What a check of the store found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct StoreVerified {
-    /// Nothing is damaged. What was pruned is no damage.
+    /// Nothing is damaged, and all that claims to be a fold of the log is one. What was pruned is no damage.
     pub ok: bool,
+    /// The last sound position.
+    #[schema(value_type = u64)]
+    pub position: Position,
     /// Events read.
     pub events: u64,
     /// Chunks of lines read.
@@ -227,18 +278,66 @@ pub struct StoreVerified {
     pub pruned: u64,
     /// The hash chain's head, in hex.
     pub head: String,
-    /// What is damaged: file, offset, what is wrong.
+    /// Closed executions whose lines were compared with what their closing says.
+    pub logs: u64,
+    /// Of these, how many lack lines that retention dropped.
+    pub logs_pruned: u64,
+    /// The position at which the newest checkpoint was compared with the log folded from zero; null when none was.
+    #[schema(value_type = Option<u64>)]
+    pub checkpoint: Option<Position>,
+    /// The position at which the lists were compared with the log folded from zero; null when they were not.
+    #[schema(value_type = Option<u64>)]
+    pub index: Option<Position>,
+    /// Where the head that was asked for stands.
+    #[schema(value_type = Option<u64>)]
+    pub head_at: Option<Position>,
+    /// The first thing that is not as it should be; it explains the rest.
+    pub difference: Option<StoreDifference>,
+    /// All that is not as it should be: file, offset, what is wrong.
     pub problems: Vec<String>,
     /// What is no damage and worth knowing: what a crash left of a write that nobody had seen.
     pub notes: Vec<String>,
 }
 
+/// Something that is not as it should be.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct StoreDifference {
+    /// `manifest`, `journal`, `head`, `lines`, `checkpoint` or `index`.
+    pub part: String,
+    /// File and offset, or what is there instead of one.
+    pub place: String,
+    /// What is wrong.
+    pub what: String,
+    /// What should be there, where that can be told.
+    pub expected: Option<String>,
+    /// What is there.
+    pub found: Option<String>,
+    /// What the operator can do.
+    pub mend: String,
+}
+
+impl StoreDifference {
+    fn of(finding: &Finding) -> Self {
+        let Finding { part, place, what, expected, found, mend } = finding.clone();
+        Self { part: part.as_str().to_owned(), place, what, expected, found, mend }
+    }
+
+    /// As one line.
+    pub fn line(&self) -> String {
+        let sides = match (&self.expected, &self.found) {
+            (Some(expected), Some(found)) => format!("; expected {expected}, found {found}"),
+            (Some(expected), None) => format!("; expected {expected}"),
+            (None, _) => String::new(),
+        };
+        format!("{}: {}{sides}", self.place, self.what)
+    }
+}
+
 impl StoreVerified {
-    /// Both reports of a check in one.
-    pub fn of(log: &VerifyReport, lines: &LinesReport) -> Self {
-        let mut problems: Vec<String> = log.difference.iter().map(damage).collect();
-        problems
-            .extend(lines.damage.iter().map(|found| format!("{}: {}", found.place, found.what)));
+    /// What a check saw, in its shape.
+    pub fn of(checked: &Checked) -> Self {
+        let Checked { log, lines, .. } = checked;
+        let differences: Vec<_> = checked.findings.iter().map(StoreDifference::of).collect();
         let unfinished =
             [(log.unfinished, "frame of the event log"), (lines.unfinished, "chunk of lines")];
         let note = |(bytes, what): (u64, &str)| {
@@ -248,13 +347,65 @@ impl StoreVerified {
             (bytes > 0).then_some(note)
         };
         Self {
-            ok: problems.is_empty(),
+            ok: differences.is_empty(),
+            position: log.position,
             events: log.events,
             chunks: lines.chunks,
             pruned: log.pruned,
             head: hex(&log.head),
-            problems,
-            notes: unfinished.into_iter().filter_map(note).collect(),
+            logs: checked.logs,
+            logs_pruned: checked.logs_pruned,
+            checkpoint: checked.checkpoint,
+            index: checked.index,
+            head_at: checked.head_at,
+            problems: differences.iter().map(StoreDifference::line).collect(),
+            difference: differences.into_iter().next(),
+            notes: unfinished.into_iter().filter_map(note).chain(checked.notes.clone()).collect(),
+        }
+    }
+}
+
+/// A backup that was made.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct StoreBackup {
+    /// Its folder.
+    pub path: String,
+    /// The last event in it.
+    #[schema(value_type = u64)]
+    pub position: Position,
+    /// The hash chain's head there, in hex.
+    pub head: String,
+    /// Events in it.
+    pub events: u64,
+    /// Lines in it.
+    pub lines: u64,
+    /// Bytes of its files.
+    pub bytes: u64,
+    /// It was there already, and is sound.
+    pub was_there: bool,
+    /// Older ones that were deleted for it, by name.
+    pub removed: Vec<String>,
+    /// What is not in it, and has to be kept elsewhere.
+    pub left_out: Vec<String>,
+    /// Lines that are damaged in the store, and so in the backup.
+    pub problems: Vec<String>,
+}
+
+impl StoreBackup {
+    /// What was made, in its shape.
+    pub fn of(made: &Made) -> Self {
+        let manifest = made.manifest.clone();
+        Self {
+            path: made.path.display().to_string(),
+            position: manifest.position,
+            head: manifest.head,
+            events: manifest.events,
+            lines: manifest.lines,
+            bytes: manifest.bytes,
+            was_there: made.was_there,
+            removed: made.removed.clone(),
+            left_out: manifest.left_out,
+            problems: made.findings.iter().map(|it| StoreDifference::of(it).line()).collect(),
         }
     }
 }

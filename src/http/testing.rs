@@ -14,11 +14,10 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
-use super::parts::{
-    App, Memory, Parts, PruneMode, Settings, StoreAccess, StoreInfo, StorePruned, StoreVerified,
-};
+use super::parts::{App, Memory, Parts, PruneMode, Settings, StoreAccess, StoreInfo, StorePruned};
 use super::server::{Bind, Server, SocketMode, TlsFiles};
 use super::{auth, router};
+use crate::archive::Checked;
 use crate::clock::{Clock, VirtualClock};
 use crate::config::{Loaded, MetricsAccess};
 use crate::domain::access::Role;
@@ -100,6 +99,7 @@ impl Daemon {
             .expect("a line store");
         let settings = Settings {
             data: folder.path().to_owned(),
+            backups: folder.path().join("backups"),
             base_url: None,
             metrics,
             version: "0.1.0".to_owned(),
@@ -306,7 +306,9 @@ pub(super) async fn read(response: http::Response<hyper::body::Incoming>) -> Ans
 fn store() -> StoreAccess {
     StoreAccess {
         info: Box::new(|| Ok(StoreInfo { journal_bytes: 4096, ..StoreInfo::default() })),
-        verify: Box::new(|| Ok(StoreVerified { ok: true, ..StoreVerified::default() })),
+        verify: Box::new(|_, _| Ok(Checked::default())),
+        backup: Box::new(|_, _, _| Err("no store here".to_owned())),
+        export: Box::new(|to| to.write_all(b"{}\n").map_err(|err| err.to_string())),
         prune: Box::new(|mode| {
             let dry_run = mode == PruneMode::Plan;
             Box::pin(async move { Ok(StorePruned { dry_run, ..StorePruned::default() }) })

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::fs;
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -42,7 +43,7 @@ fn storage(err: &sled::Error) -> RowError {
 }
 
 impl DiskRows {
-    fn open(path: &Path) -> Result<Self, RowError> {
+    pub(super) fn open(path: &Path) -> Result<Self, RowError> {
         let config = sled::Config::default()
             .path(path)
             .cache_capacity(CACHE_BYTES)
@@ -97,6 +98,13 @@ impl DiskRows {
     /// The checkpoint; none when a fold from zero never came to its end, or the rows are of another form.
     pub(super) fn checkpoint(&self) -> Result<Option<Checkpoint>, RowError> {
         self.get(keys::META)?.map_or(Ok(None), |value| Checkpoint::decode(&value))
+    }
+
+    /// Up to `max` rows after `key`, in order; from the first one without a key.
+    pub(super) fn after(&self, key: Option<&[u8]>, max: usize) -> Result<Vec<Row>, RowError> {
+        let from = key.map_or(Bound::Unbounded, Bound::Excluded);
+        let range = self.db()?.range::<&[u8], _>((from, Bound::Unbounded));
+        range.take(max).map(|row| owned(Some(row)).map(Option::unwrap_or_default)).collect()
     }
 
     /// Bytes on disk.
@@ -189,7 +197,7 @@ fn remove(path: &Path) {
 }
 
 /// The generations in `dir`, ascending.
-fn generations(dir: &Path) -> std::io::Result<Vec<(u64, PathBuf)>> {
+pub(super) fn generations(dir: &Path) -> std::io::Result<Vec<(u64, PathBuf)>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(dir)? {
         let entry = entry?;

@@ -47,7 +47,7 @@ pub enum Order {
 ///
 /// # Errors
 /// [`ReadError::Damaged`] when its payload cannot be shown; no payload of ours is like that.
-pub(super) fn show(envelope: &Envelope) -> Result<view::Event, ReadError> {
+pub fn show(envelope: &Envelope) -> Result<view::Event, ReadError> {
     let data = data_of(&envelope.event).map_err(|err| ReadError::Damaged {
         place: format!("event {}", envelope.position),
         what: err.to_string(),

@@ -122,6 +122,7 @@ const fn changes_nothing_more(event: &Event) {
         | Event::DiskRecovered(_)
         | Event::ZonesRead(_)
         | Event::HistoryPruned(_)
+        | Event::BackupMade(_)
         | Event::InterfaceDefined(_)
         | Event::InterfaceRemoved(_)
         | Event::InterfacePaused(_)

@@ -249,6 +249,35 @@ pub(super) fn interface_of(key: &[u8]) -> Option<InterfaceId> {
     std::str::from_utf8(key.get(1..key.len().checked_sub(1)?)?).ok()?.parse().ok()
 }
 
+/// What a key names, for people.
+pub(super) fn told(key: &[u8]) -> String {
+    let kind = match key.first() {
+        Some(&EXECUTION) => "execution",
+        Some(&EXECUTION_PART) => "further part of an execution",
+        Some(&ID) => "execution's id",
+        Some(&LIST) => "posting list",
+        Some(&LEDGER) => "ledger of slots",
+        Some(&OK_SLOTS) => "slots that ended ok",
+        Some(&CHAIN) => "chain of re-runs",
+        Some(&SCHEDULE) => "schedule",
+        Some(&KO_SCHEDULE) => "schedule that is red",
+        Some(&VERSION) => "stream's version",
+        Some(&DAY) => "day",
+        Some(&PRUNED) => "what retention forgot",
+        Some(&PRUNED_OF) => "what retention took of an interface",
+        _ => "row of an unknown kind",
+    };
+    let rest = key.get(1..).unwrap_or_default();
+    let printable = rest.iter().take_while(|byte| byte.is_ascii_graphic()).count();
+    let (name, number) = rest.split_at(printable);
+    let name = String::from_utf8_lossy(name);
+    let number = last_number(number).map_or_else(
+        || number.iter().map(|byte| format!("{byte:02x}")).collect(),
+        |number| number.to_string(),
+    );
+    format!("{kind} {name} {number}").split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 /// `prefix` with a number behind it.
 pub(super) fn numbered(prefix: &[u8], number: u64) -> Vec<u8> {
     let mut key = Vec::with_capacity(prefix.len() + 8);

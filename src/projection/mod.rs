@@ -11,6 +11,7 @@
 mod bytes;
 mod chain;
 mod codes;
+mod compare;
 mod disk;
 mod events;
 mod execution_row;
@@ -33,7 +34,8 @@ mod tests;
 pub mod view;
 mod worker;
 
-pub use events::{EventFilter, Order};
+pub use compare::{IndexCopy, Recount, RowDifference};
+pub use events::{EventFilter, Order, show as show_event};
 pub use fold::actor_text;
 pub use follow::{OpenError, ProjectionStatus, Projections, Rebuilding};
 pub use forget::PrunedOf;

@@ -34,6 +34,15 @@ pub struct Checkpoint {
     pub log: LogState,
 }
 
+impl Checkpoint {
+    /// The newest position of which it says that it was on disk.
+    pub fn promises(&self) -> Position {
+        let heads = self.log.heads.iter().map(|(_, head)| head.last);
+        let heads = heads.max().unwrap_or_default();
+        self.position.max(self.log.anchor.position).max(heads)
+    }
+}
+
 /// Why a checkpoint was not written or not looked for.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
@@ -69,6 +78,37 @@ pub struct Checkpoints {
     dir: PathBuf,
     /// The number of the next one; its lowest bit names the file.
     next: u64,
+}
+
+/// One of the folder's checkpoint files.
+#[derive(Debug)]
+pub struct CheckpointFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// What they say; the error is what is wrong with them.
+    pub read: Result<Checkpoint, String>,
+}
+
+/// The checkpoint files in `dir`, as they are: for checks and backups.
+///
+/// # Errors
+/// [`CheckpointError::Io`] when a file is there and cannot be read.
+pub fn files(dir: &Path) -> Result<Vec<CheckpointFile>, CheckpointError> {
+    let mut found = Vec::new();
+    for turn in 0..2 {
+        let path = file(dir, turn);
+        match fs::read(&path) {
+            Ok(bytes) => {
+                let checkpoint = read(&bytes).map(|(_, checkpoint)| checkpoint);
+                found.push(CheckpointFile { path, bytes, read: checkpoint });
+            }
+            Err(err) if err.kind() == io::ErrorKind::NotFound => {}
+            Err(err) => return Err(CheckpointError::Io { path, err }),
+        }
+    }
+    Ok(found)
 }
 
 /// What was found in the folder.

@@ -8,7 +8,7 @@ use crate::domain::definition::Rate;
 use crate::domain::event::*;
 use crate::domain::slot::{Reason, Verdict};
 use crate::domain::space::Room;
-use crate::ids::{EventId, ExecutionId, ScheduleRef, StreamId};
+use crate::ids::{EventId, ExecutionId, Position, ScheduleRef, StreamId};
 use crate::instant::Instant;
 
 pub(crate) fn at() -> Instant {
@@ -106,6 +106,14 @@ fn daemon() -> Vec<Event> {
                 slots_until: Some(Instant::from_millis(at().millis() - 1)),
                 decided_until: Some(at()),
             }]),
+        }
+        .into(),
+        BackupMade {
+            position: Position(4_711),
+            head: "ef".repeat(32),
+            path: "/var/lib/daybook/backups/backup-00000000000000004711".to_owned(),
+            bytes: 1_048_576,
+            removed: vec!["backup-00000000000000000815".to_owned()],
         }
         .into(),
     ]

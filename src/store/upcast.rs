@@ -88,6 +88,7 @@ stored_events! {
     12 DiskLow = 1;
     13 DiskRecovered = 1;
     14 HistoryPruned = 1;
+    15 BackupMade = 1;
     20 InterfaceDefined = 1;
     21 InterfaceRemoved = 1;
     22 InterfacePaused = 1;

@@ -11,6 +11,10 @@ pub static SETTINGS: Table = Table {
             .default("$STATE_DIRECTORY, else $XDG_STATE_HOME/daybook, else ~/.local/state/daybook")
             .example("\"/var/lib/daybook\"")
             .also(&["data_dir", "datadir"]),
+        Key::new("backups", Kind::Text, "The folder of backups; `daybook store backup` writes below it and nowhere else.")
+            .default("<data>/backups")
+            .example("\"/srv/backups/daybook\"")
+            .also(&["backup_dir", "backups_dir", "backup"]),
         Key::new("schedules", Kind::Text, "The folder of the interfaces' files.")
             .default("./schedules if present, else /etc/daybook/schedules")
             .example("\"/etc/daybook/schedules\""),

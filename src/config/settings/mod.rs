@@ -102,6 +102,8 @@ pub enum MetricsAccess {
 pub struct Settings {
     /// The folder of log, index and credentials.
     pub data: Setting<PathBuf>,
+    /// The folder below which backups are written.
+    pub backups: Setting<PathBuf>,
     /// The folder of the interfaces' files.
     pub schedules: Setting<PathBuf>,
     /// Where HTTP is served.
@@ -196,6 +198,7 @@ impl Settings {
         let data = layers.path("data").or_default(|| default_data(env));
         let data = layers.needed(data, "data", "--data DIR or DAYBOOK_DATA names the data folder; neither $STATE_DIRECTORY, $XDG_STATE_HOME nor $HOME is set");
         let settings = Self {
+            backups: layers.path("backups").or(|| data.value.join("backups")),
             schedules: layers
                 .path("schedules")
                 .or(|| PathBuf::from(if here { "schedules" } else { "/etc/daybook/schedules" })),

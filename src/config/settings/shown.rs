@@ -38,6 +38,7 @@ fn shown(settings: &Settings, key: &str) -> Option<(Option<String>, Origin)> {
     };
     Some(match key {
         "data" => plain(&settings.data, |path| path.display().to_string()),
+        "backups" => plain(&settings.backups, |path| path.display().to_string()),
         "schedules" => plain(&settings.schedules, |path| path.display().to_string()),
         "listen" => plain(&settings.listen, ToString::to_string),
         "socket" => plain(&settings.socket, |path| path.display().to_string()),

@@ -10,7 +10,7 @@ use super::super::definition::Rate;
 use super::super::slot::{Reason, Verdict};
 use super::super::space::Room;
 use super::{Change, ErrorCounts, FirstError, Outcome, Trigger, Usage};
-use crate::ids::{EventId, ExecutionId, ScheduleRef};
+use crate::ids::{EventId, ExecutionId, Position, ScheduleRef};
 use crate::instant::Instant;
 
 /// The daemon opened the log and begins to decide.
@@ -53,6 +53,21 @@ pub struct ClockStepped {
     pub from: Instant,
     /// The instant read after it.
     pub to: Instant,
+}
+
+/// A backup of the store was made, and read back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupMade {
+    /// The last event in it.
+    pub position: Position,
+    /// The chain hash after that event, in hex.
+    pub head: String,
+    /// Its folder.
+    pub path: String,
+    /// Bytes of its files.
+    pub bytes: u64,
+    /// Older ones that were deleted for it, by name.
+    pub removed: Vec<String>,
 }
 
 /// The zones in use were read, for the first time or from other zone data than before.

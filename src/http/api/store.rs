@@ -1,12 +1,56 @@
-//! `GET /api/store`, `POST /api/store/verify`, `POST /api/store/compact`.
+//! `GET /api/store` and what is done with the store as a whole: `POST /api/store/verify`, `POST /api/store/backup`,
+//! `POST /api/store/compact`, `GET /api/store/export.jsonl`.
+
+use std::io::{self, BufWriter, Write};
+use std::sync::PoisonError;
 
 use axum::Json;
+use axum::body::{Body, Bytes};
 use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use futures_util::stream;
+use http::{StatusCode, header};
+use tokio::sync::mpsc;
+use utoipa::ToSchema;
 
+use super::done;
+use crate::archive::{Asked, Tick, backup_folder, parse_hash};
+use crate::domain::event::BackupMade;
+use crate::http::access::Caller;
 use crate::http::input::{Fields, Params};
-use crate::http::parts::{App, PruneMode, StoreInfo, StorePruned, StoreVerified};
-use crate::http::problem::{Problem, ProblemBody};
+use crate::http::parts::{
+    App, PruneMode, StoreBackup, StoreInfo, StorePruned, StoreVerified, StoreWork,
+};
+use crate::http::problem::{Code, Problem, ProblemBody};
 use crate::http::reads::blocking;
+use crate::ids::Position;
+
+/// Bytes of an export that are handed on at once.
+const PART_BYTES: usize = 64 << 10;
+/// Parts that wait for a slow reader.
+const PARTS_WAITING: usize = 4;
+/// Backups that can be kept at most.
+const KEEP_MAX: usize = 10_000;
+
+/// What to look for beyond soundness, as the document shows it.
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "read field by field; this is the form in the OpenAPI document")]
+pub struct VerifyBody {
+    /// The log had this head once, in hex: from a backup's manifest, or from the daemon's log.
+    head: Option<String>,
+    /// At this position; anywhere unless it is given.
+    at: Option<u64>,
+}
+
+/// How to make a backup, as the document shows it.
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "read field by field; this is the form in the OpenAPI document")]
+pub struct BackupBody {
+    /// A folder below the setting `backups`; that folder itself unless it is given.
+    dir: Option<String>,
+    /// Older backups of this data folder beyond so many are deleted there.
+    keep: Option<u64>,
+}
 
 /// What the store holds.
 ///
@@ -19,23 +63,163 @@ pub async fn show(
     Params(input): Params,
 ) -> Result<Json<StoreInfo>, Problem> {
     input.finish()?;
+    let work = *app.memory.tick.lock().unwrap_or_else(PoisonError::into_inner);
     let info = blocking(move || (app.store.info)()).await?;
-    info.map(Json).map_err(|err| Problem::internal("the store cannot be read", &err))
+    let mut info = info.map_err(|err| Problem::internal("the store cannot be read", &err))?;
+    info.work =
+        work.map(|Tick { what, done, total }| StoreWork { what: what.to_owned(), done, total });
+    Ok(Json(info))
 }
 
-/// Checks every byte of the journal and the lines. What it finds stands in the answer, also when something is damaged.
+/// Checks every byte, folds the log from zero, and compares that with the checkpoint, the lists and the lines. What it finds
+/// stands in the answer, also when something is damaged.
 ///
 /// # Errors
-/// The store cannot be read.
-#[utoipa::path(post, path = "/api/store/verify", tag = "store",
+/// The store cannot be read; another check or backup goes on; a value is wrong.
+#[utoipa::path(post, path = "/api/store/verify", tag = "store", request_body = VerifyBody,
     responses((status = 200, body = StoreVerified), (status = "default", body = ProblemBody)))]
 pub async fn verify(
     State(app): State<App>,
-    Fields(input): Fields,
+    Fields(mut input): Fields,
 ) -> Result<Json<StoreVerified>, Problem> {
+    let head = input.with("head", parse_hash);
+    let at = input.number("at").map(Position);
+    if at.is_some() && head.is_none() {
+        input.refuse("at", "needs `head` beside it");
+    }
     input.finish()?;
-    let verified = blocking(move || (app.store.verify)()).await?;
-    verified.map(Json).map_err(|err| Problem::internal("the store cannot be checked", &err))
+    let checked = at_work(&app, move |app| {
+        (app.store.verify)(Asked { head, at }, &mut |tick| note(app, tick))
+    });
+    let checked = checked.await?;
+    let checked = checked.map_err(|err| Problem::internal("the store cannot be checked", &err))?;
+    Ok(Json(StoreVerified::of(&checked)))
+}
+
+/// Makes a backup of everything up to one position, reads it back and checks it. Neither secrets nor the lists are in it.
+///
+/// # Errors
+/// The folder does not lie below the setting `backups`; it cannot be written; another check or backup goes on.
+#[utoipa::path(post, path = "/api/store/backup", tag = "store", request_body = BackupBody,
+    responses((status = 201, body = StoreBackup), (status = "default", body = ProblemBody)))]
+pub async fn backup(
+    State(app): State<App>,
+    caller: Caller,
+    Fields(mut input): Fields,
+) -> Result<Response, Problem> {
+    let allowed = app.settings.backups.clone();
+    let asked = input.text("dir", 4_096);
+    let keep = input.with("keep", |text| match text.parse() {
+        Ok(keep @ 1..=KEEP_MAX) => Ok(keep),
+        Ok(_) | Err(_) => Err(format!("must be a number from 1 to {KEEP_MAX}, not `{text}`")),
+    });
+    let dir = match backup_folder(&allowed, asked.as_deref()) {
+        Ok(dir) => dir,
+        Err(why) => {
+            input.refuse("dir", why);
+            allowed
+        }
+    };
+    input.finish()?;
+    let made =
+        at_work(&app, move |app| (app.store.backup)(&dir, keep, &mut |tick| note(app, tick)));
+    // The caller has the disk to mend, and may read why.
+    let made = made.await?.map_err(|why| {
+        tracing::error!(%why, "no backup was made");
+        Problem::new(Code::Unavailable, format!("no backup was made: {why}"))
+    })?;
+    let shown = StoreBackup::of(&made);
+    if made.was_there {
+        return Ok((StatusCode::OK, Json(shown)).into_response());
+    }
+    let record = BackupMade {
+        position: shown.position,
+        head: shown.head.clone(),
+        path: shown.path.clone(),
+        bytes: shown.bytes,
+        removed: shown.removed.clone(),
+    };
+    tracing::info!(position = %shown.position, head = %shown.head, path = %shown.path, "a backup was made");
+    let recorded = app.engine.record_backup(caller.actor, record).await?;
+    Ok(done(&app, StatusCode::CREATED, &recorded, shown))
+}
+
+/// Everything as JSON Lines: each event with its stored bytes, each log line. `daybook store import` makes the same store of
+/// it. The last row has `"row":"end"`; without it the export is not complete.
+///
+/// # Errors
+/// Too many exports go on.
+#[utoipa::path(get, path = "/api/store/export.jsonl", tag = "store",
+    responses((status = 200, body = String, content_type = "application/x-ndjson"),
+        (status = "default", body = ProblemBody)))]
+pub async fn export(State(app): State<App>, Params(input): Params) -> Result<Response, Problem> {
+    input.finish()?;
+    let permit = app.memory.exports.0.clone().try_acquire_owned();
+    let permit = permit.map_err(|_full| {
+        Problem::new(Code::Conflict, "other exports go on; wait for one of them to end")
+    })?;
+    let (parts, rows) = mpsc::channel(PARTS_WAITING);
+    // Its thread ends with the export, or when nobody reads on.
+    tokio::task::spawn_blocking(move || {
+        let _permit = permit;
+        let mut to = BufWriter::with_capacity(PART_BYTES, Handing(parts.clone()));
+        let written = (app.store.export)(&mut to);
+        // What is left of an export that broke off must not look like its end.
+        drop(to.into_parts());
+        if let Err(why) = written {
+            tracing::error!(%why, "an export broke off");
+            drop(parts.blocking_send(Err(io::Error::other(why))));
+        }
+    });
+    let rows =
+        stream::unfold(rows, |mut rows| async move { rows.recv().await.map(|part| (part, rows)) });
+    let head = [
+        (header::CONTENT_TYPE, "application/x-ndjson"),
+        (header::CONTENT_DISPOSITION, "attachment; filename=\"daybook.jsonl\""),
+    ];
+    Ok((head, Body::from_stream(rows)).into_response())
+}
+
+/// Hands bytes to the one who reads the answer, and waits for a slow one.
+struct Handing(mpsc::Sender<io::Result<Bytes>>);
+
+impl Write for Handing {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let part = Bytes::copy_from_slice(bytes);
+        let sent = self.0.blocking_send(Ok(part));
+        sent.map_err(|_gone| io::Error::from(io::ErrorKind::BrokenPipe)).map(|()| bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Does long work, one at a time, on a thread that may block. It goes on when the caller is gone.
+async fn at_work<T: Send + 'static>(
+    app: &App,
+    work: impl FnOnce(&App) -> T + Send + 'static,
+) -> Result<T, Problem> {
+    let held = app.memory.store_work.clone().try_lock_owned();
+    let held = held.map_err(|_busy| {
+        Problem::new(
+            Code::Conflict,
+            "another check or backup of the store goes on; wait for its end",
+        )
+        .with_retry_after(10)
+    })?;
+    let app = app.clone();
+    blocking(move || {
+        let done = work(&app);
+        *app.memory.tick.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        drop(held);
+        done
+    })
+    .await
+}
+
+fn note(app: &App, tick: Tick) {
+    *app.memory.tick.lock().unwrap_or_else(PoisonError::into_inner) = Some(tick);
 }
 
 /// Removes what is over by the interfaces' retention now, as the daemon does by itself; `dry_run` only tells what that is.

@@ -206,6 +206,7 @@ impl Engine {
                 (to, StreamId::Daemon, TokenRevoked { id }.into())
             }
             Request::RecordLogin { login, reply: to } => (to, StreamId::Daemon, login.into()),
+            Request::RecordBackup { backup, reply: to } => (to, StreamId::Daemon, backup.into()),
             Request::RememberAnswer { answer, reply: to } => {
                 let row = AnswerRow { at: self.clock.now(), answer: answer.clone() };
                 self.board.write(|state| state.answers.insert(answer.key.clone(), row));

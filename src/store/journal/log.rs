@@ -9,11 +9,12 @@ use std::thread::JoinHandle;
 use tokio::sync::{oneshot, watch};
 
 use super::format::{Hash, MAX_APPEND_BYTES, put_record};
+use super::pieces::{JournalExtent, JournalFile};
 use super::positions::{Indexed, Positions};
 use super::recover::{Anchor, OpenError, Recovery, recover};
 use super::scan::Scan;
 use super::segment::{Segment, sync_dir};
-use super::verify::{self, VerifyReport};
+use super::verify::{self, VerifyReport, Watch};
 use super::writer::{OnCommit, Pending, Shared, Writer};
 use crate::domain::event::Envelope;
 use crate::ids::{Position, StreamId};
@@ -184,7 +185,20 @@ impl JournalLog {
     /// # Errors
     /// [`OpenError::Io`].
     pub fn verify(dir: &Path) -> Result<VerifyReport, OpenError> {
-        verify::verify(dir, None)
+        Self::verify_with(dir, None, &mut ())
+    }
+
+    /// The same up to `until` if it is given, shown to `watch` on the way. In a log that is open, what is on disk at
+    /// `until` may be checked while others write.
+    ///
+    /// # Errors
+    /// [`OpenError::Io`].
+    pub fn verify_with(
+        dir: &Path,
+        until: Option<Position>,
+        watch: &mut dyn Watch,
+    ) -> Result<VerifyReport, OpenError> {
+        verify::verify(dir, until, watch)
     }
 
     /// Checks every stored byte up to what is on disk now.
@@ -193,7 +207,34 @@ impl JournalLog {
     /// [`OpenError::Io`].
     pub fn verify_now(&self) -> Result<VerifyReport, OpenError> {
         let until = *self.shared.durable.borrow();
-        verify::verify(&self.dir, Some(until))
+        Self::verify_with(&self.dir, Some(until), &mut ())
+    }
+
+    /// What is on disk now: it stays as it is, whatever is written or pruned meanwhile, for its files are open.
+    ///
+    /// # Errors
+    /// A segment cannot be opened.
+    pub fn extent(&self) -> std::io::Result<JournalExtent> {
+        loop {
+            let begun = self.shared.end().segment;
+            // Opened before the end is read: what was pruned of them was named by events before that end.
+            let mut files = Vec::new();
+            for segment in self.segments() {
+                let opened = segment.open_before(0)?;
+                let (first, path) = (segment.first, segment.path.clone());
+                let (file, bytes) = (Arc::new(opened.file), opened.range.end);
+                files.push(JournalFile { first, path, file, bytes });
+            }
+            let end = self.shared.end();
+            if end.segment != begun {
+                continue;
+            }
+            files.retain(|file| file.first <= end.segment);
+            if let Some(last) = files.last_mut().filter(|file| file.first == end.segment) {
+                last.bytes = end.offset;
+            }
+            return Ok(JournalExtent { position: end.position, head: end.chain, files });
+        }
     }
 
     /// Writes what is queued, then accepts nothing more. Blocks until the writer has ended.

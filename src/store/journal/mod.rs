@@ -15,12 +15,14 @@
 mod format;
 mod frames;
 mod log;
+mod pieces;
 mod positions;
 mod recover;
 mod rewrite;
 mod scan;
 mod segment;
 mod verify;
+mod versions;
 mod walk;
 mod writer;
 
@@ -28,9 +30,10 @@ mod writer;
 mod tests;
 
 pub use log::{JournalLog, JournalOptions, LogState};
+pub use pieces::{BuildError, JournalBuilder, JournalExtent, JournalFile, Piece};
 pub use positions::{Indexed, Positions};
 pub use recover::{Anchor, OpenError, Recovery, Torn};
 pub use rewrite::{PrunedSegment, SealedSegment};
 pub use scan::{RawEvent, Scan};
-pub use verify::{Difference, VerifyReport};
+pub use verify::{Difference, VerifyReport, Watch};
 pub use writer::{Commit, OnCommit};

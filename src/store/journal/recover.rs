@@ -158,7 +158,10 @@ pub(super) fn recover(dir: &Path, known: Option<(Anchor, Heads)>) -> Result<Foun
                 "the log ends at position {}, but the checkpoint saw position {promised} on disk: events are lost",
                 walk.position
             ),
-            hint: restore_hint(walk.position, "move the checkpoint files away"),
+            hint: format!(
+                "restore a backup with `daybook store restore BACKUP`; or go on with the events up to position {0} with `daybook store restore --to {0}`",
+                walk.position
+            ),
         });
     }
     if let Some(last) = segments.last() {
@@ -188,10 +191,16 @@ fn settle(segment: &Segment, proven: u64) -> io::Result<()> {
     segment.path.parent().map_or(Ok(()), segment::sync_dir)
 }
 
-/// Says how to go on after damage that leaves the events up to `position`.
-fn restore_hint(position: u64, how: &str) -> String {
+/// Says how to go on after damage that leaves the segments up to `position` whole.
+fn restore_hint(position: u64) -> String {
+    let backup = "restore a backup with `daybook store restore BACKUP`";
+    if position == 0 {
+        return format!(
+            "{backup}; `daybook store verify` says up to where the events are whole, and `daybook store export --until POSITION` reads them"
+        );
+    }
     format!(
-        "restore a backup with `daybook store restore`; to go on with the events up to position {position} only, {how} and start again"
+        "{backup}; or go on with the events up to position {position} with `daybook store restore --to-segment-end`, which puts the damaged files aside"
     )
 }
 
@@ -381,11 +390,10 @@ impl<'a> Reader<'a> {
     }
 
     fn damaged(&self, segment: &Segment, offset: u64, what: String) -> OpenError {
-        let how = format!("move `{}` and all later segments away", segment.path.display());
         OpenError::Damaged {
             place: format!("{} at offset {offset}", segment.path.display()),
             what,
-            hint: restore_hint(self.walk.position.min(segment.first.0 - 1), &how),
+            hint: restore_hint(self.walk.position.min(segment.first.0 - 1)),
         }
     }
 }

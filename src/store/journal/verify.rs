@@ -1,6 +1,5 @@
 //! Checks a log from its first byte: checksums, hashes, positions, versions, and that every event can be read.
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -9,8 +8,10 @@ use super::format::{Content, FrameHeader, NoHeader, SEGMENT_HEADER};
 use super::frames::{Frames, Step};
 use super::recover::OpenError;
 use super::segment;
+use super::versions::Versions;
 use super::walk::Walk;
-use crate::ids::{EventId, Position, StreamId};
+use crate::domain::event::Envelope;
+use crate::ids::{EventId, Position};
 use crate::store::codec;
 
 /// How much is read at once.
@@ -33,6 +34,8 @@ pub struct VerifyReport {
     pub position: Position,
     /// The chain hash after it.
     pub head: [u8; 32],
+    /// File and offset of the end of the last sound frame; empty when there is none.
+    pub end: String,
     /// Bytes at the end that are no whole frame: a write that was cut short. The next start puts them aside.
     pub unfinished: u64,
     /// The first difference.
@@ -50,38 +53,67 @@ pub struct Difference {
     pub what: String,
 }
 
+/// Follows a check, so that one pass over the log serves all who compare something with it.
+pub trait Watch {
+    /// An event that is sound by itself; the frame around it may still turn out not to be.
+    fn event(&mut self, event: &Envelope);
+
+    /// The end of a sound frame, and the chain hash after it.
+    fn frame(&mut self, position: Position, head: &[u8; 32]);
+
+    /// So many bytes were read since the last call.
+    fn read(&mut self, bytes: u64);
+}
+
+/// Nobody follows.
+impl Watch for () {
+    fn event(&mut self, _event: &Envelope) {}
+
+    fn frame(&mut self, _position: Position, _head: &[u8; 32]) {}
+
+    fn read(&mut self, _bytes: u64) {}
+}
+
 /// Why checking stopped.
 enum Stop {
     Io(OpenError),
     Difference { place: String, what: String },
 }
 
-struct Verifier {
+struct Verifier<'a> {
     walk: Walk,
-    streams: Streams,
+    versions: Versions,
     until: Option<Position>,
     report: VerifyReport,
+    watch: &'a mut dyn Watch,
 }
 
-/// Checks the log in `dir`, up to `until` if it is given.
-pub(super) fn verify(dir: &Path, until: Option<Position>) -> Result<VerifyReport, OpenError> {
-    let segments = segment::list(dir).map_err(|err| OpenError::io(dir, &err))?;
+/// Checks the log in `dir`, up to `until` if it is given, and shows it to `watch`. Memory is bounded, whatever its length.
+pub(super) fn verify(
+    dir: &Path,
+    until: Option<Position>,
+    watch: &mut dyn Watch,
+) -> Result<VerifyReport, OpenError> {
     let mut verifier = Verifier {
         walk: Walk::START,
-        streams: Streams::default(),
+        versions: Versions::default(),
         until,
         report: VerifyReport::default(),
+        watch,
     };
-    let mut outcome = Ok(());
-    for (index, (first, path)) in segments.iter().enumerate() {
-        if verifier.is_done() {
-            break;
-        }
-        let is_last = index + 1 == segments.len();
-        outcome = verifier.segment(*first, path, is_last);
+    let mut outcome = verifier.segments(dir);
+    // Streams that did not fit into memory have their turn now.
+    while outcome.is_ok()
+        && let Some(versions) = verifier.versions.rest()
+    {
+        let until = Some(Position(verifier.walk.position));
+        let report = VerifyReport::default();
+        let mut again = Verifier { walk: Walk::START, versions, until, report, watch: &mut () };
+        outcome = again.segments(dir);
         if outcome.is_err() {
-            break;
+            verifier.walk = again.walk;
         }
+        verifier.versions = again.versions;
     }
     if let (Ok(()), Some(until)) = (&outcome, until)
         && verifier.walk.position < until.0
@@ -102,10 +134,21 @@ pub(super) fn verify(dir: &Path, until: Option<Position>) -> Result<VerifyReport
     Ok(report)
 }
 
-impl Verifier {
+impl Verifier<'_> {
     /// Frames above `until` may still be on their way to disk.
     fn is_done(&self) -> bool {
         self.until.is_some_and(|until| self.walk.position >= until.0)
+    }
+
+    fn segments(&mut self, dir: &Path) -> Result<(), Stop> {
+        let segments = segment::list(dir).map_err(|err| Stop::Io(OpenError::io(dir, &err)))?;
+        for (index, (first, path)) in segments.iter().enumerate() {
+            if self.is_done() {
+                break;
+            }
+            self.segment(*first, path, index + 1 == segments.len())?;
+        }
+        Ok(())
     }
 
     fn segment(&mut self, first: u64, path: &Path, is_last: bool) -> Result<(), Stop> {
@@ -133,11 +176,32 @@ impl Verifier {
         self.report.segments += 1;
         let mut frames = Frames::over(file, SEGMENT_HEADER as u64..length, CAPACITY);
         self.report.bytes += SEGMENT_HEADER as u64;
+        let mut end = SEGMENT_HEADER as u64;
+        let outcome = self.frames(path, &mut frames, (is_last, &mut end));
+        self.report.end = format!("{} at offset {end}", path.display());
+        outcome
+    }
+
+    /// Follows the frames of one segment; `end` becomes the end of the last sound one.
+    fn frames(
+        &mut self,
+        path: &Path,
+        frames: &mut Frames,
+        (is_last, end): (bool, &mut u64),
+    ) -> Result<(), Stop> {
+        let io = |err: io::Error| Stop::Io(OpenError::io(path, &err));
+        let differs = |offset: u64, what: String| Stop::Difference {
+            place: format!("{} at offset {offset}", path.display()),
+            what,
+        };
         while !self.is_done() {
             match frames.next().map_err(io)? {
                 Step::Frame { offset, header } => {
                     self.frame(&header, frames.body()).map_err(|what| differs(offset, what))?;
-                    self.report.bytes += frames.offset() - offset;
+                    let bytes = frames.offset() - offset;
+                    self.watch.read(bytes);
+                    self.report.bytes += bytes;
+                    *end = frames.offset();
                 }
                 Step::End => break,
                 Step::Broken { offset, .. } if is_last && self.until.is_none() => {
@@ -153,19 +217,23 @@ impl Verifier {
     }
 
     fn frame(&mut self, header: &FrameHeader, body: &[u8]) -> Result<(), String> {
-        let streams = &mut self.streams;
-        let before = streams.pruned;
+        let (versions, watch) = (&mut self.versions, &mut *self.watch);
+        let before = versions.pruned;
         if header.run_after.is_some() {
-            streams.pruned += header.count;
+            versions.pruned += header.count;
         }
         self.walk.frame(header, body, |at, content| match content {
-            Content::Event(event) => streams.check(at, event),
+            Content::Event(event) => {
+                watch.event(&check_event(versions, at, event)?);
+                Ok(())
+            }
             Content::Pruned(_) => {
-                streams.pruned += 1;
+                versions.pruned += 1;
                 Ok(())
             }
         })?;
-        let pruned = streams.pruned - before;
+        watch.frame(Position(header.last()), &header.chain);
+        let pruned = self.versions.pruned - before;
         self.report.frames += 1;
         self.report.events += header.count - pruned;
         self.report.pruned += pruned;
@@ -184,34 +252,17 @@ impl Verifier {
     }
 }
 
-/// Whether the versions in each stream follow each other.
-#[derive(Debug, Default)]
-struct Streams {
-    newest: HashMap<StreamId, u64>,
-    /// Events that were pruned so far.
-    pruned: u64,
-    /// Versions that are missing so far: at most as many as were pruned.
-    missing: u64,
-}
-
-impl Streams {
-    fn check(&mut self, position: u64, bytes: &[u8]) -> Result<(), String> {
-        let event = codec::decode(Position(position), bytes)
-            .map_err(|err| format!("event {position}: {err}"))?;
-        if event.id != EventId::derive(&event.stream, event.version, event.at) {
-            return Err(format!("event {position} has an id that does not follow from its stream"));
-        }
-        let newest = self.newest.entry(event.stream).or_default();
-        let expected = *newest + 1;
-        // What was pruned no longer says whose it was, so gaps are held against their number.
-        self.missing += event.version.saturating_sub(expected);
-        if event.version < expected || self.missing > self.pruned {
-            return Err(format!(
-                "event {position} has version {} in its stream, expected {expected}",
-                event.version
-            ));
-        }
-        *newest = event.version;
-        Ok(())
+fn check_event(versions: &mut Versions, position: u64, bytes: &[u8]) -> Result<Envelope, String> {
+    let event = codec::decode(Position(position), bytes)
+        .map_err(|err| format!("event {position}: {err}"))?;
+    if event.id != EventId::derive(&event.stream, event.version, event.at) {
+        return Err(format!("event {position} has an id that does not follow from its stream"));
     }
+    if let Err(expected) = versions.follow(&event.stream, event.version) {
+        return Err(format!(
+            "event {position} has version {} in its stream, expected {expected}",
+            event.version
+        ));
+    }
+    Ok(event)
 }

@@ -152,6 +152,13 @@ impl Index {
         segments.active = active;
     }
 
+    /// The sealed segments and the newest one's number, path and length, all of the same moment.
+    pub(super) fn extent(&self) -> (Vec<Arc<Sealed>>, (u64, PathBuf, u64)) {
+        let segments = self.segments.read().unwrap_or_else(PoisonError::into_inner);
+        let Active { number, path, len, .. } = &segments.active;
+        (segments.sealed.clone(), (*number, path.clone(), *len))
+    }
+
     /// The sealed segments, in order.
     pub(super) fn sealed(&self) -> Vec<Arc<Sealed>> {
         self.segments.read().unwrap_or_else(PoisonError::into_inner).sealed.clone()

@@ -132,7 +132,7 @@ fn reindex(
     let proven = newest.map_or(walked.end, |entry| entry.head.group_at.min(walked.end));
     // A log must not look shorter than it is: reading a damaged chunk says so.
     entries.extend(walked.described.into_iter().map(|entry| (entry.key(), entry)));
-    recovery.cut_bytes += len - walked.end;
+    recovery.cut_bytes += len.saturating_sub(walked.end);
     recovery.damage.extend(
         walked
             .damage

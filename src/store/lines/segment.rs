@@ -52,6 +52,7 @@ pub(super) enum Kind {
     Pruned = 1,
 }
 
+/// The bytes that segment `number` begins with.
 pub(super) fn header(number: u64, kind: Kind) -> [u8; HEADER_LEN as usize] {
     let mut b = [0; HEADER_LEN as usize];
     b[0..8].copy_from_slice(&HEADER_MAGIC);
@@ -69,7 +70,11 @@ pub(super) fn header(number: u64, kind: Kind) -> [u8; HEADER_LEN as usize] {
 /// [`LinesError::Damaged`], [`LinesError::Version`], [`LinesError::Io`].
 pub(super) fn check_header(file: &File, path: &Path, number: u64) -> Result<(), LinesError> {
     let mut b = [0; HEADER_LEN as usize];
-    file.read_exact_at(&mut b, 0).map_err(LinesError::io("read", path))?;
+    match file.read_exact_at(&mut b, 0) {
+        // No header has that form, so the next check tells.
+        Err(err) if err.kind() == std::io::ErrorKind::UnexpectedEof => b.fill(0),
+        read => read.map_err(LinesError::io("read", path))?,
+    }
     if b[0..8] != HEADER_MAGIC || u32_at(&b, 28) != crc32c::crc32c(&b[..28]) {
         return Err(LinesError::damaged(path, 0, "the segment's header is not readable"));
     }

@@ -10,6 +10,7 @@ use crate::ids::ExecutionId;
 
 use super::decode::Unpacker;
 use super::error::LinesError;
+use super::extent::LinesExtent;
 use super::frame::{Entry, Head};
 use super::recover::{is_unborn, segment_numbers};
 use super::sealed::Sealed;
@@ -17,6 +18,7 @@ use super::segment::{
     ENTRY_LEN, HEADER_LEN, Kind, SEAL_MAGIC, Trailer, check_header, decode_entry, kind_of, path_of,
 };
 use super::store::{Damage, LineStore};
+use super::survey::LinesSurvey;
 use super::walk::{Extent, walk};
 
 /// What a verification saw.
@@ -67,7 +69,7 @@ impl LineStore {
     }
 
     /// The same for a folder that nobody writes to. Changes nothing, not even what a crash left: bytes after the last
-    /// whole chunk are counted. Memory grows with the number of executions.
+    /// whole chunk are counted.
     ///
     /// # Errors
     /// [`LinesError::Io`]. Damage is no error: it is in the report.
@@ -75,9 +77,8 @@ impl LineStore {
         let mut report = LinesReport::default();
         let numbers = segment_numbers(dir)?;
         let Some(&newest) = numbers.last() else { return Ok(report) };
-        let paths: Vec<_> = numbers.iter().map(|number| path_of(dir, *number)).collect();
-        let is_whole = nothing_pruned(numbers.iter().copied().zip(paths.iter().map(|it| &**it)))?;
-        let mut ends: HashMap<ExecutionId, (u32, u64)> = HashMap::new();
+        let survey = LinesSurvey::of(&LinesExtent::of_folder(dir)?)?;
+        let is_whole = !survey.lacks_some();
         for number in numbers {
             let path = path_of(dir, number);
             let file = File::open(&path).map_err(LinesError::io("open", &path))?;
@@ -92,9 +93,15 @@ impl LineStore {
                 None => Extent::UpTo(len),
             };
             let part = Part { path: &path, number, is_whole, extent };
-            let mut before = |head: &Head, _| Ok(ends.get(&head.execution).copied());
-            let logs = part.check(trailer.as_ref(), &mut before, &mut report)?;
-            ends.extend(logs);
+            let mut before = |head: &Head, number| survey.end_before(head.execution, number);
+            let unfinished = report.unfinished;
+            part.check(trailer.as_ref(), &mut before, &mut report)?;
+            let end = len - (report.unfinished - unfinished);
+            if trailer.is_none() && (number != newest || begins_seal(&file, &path, end)?) {
+                report.unfinished = unfinished;
+                let what = "the seal of the segment is not readable; the next start writes it anew";
+                report.damage.push(named(&path, end, what.to_owned()));
+            }
         }
         Ok(report)
     }
@@ -113,13 +120,13 @@ struct Part<'a> {
 }
 
 impl Part<'_> {
-    /// Checks header, chunks and seal; gives the chunk and line that each log in it goes on with.
+    /// Checks header, chunks and seal.
     fn check(
         &self,
         trailer: Option<&Trailer>,
         before: Before<'_>,
         report: &mut LinesReport,
-    ) -> Result<HashMap<ExecutionId, (u32, u64)>, LinesError> {
+    ) -> Result<(), LinesError> {
         let Part { path, number, is_whole, extent } = *self;
         let file = File::open(path).map_err(LinesError::io("open", path))?;
         if let Err(err) = check_header(&file, path, number) {
@@ -136,6 +143,13 @@ impl Part<'_> {
         let walked = walk(path, extent, &mut |entry, payload| check.chunk(&entry, payload))?;
         for head in &check.beginnings {
             let expected = match before(head, number)? {
+                // Nor does it go on where a segment between was worth it, and the one before was not.
+                Some((chunk, line))
+                    if !is_whole && (head.chunk, head.first_line) > (chunk, line) =>
+                {
+                    report.pruned += 1;
+                    continue;
+                }
                 Some(expected) => expected,
                 // Retention takes chunks where that is worth it: then a log may begin in the middle.
                 None if !is_whole && head.chunk > 0 => {
@@ -151,7 +165,7 @@ impl Part<'_> {
         report.chunks += check.chunks;
         report.lines += check.lines;
         if let Extent::UpTo(len) = extent {
-            report.unfinished += len - walked.end;
+            report.unfinished += len.saturating_sub(walked.end);
         }
         let found = walked.damage.into_iter().chain(check.found);
         report.damage.extend(found.map(|(at, what)| named(path, at, what)));
@@ -160,7 +174,18 @@ impl Part<'_> {
                 report.damage.push(named(path, offset, what));
             }
         }
-        Ok(check.logs)
+        Ok(())
+    }
+}
+
+/// Whether what stands at `end` is the beginning of a seal.
+fn begins_seal(file: &File, path: &Path, end: u64) -> Result<bool, LinesError> {
+    let mut bytes = SEAL_MAGIC;
+    bytes.fill(0);
+    match file.read_exact_at(&mut bytes, end) {
+        Ok(()) => Ok(bytes == SEAL_MAGIC),
+        Err(err) if err.kind() == std::io::ErrorKind::UnexpectedEof => Ok(false),
+        Err(err) => Err(LinesError::io("read", path)(err)),
     }
 }
 

@@ -1,0 +1,183 @@
+//! The store as a whole on the real binary: checked, backed up, restored, exported and imported.
+
+#[path = "support/asking.rs"]
+#[expect(dead_code, reason = "shared with other tests")]
+mod asking;
+#[expect(dead_code, reason = "shared with other tests")]
+mod support;
+
+use std::fs;
+use std::path::Path;
+
+use asking::{ended, items, number, text, until, word};
+use serde_json::Value;
+use support::Daemon;
+
+const FILE: &str = r#"
+[schedules.say]
+manual = true
+shell = 'i=0; while [ $i -lt 50 ]; do echo "line $i"; i=$((i+1)); done'
+
+[schedules.fail]
+manual = true
+shell = 'echo "ERROR Mapping: no product for code FNAC-77" >&2; exit 3'
+"#;
+
+/// A daemon with a history of executions.
+fn with_history(folder: &Path) -> Daemon {
+    let mut daemon = Daemon::with_files(folder, &[("shop.toml", FILE)]);
+    daemon.start();
+    for _ in 0..3 {
+        assert_eq!(ended(&daemon, &["schedule", "run", "shop/say"]).0, Some(0));
+    }
+    assert_eq!(ended(&daemon, &["schedule", "run", "shop/fail"]).0, Some(5));
+    daemon
+}
+
+fn stop(daemon: &mut Daemon) {
+    daemon.signal("TERM");
+    assert!(daemon.ended().success());
+}
+
+/// What lists answer, once they answer.
+fn lists(daemon: &Daemon) -> Vec<Value> {
+    until("the lists", || {
+        let output = daemon.run(&["execution", "list", "--json"]);
+        output.status.success().then(|| {
+            let page: Value = serde_json::from_slice(&output.stdout).expect("a page");
+            items(&page).to_vec()
+        })
+    })
+}
+
+/// The rows of an export without its header, which tells when it was made.
+fn rows(export: &[u8]) -> Vec<String> {
+    text(export).lines().skip(1).map(str::to_owned).collect()
+}
+
+#[test]
+fn a_store_moves_to_another_folder_as_it_is() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut daemon = with_history(folder.path());
+    let before = lists(&daemon);
+    let running = daemon.run(&["store", "export", "--jsonl", "-"]);
+    assert!(running.status.success(), "{}", text(&running.stderr));
+    assert!(text(&running.stdout).contains("no product for code FNAC-77"));
+    stop(&mut daemon);
+
+    let file = folder.path().join("daybook.jsonl");
+    let name = file.to_str().expect("text");
+    let stopped = daemon.run(&["store", "export", "--jsonl", name]);
+    assert!(stopped.status.success(), "{}", text(&stopped.stderr));
+    let export = fs::read(&file).expect("written");
+    let again = daemon.run(&["store", "export", "--jsonl", name]);
+    assert_eq!(again.status.code(), Some(7), "{}", text(&again.stderr));
+
+    let other = tempfile::tempdir().expect("a folder");
+    let mut moved = Daemon::with_files(other.path(), &[("shop.toml", FILE)]);
+    let imported = moved.run(&["store", "import", name]);
+    assert!(imported.status.success(), "{}", text(&imported.stderr));
+    let back = moved.run(&["store", "export", "--jsonl", "-"]);
+    assert_eq!(rows(&back.stdout), rows(&export));
+    let refused = moved.run(&["store", "import", name]);
+    assert_eq!(refused.status.code(), Some(7), "{}", text(&refused.stderr));
+    moved.start();
+    assert_eq!(lists(&moved), before);
+    let log = moved.run(&["execution", "log", "latest-ko"]);
+    assert!(text(&log.stdout).contains("no product for code FNAC-77"), "{}", text(&log.stdout));
+    assert_eq!(ended(&moved, &["schedule", "run", "shop/say"]).0, Some(0));
+    let verified = moved.json(&["store", "verify"]);
+    assert_eq!(verified["ok"], true, "{verified}");
+}
+
+#[test]
+fn a_backup_of_a_running_daemon_comes_back_and_is_on_record() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut daemon = with_history(folder.path());
+    let before = lists(&daemon);
+    let outside = folder.path().join("elsewhere");
+    let refused = daemon.run(&["store", "backup", outside.to_str().expect("text")]);
+    assert_eq!(refused.status.code(), Some(2), "{}", text(&refused.stderr));
+    assert!(text(&refused.stderr).contains("setting `backups`"), "{}", text(&refused.stderr));
+    assert!(!outside.exists());
+
+    let made = daemon.json(&["store", "backup", "--keep", "3"]);
+    let backup = word(&made, "path").to_owned();
+    let events = daemon.json(&["event", "list", "--type", "backup-made"]);
+    let [event] = items(&events) else { panic!("{events}") };
+    assert_eq!(event["data"]["position"], made["position"]);
+    assert_eq!(event["data"]["head"], made["head"]);
+    assert!(!Path::new(&backup).join("token").exists());
+    let checked = daemon.json(&["store", "verify", "--backup", &backup]);
+    assert_eq!(
+        (checked["ok"].clone(), checked["head"].clone()),
+        (true.into(), made["head"].clone())
+    );
+    assert!(number(&checked, "logs") >= 4, "{checked}");
+
+    let refused = daemon.run(&["store", "restore", &backup, "--replace"]);
+    assert_eq!(refused.status.code(), Some(7), "{}", text(&refused.stderr));
+    assert_eq!(ended(&daemon, &["schedule", "run", "shop/say"]).0, Some(0));
+    stop(&mut daemon);
+    let refused = daemon.run(&["store", "restore", &backup]);
+    assert_eq!(refused.status.code(), Some(7), "{}", text(&refused.stderr));
+    let restored = daemon.json(&["store", "restore", &backup, "--replace"]);
+    assert_eq!(restored["head"], made["head"]);
+    assert!(Path::new(word(&restored, "aside")).join("journal").is_dir());
+    daemon.start();
+    assert_eq!(lists(&daemon), before);
+}
+
+#[test]
+fn the_head_that_the_log_told_shows_whether_the_store_is_still_the_same() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut daemon = with_history(folder.path());
+    let info = daemon.json(&["store", "info"]);
+    let (head, position) = (word(&info, "head").to_owned(), number(&info, "position").to_string());
+    assert_eq!(ended(&daemon, &["schedule", "run", "shop/say"]).0, Some(0));
+    let asked = ["store", "verify", "--head", &head, "--at", &position];
+    let verified = daemon.json(&asked);
+    assert_eq!(verified["head_at"].to_string(), position);
+    assert!(verified["index"].is_u64(), "{verified}");
+    stop(&mut daemon);
+    let verified = daemon.json(&asked);
+    assert_eq!(verified["head_at"].to_string(), position);
+    assert!(verified["checkpoint"].is_u64() && verified["index"].is_u64(), "{verified}");
+    let other = "ab".repeat(32);
+    let noticed = daemon.run(&["store", "verify", "--head", &other, "--json"]);
+    assert_eq!(noticed.status.code(), Some(1));
+    let answer: Value = serde_json::from_slice(&noticed.stdout).expect("a document");
+    assert_eq!(answer["difference"]["part"], "head", "{answer}");
+}
+
+#[test]
+fn a_damaged_store_is_refused_with_the_way_out() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut daemon = with_history(folder.path());
+    stop(&mut daemon);
+    let segment = folder.path().join("data/journal/00000000000000000001.seg");
+    let mut bytes = fs::read(&segment).expect("readable");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&segment, &bytes).expect("written");
+    for name in ["checkpoint-0", "checkpoint-1"] {
+        fs::remove_file(folder.path().join("data").join(name)).unwrap_or_default();
+    }
+    let refused = daemon.try_start().expect_err("events are damaged");
+    assert_eq!(refused.status.code(), Some(1));
+    let said = text(&refused.stderr);
+    assert!(said.contains("00000000000000000001.seg at offset"), "{said}");
+    assert!(said.contains("daybook store restore"), "{said}");
+    assert_eq!(fs::read(&segment).expect("readable"), bytes, "nothing was mended in silence");
+    let verified = daemon.run(&["store", "verify", "--json"]);
+    assert_eq!(verified.status.code(), Some(1));
+    let answer: Value = serde_json::from_slice(&verified.stdout).expect("a document");
+    let until = number(&answer, "position").to_string();
+    let all = daemon.run(&["store", "export", "--jsonl", "-"]);
+    assert_eq!(all.status.code(), Some(1));
+    let before = daemon.run(&["store", "export", "--jsonl", "-", "--until", &until]);
+    assert!(before.status.success(), "{}", text(&before.stderr));
+    let events = rows(&before.stdout);
+    let events = events.iter().filter(|row| row.contains("\"row\":\"event\""));
+    assert_eq!(events.count().to_string(), until);
+}
