@@ -81,6 +81,7 @@ impl Backup {
     }
 
     fn alone(&self, context: &mut Context<'_>, absent: Failure) -> Outcome<serde_json::Value> {
+        write_privately();
         let idle = Idle::take(context, absent)?;
         let source = Source::of_folder(&idle.data, None).map_err(unreadable)?;
         let named = context.settings.as_ref().filter(|_| context.data.is_none());
@@ -350,8 +351,14 @@ impl Import {
     }
 }
 
+/// What is written from here on is its user's alone, as what the daemon writes.
+fn write_privately() {
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+}
+
 /// The data folder of this machine, for what a daemon elsewhere cannot do.
 fn own_folder(context: &Context<'_>) -> Outcome<PathBuf> {
+    write_privately();
     if context.remote {
         let message = "this works on a data folder of this machine, with its daemon stopped";
         return Err(Failure::usage(message)

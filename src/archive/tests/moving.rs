@@ -4,6 +4,7 @@ use std::io::BufReader;
 
 use super::*;
 use crate::archive::restore::RestoreError;
+use crate::domain::event::Noted;
 
 fn restore_to(
     backup: Option<&Path>,
@@ -351,4 +352,43 @@ async fn damaged_lines_are_left_out_of_an_export_and_said() {
     let back = imported(&rows, &target).unwrap();
     assert!(back.notes[0].contains("damaged when it was exported"), "{:?}", back.notes);
     assert_eq!(check(&target).log.events, 12);
+}
+
+#[tokio::test]
+async fn what_was_pruned_comes_back_as_pruned() {
+    let lab = Lab::with(12).await;
+    let (log, lines) = lab.open();
+    let note = || {
+        Event::from(Noted { text: Some("seen".to_owned()), reference: None, acknowledged: false })
+    };
+    for minute in 0..40 {
+        append(&log, StreamId::Execution(execution(0)), minute, vec![note(), note()]).await;
+    }
+    let head = log.head();
+    let mut pruned = 0;
+    for segment in log.sealed() {
+        // Single events go, and stretches of them: whole appends among these become a run.
+        let mut is_gone =
+            |event: crate::store::journal::RawEvent<'_>| !event.position.0.is_multiple_of(5);
+        pruned += log.prune_segment(&segment, 0, &mut is_gone).unwrap().events;
+    }
+    log.close();
+    drop(lines);
+    assert!(pruned > 10, "{pruned}");
+    // No event says here that they went: whoever lived through them knows more than the log does now.
+    fs::remove_dir_all(lab.data().join(INDEX)).unwrap();
+    fs::remove_file(lab.data().join("checkpoint-0")).unwrap();
+    let checked = lab.check();
+    assert_eq!((checked.findings, checked.log.pruned), (vec![], pruned));
+    assert_eq!((checked.log.head, checked.log.position), head, "the chain still comes to its head");
+    let rows = exported(&lab.data());
+    for row in [&b"\"row\":\"pruned-run\""[..], b"\"row\":\"pruned\""] {
+        assert!(memchr::memmem::find(&rows, row).is_some());
+    }
+    let target = lab.dir.path().join("imported");
+    imported(&rows, &target).unwrap();
+    assert_eq!(contents(&target), contents(&lab.data()));
+    assert_eq!(exported(&target), rows);
+    let made = lab.back_up();
+    assert_eq!(contents(&made.path), contents(&lab.data()));
 }
