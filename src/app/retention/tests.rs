@@ -24,6 +24,8 @@ use crate::projection::{EventFilter, ExecutionFilter, Order, SlotRange};
 use crate::store::lines::LineQuery;
 use crate::telemetry::metrics::Metrics;
 
+mod whole;
+
 const DAY: Duration = Duration::from_secs(86_400);
 
 fn now() -> Instant {
