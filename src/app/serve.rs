@@ -139,6 +139,16 @@ impl Core {
         let core = Self { clock, board, handle, metrics, client, news, stop };
         (core, Heard { requests, news: heard })
     }
+
+    fn upkeep(&self, stores: &Stores) -> Upkeep {
+        Upkeep {
+            space: Arc::clone(&stores.space),
+            log: stores.log.clone(),
+            projections: stores.projections.clone(),
+            checkpoints: Arc::clone(&stores.checkpoints),
+            news: self.news.clone(),
+        }
+    }
 }
 
 /// The size of the store's segments, where a test of this build wants another one.
@@ -200,13 +210,7 @@ impl Daemon {
         };
         let watch = space::watch(Arc::clone(&stores.space), core.news.clone());
         task::spawn("the watch over the disk", watch);
-        let upkeep = Upkeep {
-            space: Arc::clone(&stores.space),
-            log: stores.log.clone(),
-            projections: stores.projections.clone(),
-            checkpoints: Arc::clone(&stores.checkpoints),
-            news: core.news.clone(),
-        };
+        let upkeep = core.upkeep(&stores);
         upkeep.tell_head();
         let retention = self.retention(&core, &stores, &upkeep);
         let mut scheduler = match self.prepare(&core, &upkeep, &retention).await {

@@ -39,7 +39,7 @@ pub(crate) fn stream_of(code: u16) -> StreamId {
 
 /// One event for each code, in the order of the codes.
 pub(crate) fn all() -> Vec<Event> {
-    [daemon(), definitions(), slots(), executions()].concat()
+    [daemon(), upkeep(), definitions(), slots(), executions()].concat()
 }
 
 fn daemon() -> Vec<Event> {
@@ -88,6 +88,12 @@ fn daemon() -> Vec<Event> {
             }],
         }
         .into(),
+    ]
+}
+
+/// The daemon's as well: how it ends, and what it does for its store.
+fn upkeep() -> Vec<Event> {
+    vec![
         DrainAsked { by: "drain".to_owned(), deadline: Some(later()) }.into(),
         DiskLow { room: Room::Low, free_bytes: 1_000_000_000, total_bytes: 40_000_000_000 }.into(),
         DiskRecovered {

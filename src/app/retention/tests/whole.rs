@@ -85,7 +85,7 @@ async fn a_pruned_store_is_sound_and_its_copies_are_the_same_store() {
     is_sound("the imported store", &checked);
 
     // Lines that are gone without a word in the log are damage, in a pruned store too.
-    let lines = segments(&imported).into_keys().filter(|name| name.starts_with("lines")).last();
+    let lines = segments(&imported).into_keys().rfind(|name| name.starts_with("lines"));
     let newest = lines.expect("some are left");
     fs::remove_file(imported.join(newest)).expect("removed");
     let checked = check_folder(&imported, Asked::default(), nothing).expect("readable");
