@@ -42,7 +42,7 @@ const WORTH: u64 = 16;
 /// Why a pass did not come to its end. What it recorded holds; the next one goes on.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum PassError {
-    #[error("another pass of retention is under way")]
+    #[error("another pass of retention, or a check of the store, is under way")]
     UnderWay,
     #[error(transparent)]
     NotNow(#[from] NotNow),

@@ -37,7 +37,7 @@ pub struct Checked {
     pub findings: Vec<Finding>,
     /// Closed executions whose lines were compared with what their closing says.
     pub logs: u64,
-    /// Of these, how many lack lines that retention dropped.
+    /// Of these, how many lack lines that retention took.
     pub logs_pruned: u64,
     /// The position at which a checkpoint was compared with the fold.
     pub checkpoint: Option<Position>,

@@ -280,7 +280,7 @@ pub struct StoreVerified {
     pub head: String,
     /// Closed executions whose lines were compared with what their closing says.
     pub logs: u64,
-    /// Of these, how many lack lines that retention dropped.
+    /// Of these, how many lack lines that retention took.
     pub logs_pruned: u64,
     /// The position at which the newest checkpoint was compared with the log folded from zero; null when none was.
     #[schema(value_type = Option<u64>)]

@@ -1,5 +1,6 @@
 //! The rows compared with rows that are folded from zero: whether the index says what the log says.
 
+use std::collections::VecDeque;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -8,9 +9,9 @@ use std::sync::Arc;
 use super::disk::{DiskRows, generations};
 use super::fold::{self, Checkpoint};
 use super::follow::{Phase, Projections};
-use super::keys;
-use super::rows::{Overlay, RowError, Rows};
-use crate::domain::event::Envelope;
+use super::rows::{Overlay, Row, Rows};
+use super::{content, keys};
+use crate::domain::event::{Envelope, Event};
 use crate::ids::Position;
 
 /// Changed rows that are kept before they are written.
@@ -40,6 +41,8 @@ pub struct RowDifference {
 pub struct Recount {
     overlay: Overlay<Arc<DiskRows>>,
     checkpoint: Checkpoint,
+    /// Retention took something: lists may be divided among their rows in another way.
+    pruned: bool,
 }
 
 impl Recount {
@@ -51,7 +54,8 @@ impl Recount {
         clear(scratch)?;
         let rows = DiskRows::open(scratch).map_err(|err| err.to_string())?;
         rows.discard();
-        Ok(Self { overlay: Overlay::new(Arc::new(rows)), checkpoint: Checkpoint::default() })
+        let (overlay, checkpoint) = (Overlay::new(Arc::new(rows)), Checkpoint::default());
+        Ok(Self { overlay, checkpoint, pruned: false })
     }
 
     /// The last event folded.
@@ -64,6 +68,7 @@ impl Recount {
     /// # Errors
     /// In words: the rows cannot be read or written.
     pub fn apply(&mut self, envelope: &Envelope) -> Result<(), String> {
+        self.pruned |= matches!(envelope.event, Event::HistoryPruned(_));
         let folded = fold::apply(&mut self.overlay, &mut self.checkpoint, envelope);
         folded.map_err(|err| err.to_string())?;
         if self.overlay.changed() >= LOOSE_ROWS {
@@ -154,7 +159,8 @@ impl Recount {
 
     /// The keys, up to `max`, whose rows are not the same on both sides.
     fn suspects(&self, other: &DiskRows, max: usize) -> Result<Vec<Vec<u8>>, String> {
-        let (mut mine, mut theirs) = (Side::new(self.overlay.base()), Side::new(other));
+        let mut mine = Side::new(self.overlay.base(), self.pruned);
+        let mut theirs = Side::new(other, self.pruned);
         let mut suspects = Vec::new();
         while suspects.len() < max {
             let (left, right) = (mine.row()?, theirs.row()?);
@@ -175,9 +181,11 @@ impl Recount {
 
     /// Both sides of one row, if they differ.
     fn look(&self, other: &DiskRows, key: &[u8]) -> Result<Option<RowDifference>, String> {
-        let words = |err: RowError| err.to_string();
-        let expected = self.overlay.base().get(key).map_err(words)?;
-        let found = other.get(key).map_err(words)?;
+        let value = |rows: &DiskRows| match self.pruned {
+            true => Side::in_lists_from(rows, key).value(key),
+            false => rows.get(key).map_err(|err| err.to_string()),
+        };
+        let (expected, found) = (value(self.overlay.base())?, value(other)?);
         let told = |value: &Option<Vec<u8>>| match value {
             None => "no such row".to_owned(),
             Some(value) => {
@@ -196,17 +204,55 @@ impl Recount {
 /// The rows of one side, batch by batch, without the checkpoint.
 struct Side<'a> {
     rows: &'a DiskRows,
-    batch: std::collections::VecDeque<super::rows::Row>,
+    batch: VecDeque<Row>,
     last: Option<Vec<u8>>,
     ended: bool,
+    /// A whole list counts as one row.
+    in_lists: bool,
+    front: Option<Row>,
 }
 
 impl<'a> Side<'a> {
-    fn new(rows: &'a DiskRows) -> Self {
-        Self { rows, batch: std::collections::VecDeque::new(), last: None, ended: false }
+    fn new(rows: &'a DiskRows, in_lists: bool) -> Self {
+        let batch = VecDeque::new();
+        Self { rows, batch, last: None, ended: false, in_lists, front: None }
     }
 
-    fn row(&mut self) -> Result<Option<super::rows::Row>, String> {
+    /// From `key` on, whole lists as one row each.
+    fn in_lists_from(rows: &'a DiskRows, key: &[u8]) -> Self {
+        // Above every key before it: none goes on with so many ones.
+        let before = match key.split_last() {
+            Some((0, front)) => front.to_vec(),
+            Some((last, front)) => [front, &[last - 1], &[0xff; 64]].concat(),
+            None => Vec::new(),
+        };
+        Self { last: Some(before), ..Self::new(rows, true) }
+    }
+
+    /// What stands at `key`, which is the first one here if it is there.
+    fn value(mut self, key: &[u8]) -> Result<Option<Vec<u8>>, String> {
+        Ok(self.row()?.filter(|(found, _)| found == key).map(|(_, value)| value))
+    }
+
+    fn row(&mut self) -> Result<Option<Row>, String> {
+        if self.front.is_none() {
+            self.front = if self.in_lists {
+                content::next(self, Self::stored, Self::take)?
+            } else {
+                let row = self.stored()?;
+                self.take();
+                row
+            };
+        }
+        Ok(self.front.clone())
+    }
+
+    fn take(&mut self) {
+        self.batch.pop_front();
+    }
+
+    /// The row that is next as it is stored.
+    fn stored(&mut self) -> Result<Option<Row>, String> {
         while self.batch.is_empty() && !self.ended {
             let rows = self.rows.after(self.last.as_deref(), BATCH);
             let rows = rows.map_err(|err| err.to_string())?;
@@ -219,8 +265,8 @@ impl<'a> Side<'a> {
 
     /// Goes on behind `key`, if the row at hand is that one.
     fn pass(&mut self, key: &[u8]) {
-        if self.batch.front().is_some_and(|(front, _)| front == key) {
-            self.batch.pop_front();
+        if self.front.as_ref().is_some_and(|(front, _)| front == key) {
+            self.front = None;
         }
     }
 }

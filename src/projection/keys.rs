@@ -249,6 +249,33 @@ pub(super) fn interface_of(key: &[u8]) -> Option<InterfaceId> {
     std::str::from_utf8(key.get(1..key.len().checked_sub(1)?)?).ok()?.parse().ok()
 }
 
+/// Content that is divided among the rows of a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Divided {
+    /// Positions.
+    Positions,
+    /// A schedule's decisions.
+    Ledger,
+    /// A schedule's slots that ended ok.
+    OkSlots,
+}
+
+/// Of which list the row at `key` is a part; none when it stands for itself.
+pub(super) fn divided(key: &[u8]) -> Option<(Divided, &[u8])> {
+    let divided = match *key.first()? {
+        LIST => Divided::Positions,
+        LEDGER => Divided::Ledger,
+        OK_SLOTS => Divided::OkSlots,
+        _ => return None,
+    };
+    Some((divided, key.split_last_chunk::<8>()?.0))
+}
+
+/// Whether the row says where a day's openings stand.
+pub(super) fn is_day(key: &[u8]) -> bool {
+    key.first() == Some(&DAY)
+}
+
 /// What a key names, for people.
 pub(super) fn told(key: &[u8]) -> String {
     let kind = match key.first() {

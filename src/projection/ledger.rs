@@ -185,6 +185,15 @@ fn entries_of(value: &[u8]) -> Result<Vec<Entry>, RowError> {
     Ok(entries)
 }
 
+/// Shows the entries of a row as bytes.
+///
+/// # Errors
+/// The row is damaged.
+pub(super) fn each_entry(value: &[u8], visit: &mut dyn FnMut(&[u8])) -> Result<(), RowError> {
+    entries_of(value)?.iter().for_each(|entry| visit(&entry.encode()));
+    Ok(())
+}
+
 /// A chunk of these entries; none when there are none.
 fn chunk_of(entries: &[Entry]) -> Option<Vec<u8>> {
     let low = entries.iter().map(|entry| entry.span().0).min()?;

@@ -12,6 +12,7 @@ mod bytes;
 mod chain;
 mod codes;
 mod compare;
+mod content;
 mod disk;
 mod events;
 mod execution_row;

@@ -51,6 +51,15 @@ fn decode(bytes: &[u8]) -> Result<Vec<OkSlot>, RowError> {
     Ok(slots)
 }
 
+/// Shows the slots of a row as bytes, each by itself.
+///
+/// # Errors
+/// The row is damaged.
+pub(super) fn each_entry(value: &[u8], visit: &mut dyn FnMut(&[u8])) -> Result<(), RowError> {
+    decode(value)?.iter().for_each(|ok| visit(&encode(&[*ok])));
+    Ok(())
+}
+
 /// Takes note that an execution of `ok.slot` ended ok. The first one of a slot stays.
 pub(super) fn insert<R: Rows>(
     rows: &mut Overlay<R>,

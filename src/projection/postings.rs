@@ -67,6 +67,20 @@ impl Chunk {
     }
 }
 
+/// Shows the numbers of the row at `key` as bytes.
+///
+/// # Errors
+/// The row is damaged.
+pub(super) fn each_entry(
+    key: &[u8],
+    value: &[u8],
+    visit: &mut dyn FnMut(&[u8]),
+) -> Result<(), RowError> {
+    let numbers = Chunk::parse(key, value.to_vec())?.numbers()?;
+    numbers.iter().for_each(|number| visit(&number.to_be_bytes()));
+    Ok(())
+}
+
 /// Appends `number`, which is above all others, to a chunk's value.
 fn append(value: &mut Vec<u8>, last: u64, count: u16, number: u64) {
     value[..8].copy_from_slice(&number.to_be_bytes());

@@ -178,14 +178,14 @@ impl<'a> History<'a> {
         }
         parts.push((stream.clone(), vec![opened.into(), AttemptStarted { attempt: 1 }.into()]));
         self.append(parts);
-        let lines = self.lines(id).await;
+        let (lines, hash) = self.lines(id).await;
         self.at = self.at + Duration::from_secs(1 + self.dice.below(600));
         let outcome = match self.dice.below(10) {
             0 => Outcome::Cancelled,
             1 | 2 => Outcome::Ko,
             _ => Outcome::Ok,
         };
-        self.close(&stream, outcome, lines.len() as u64);
+        self.close(&stream, outcome, (lines.len() as u64, hash));
         let acknowledged = outcome == Outcome::Ko && self.dice.one_in(3);
         let ended = self.at;
         self.written.insert(id, Written { outcome, ended, acknowledged, lines });
@@ -200,7 +200,7 @@ impl<'a> History<'a> {
         }
     }
 
-    fn close(&mut self, stream: &StreamId, outcome: Outcome, lines: u64) {
+    fn close(&mut self, stream: &StreamId, outcome: Outcome, (lines, log_hash): (u64, [u8; 32])) {
         let ended = AttemptEnded {
             attempt: 1,
             exit_code: Some(0),
@@ -218,19 +218,20 @@ impl<'a> History<'a> {
             lines,
             errors: ErrorCounts::default(),
             first_error: None,
-            log_hash: [0; 32],
+            log_hash,
             duration_ms: 5,
         };
         self.append(vec![(stream.clone(), vec![ended.into(), closed.into()])]);
     }
 
-    async fn lines(&mut self, id: ExecutionId) -> Vec<String> {
+    /// Writes some lines or none, and gives them with their hash.
+    async fn lines(&mut self, id: ExecutionId) -> (Vec<String>, [u8; 32]) {
         let count = self.dice.below(4);
         let text = |n, noise| format!("line {n} of {id}: {noise:x}");
         let lines: Vec<String> =
             (0..count).map(|n| text(n, self.dice.below(u64::MAX >> 34))).collect();
         if lines.is_empty() {
-            return lines;
+            return (lines, [0; 32]);
         }
         let mut writer = self.stores.lines.writer(id);
         for text in &lines {
@@ -246,8 +247,8 @@ impl<'a> History<'a> {
                 fields: None,
             });
         }
-        writer.finish().await.expect("on disk");
-        lines
+        let summary = writer.finish().await.expect("on disk");
+        (lines, summary.hash)
     }
 
     fn id(&mut self) -> ExecutionId {
