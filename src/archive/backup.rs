@@ -126,7 +126,7 @@ impl Source {
             // A copy that failed is of no use; what it was copied from is still there.
             remove(&partial).unwrap_or_default();
         })?;
-        let removed = self.prune(order).map_err(io(dir))?;
+        let removed = self.prune(order, &path).map_err(io(dir))?;
         Ok(Made { path, manifest, findings, removed, was_there: false })
     }
 
@@ -216,19 +216,21 @@ impl Source {
             )));
         }
         let findings = self.read_back(&path, &mut manifest, progress)?;
-        let removed = self.prune(order);
+        let removed = self.prune(order, &path);
         let removed = removed.map_err(|err| BackupError::Io { path: order.dir.to_owned(), err })?;
         Ok(Made { path, manifest, findings, removed, was_there: true })
     }
 
-    /// Deletes older backups of the same data folder, beyond those that are to be kept.
-    fn prune(&self, order: BackupOrder<'_>) -> io::Result<Vec<String>> {
+    /// Deletes older backups of the same data folder, beyond those that are to be kept. `made` stays whatever the clock says.
+    fn prune(&self, order: BackupOrder<'_>, made: &Path) -> io::Result<Vec<String>> {
         let Some(keep) = order.keep else { return Ok(Vec::new()) };
         let data = whole(&self.data).display().to_string();
         let mut mine = backups(order.dir)?;
-        mine.retain(|(_, manifest)| manifest.data == data);
+        mine.retain(|(path, manifest)| {
+            manifest.data == data && path.file_name() != made.file_name()
+        });
         mine.sort_by_key(|(_, manifest)| (manifest.created, manifest.position));
-        let old = mine.len().saturating_sub(keep.max(1));
+        let old = mine.len().saturating_sub(keep.saturating_sub(1));
         let mut removed = Vec::new();
         for (path, _) in mine.into_iter().take(old) {
             // Without its manifest it is no backup any more, however far this comes.

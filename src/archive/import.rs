@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use super::check::check_folder;
 use super::files::{make_private, remove};
 use super::fold::Part;
-use super::restore::{RestoreError, into_place, take};
+use super::restore::{RestoreError, StillAtWork, into_place, take};
 use super::row::{FORMAT, Row};
 use super::switch::{STAGE, is_filled};
 use super::{Asked, JOURNAL, LINES, Progress, Tick, hex, parse_hash};
@@ -45,11 +45,11 @@ pub struct Imported {
 pub fn import(
     from: &mut dyn BufRead,
     data: &Path,
-    (now, total): (Instant, u64),
+    (now, total, at_work): (Instant, u64, StillAtWork),
     progress: Progress<'_>,
 ) -> Result<Imported, RestoreError> {
     make_private(data).map_err(|err| RestoreError::Io { path: data.to_owned(), err })?;
-    let lock = take(data)?;
+    let lock = take(data, at_work)?;
     if is_filled(data) {
         return Err(RestoreError::Filled(data.to_owned()));
     }

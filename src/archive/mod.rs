@@ -26,7 +26,7 @@ pub use fold::{Finding, Part};
 pub use import::{Imported, import};
 pub use manifest::{MANIFEST, Manifest};
 pub use place::backup_folder;
-pub use restore::{RestoreError, RestoreOrder, Restored, To, restore};
+pub use restore::{RestoreError, RestoreOrder, Restored, StillAtWork, To, restore};
 pub use source::Source;
 pub use switch::{SwitchError, finish_switch};
 

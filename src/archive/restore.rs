@@ -1,8 +1,9 @@
 //! `store restore`: a backup, or the whole segments of what is there, becomes the store.
 
-use std::fs::{File, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::ops::ControlFlow;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::check::{check_backup, check_folder};
@@ -18,16 +19,22 @@ use crate::instant::Instant;
 use crate::store::journal::{JournalExtent, JournalLog, Piece};
 use crate::store::lines::{LinePiece, LinesBuilder, LinesError, LinesExtent, Moved};
 
+/// The journal's file that whoever works on a data folder holds.
+const LOCK: &str = "lock";
+
 /// Up to where is restored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum To {
     /// Everything.
     End,
-    /// The last segment that is whole.
+    /// The last segment that is whole: the newest one of a log without damage.
     SegmentEnd,
     /// This position, which has to be the end of a segment or of the log.
     Position(Position),
 }
+
+/// Says whether something else than a daemon still works in a data folder, and what.
+pub type StillAtWork = fn(&Path) -> Result<(), String>;
 
 /// What is asked of a restore.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +49,8 @@ pub struct RestoreOrder<'a> {
     pub replace: bool,
     /// Now: it names the folder of what is put aside.
     pub now: Instant,
+    /// Asked once no daemon can start there any more.
+    pub at_work: StillAtWork,
 }
 
 /// What was restored.
@@ -67,6 +76,9 @@ pub enum RestoreError {
     /// A daemon, or another restore, works on the folder.
     #[error("a daemon works on `{}`", .0.display())]
     InUse(PathBuf),
+    /// Something else still works there.
+    #[error("{0}")]
+    AtWork(String),
     /// The folder holds a store.
     #[error("`{}` is not empty", .0.display())]
     Filled(PathBuf),
@@ -125,8 +137,9 @@ fn nearest(ends: &[Position], asked: Position) -> String {
 pub fn restore(order: RestoreOrder<'_>, progress: Progress<'_>) -> Result<Restored, RestoreError> {
     let data = order.data;
     make_private(data).map_err(|err| RestoreError::Io { path: data.to_owned(), err })?;
-    let lock = take(data)?;
-    if order.backup.is_some() && is_filled(data) && !order.replace {
+    let lock = take(data, order.at_work)?;
+    let filled = is_filled(data);
+    if order.backup.is_some() && filled && !order.replace {
         return Err(RestoreError::Filled(data.to_owned()));
     }
     let from = order.backup.unwrap_or(data);
@@ -135,8 +148,8 @@ pub fn restore(order: RestoreOrder<'_>, progress: Progress<'_>) -> Result<Restor
         None => ends_of_folder(data)?,
     };
     let to = match order.to {
-        To::End => ends.last(),
-        To::SegmentEnd => ends.segments.last().copied(),
+        To::End => ends.end,
+        To::SegmentEnd => ends.end.or_else(|| ends.segments.last().copied()),
         To::Position(asked) => {
             let known = ends.all().find(|end| *end == asked);
             Some(known.ok_or_else(|| RestoreError::NoEnd { asked, ends: ends.all().collect() })?)
@@ -146,9 +159,9 @@ pub fn restore(order: RestoreOrder<'_>, progress: Progress<'_>) -> Result<Restor
     let stage = data.join(STAGE);
     let io = |err| RestoreError::Io { path: stage.clone(), err };
     remove(&stage).map_err(io)?;
-    let staged = put_together(from, &stage, (to, ends.last() == Some(to)), progress);
+    let staged = put_together(from, &stage, (to, ends.end == Some(to)), progress);
     let (restored, notes) = staged.inspect_err(|_| remove(&stage).unwrap_or_default())?;
-    let aside = into_place(data, order.now)?;
+    let aside = into_place(data, order.now)?.filter(|_| filled);
     drop(lock);
     Ok(Restored { aside, notes, ..restored })
 }
@@ -158,22 +171,28 @@ pub(super) fn into_place(data: &Path, now: Instant) -> Result<Option<PathBuf>, S
     let name = format!("replaced-{}", now.to_string().replace([':', '.'], "-"));
     switch(data, &name)?;
     let aside = data.join(name);
+    // Of a folder that held no store only the lock was put aside: these fail where anything else is in it.
+    let lock = aside.join(JOURNAL);
+    if fs::read_dir(&lock).is_ok_and(|entries| entries.count() == 1) {
+        drop(fs::remove_file(lock.join(LOCK)));
+        drop(fs::remove_dir(lock).and_then(|()| fs::remove_dir(&aside)));
+    }
     Ok(aside.exists().then_some(aside))
 }
 
-/// Takes the folder as a daemon would, and goes on with a restore that was interrupted.
-pub(super) fn take(data: &Path) -> Result<Option<File>, RestoreError> {
+/// Takes the folder as a daemon would, so that none starts on it meanwhile, and goes on with a restore that was interrupted.
+pub(super) fn take(data: &Path, at_work: StillAtWork) -> Result<File, RestoreError> {
     if finish_switch(data)? {
         tracing::warn!(data = %data.display(), "an interrupted restore was brought to its end first");
     }
-    let path = data.join(JOURNAL).join("lock");
-    let lock = match File::open(&path) {
-        Ok(lock) => lock,
-        Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(err) => return Err(RestoreError::Io { path, err }),
-    };
+    let journal = data.join(JOURNAL);
+    make_private(&journal).map_err(|err| RestoreError::Io { path: journal.clone(), err })?;
+    let path = journal.join(LOCK);
+    let mut options = File::options();
+    options.write(true).create(true).truncate(false).mode(0o600);
+    let lock = options.open(&path).map_err(|err| RestoreError::Io { path: path.clone(), err })?;
     match lock.try_lock() {
-        Ok(()) => Ok(Some(lock)),
+        Ok(()) => at_work(data).map(|()| lock).map_err(RestoreError::AtWork),
         Err(TryLockError::WouldBlock) => Err(RestoreError::InUse(data.to_owned())),
         Err(TryLockError::Error(err)) => Err(RestoreError::Io { path, err }),
     }
@@ -192,10 +211,6 @@ struct Ends {
 impl Ends {
     fn all(&self) -> impl Iterator<Item = Position> {
         self.segments.iter().copied().chain(self.end)
-    }
-
-    fn last(&self) -> Option<Position> {
-        self.end
     }
 }
 
@@ -224,7 +239,7 @@ fn ends_of_folder(data: &Path) -> Result<Ends, RestoreError> {
     segments.retain(|end| *end <= report.position);
     let damage = report.difference.as_ref().map(|it| format!("{}: {}", it.place, it.what));
     let end = damage.is_none().then_some(report.position);
-    Ok(Ends { segments, end, damage: damage.unwrap_or_else(|| "it has one segment".to_owned()) })
+    Ok(Ends { segments, end, damage: damage.unwrap_or_default() })
 }
 
 /// Puts together in `stage` what `from` holds up to `to`, and checks it; `all` says that this is everything.

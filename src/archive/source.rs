@@ -37,18 +37,16 @@ impl Source {
         let checkpoints = checkpoint::files(data).map_err(|err| in_full(&err))?;
         // A closing is recorded after its lines, and a command starts after its opening. So if no line is written while
         // the log's end is read, the lines are exactly those of that moment.
-        let mut looks = 0;
-        let (lines, journal) = loop {
-            let mark = lines.mark();
+        for _ in 0..LOOKS {
             let lines_extent = lines.extent().map_err(|err| in_full(&err))?;
             let journal = log.extent().map_err(|err| in_full(&err))?;
-            looks += 1;
-            if lines.mark() == mark || looks >= LOOKS {
-                break (lines_extent, journal);
+            if lines.stands_at(&lines_extent) {
+                let checkpoint = usable(checkpoints, journal.position);
+                let data = data.to_owned();
+                return Ok(Self { data, journal, lines: lines_extent, checkpoint, cut: false });
             }
-        };
-        let checkpoint = usable(checkpoints, journal.position);
-        Ok(Self { data: data.to_owned(), journal, lines, checkpoint, cut: false })
+        }
+        Err("lines are written without a pause: no moment was found at which log and lines fit; try again when less is printed".to_owned())
     }
 
     /// What is on disk of a folder that nobody uses, up to `until` if it is given: the last whole append before it counts.

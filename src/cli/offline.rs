@@ -69,10 +69,10 @@ impl Idle {
         match lock.try_lock() {
             Ok(()) => Ok(Self { data, _lock: Some(lock) }),
             Err(TryLockError::WouldBlock) => {
-                let message =
-                    format!("a daemon works on `{}`, and does not answer", data.display());
-                Err(Failure::new(Exit::Conflict, message)
-                    .hint("look at its log; it may be starting or stopping"))
+                let message = format!("a daemon works on `{}`", data.display());
+                Err(Failure::new(Exit::Conflict, message).hint(
+                    "`daybook drain --wait` ends it; one that does not answer may be starting or stopping: look at its log",
+                ))
             }
             Err(TryLockError::Error(err)) => Err(cannot(&err)),
         }
@@ -134,7 +134,11 @@ pub fn verify(context: &mut Context<'_>, asked: Asked, absent: Failure) -> Outco
 /// There is no data folder, a daemon works on it (7), or it cannot be read or written.
 pub fn compact(context: &Context<'_>, dry_run: bool, absent: Failure) -> Outcome<Value> {
     // Looks for the folder and a daemon, and lets go again: whoever compacts takes the lock itself.
-    let data = Idle::take(context, absent)?.data;
+    let busy = |failure: Failure| match failure.exit() {
+        Exit::Conflict if !dry_run => failure.hint("stop the daemon, or use --online"),
+        _ => failure,
+    };
+    let data = Idle::take(context, absent).map_err(busy)?.data;
     let Some(settings) = &context.settings else {
         return Err(Failure::new(Exit::Configuration, "the settings cannot be read")
             .hint("see `daybook serve --help`"));

@@ -16,11 +16,12 @@ use super::offline::{Idle, as_value, named_folder};
 use super::render::{bytes, clean};
 use super::store::may_go_alone;
 use crate::archive::{
-    BackupOrder, ExportError, RestoreError, RestoreOrder, Source, To, export, import, restore,
+    BackupOrder, ExportError, RestoreError, RestoreOrder, Source, StillAtWork, To, export, import,
+    restore,
 };
 use crate::http::parts::StoreBackup;
 use crate::ids::Position;
-use crate::instant::Instant;
+use crate::jobs;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -132,7 +133,8 @@ impl Restore {
         };
         let backup = self.backup.as_deref();
         let now = context.times.now;
-        let order = RestoreOrder { backup, data: &data, to, replace: self.replace, now };
+        let (replace, at_work) = (self.replace, runners_at_work);
+        let order = RestoreOrder { backup, data: &data, to, replace, now, at_work };
         let (mut meter, out) = (Meter::default(), &mut context.out);
         let restored = restore(order, &mut |tick| {
             meter.show(out, tick.what, (tick.done, tick.total));
@@ -327,7 +329,7 @@ impl Import {
         let file = File::open(&self.file).map_err(|err| cannot(&err))?;
         let total = file.metadata().map_err(|err| cannot(&err))?.len();
         let (mut meter, out) = (Meter::default(), &mut context.out);
-        let stamp: (Instant, u64) = (context.times.now, total);
+        let stamp = (context.times.now, total, runners_at_work as StillAtWork);
         let imported = import(&mut BufReader::new(file), &data, stamp, &mut |tick| {
             meter.show(out, tick.what, (tick.done, tick.total));
         });
@@ -376,9 +378,23 @@ fn unreadable((what, hint): (String, Option<String>)) -> Failure {
     }
 }
 
+/// A runner that outlives its daemon writes into the data folder.
+fn runners_at_work(data: &Path) -> Result<(), String> {
+    let living =
+        jobs::living_runners(data).map_err(|err| format!("`{}`: {err}", data.display()))?;
+    match living.first() {
+        None => Ok(()),
+        Some((folder, pid)) => {
+            Err(format!("commands still run under `{}` (process {pid})", folder.display()))
+        }
+    }
+}
+
 fn refused(err: &RestoreError, what: &str) -> Failure {
     let exit = match err {
-        RestoreError::InUse(_) | RestoreError::Filled(_) => Exit::Conflict,
+        RestoreError::InUse(_) | RestoreError::AtWork(_) | RestoreError::Filled(_) => {
+            Exit::Conflict
+        }
         RestoreError::Switch(crate::archive::SwitchError::Busy(_)) => Exit::Conflict,
         RestoreError::NoEnd { .. } => Exit::Usage,
         RestoreError::Unsound(_)
@@ -390,6 +406,9 @@ fn refused(err: &RestoreError, what: &str) -> Failure {
     let failure = Failure::new(exit, what).because(err);
     match err {
         RestoreError::InUse(_) => failure.hint("stop the daemon first"),
+        RestoreError::AtWork(_) => failure.hint(
+            "wait until they have ended; or start the daemon, end them with `daybook execution cancel`, and stop it",
+        ),
         RestoreError::Filled(_) => failure
             .hint("`--replace` puts what is there aside, into a folder in the data folder; or name an empty folder with `--data`"),
         RestoreError::NoEnd { .. } => failure.hint("`--to-segment-end` takes the last one that is whole"),

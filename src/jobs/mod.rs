@@ -34,5 +34,5 @@ pub use credentials::{CredentialDirs, CredentialError, Secret, Value};
 pub use performer::LocalPerformer;
 pub use redact::{MASK, Redactor, names_a_secret};
 pub use runner::{Way, entered};
-pub use runners::{RunnerState, Runners};
+pub use runners::{RunnerState, Runners, living_runners};
 pub use scribe::{Scribe, ScribeNews, ScribeParts, ScribeSummary};

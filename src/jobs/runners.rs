@@ -24,6 +24,9 @@ use crate::ids::ExecutionId;
 use crate::task;
 use crate::telemetry::metrics::Metrics;
 
+/// Below the data folder: a folder for each generation.
+const RUNS: &str = "runs";
+
 /// All runners that a daemon knows. Clones share them.
 #[derive(Clone)]
 pub struct Runners(Arc<Inner>);
@@ -102,6 +105,21 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// The folders of the runners that live in a data folder, with their processes (0 when it is not known yet).
+///
+/// # Errors
+/// The file system's.
+pub fn living_runners(data: &Path) -> io::Result<Vec<(PathBuf, i32)>> {
+    let mut living = Vec::new();
+    for folder in Folder::all(&data.join(RUNS)) {
+        if folder.is_alive()? {
+            let pid = folder.identity().map_or(0, |identity| identity.pid);
+            living.push((folder.path().to_owned(), pid));
+        }
+    }
+    Ok(living)
+}
+
 impl Runners {
     /// The runners of the data folder `data`. Commands get cgroups, where possible, if `cgroups`. A daemon that is itself a job
     /// hands on whose it is, which stands in its `environment`.
@@ -120,7 +138,7 @@ impl Runners {
             cgroups_for: cgroups.then(|| data.clone()),
             marker: environment.get(MARKER).cloned(),
         };
-        Ok(Self::launched(data.join("runs"), launch, clock, metrics))
+        Ok(Self::launched(data.join(RUNS), launch, clock, metrics))
     }
 
     /// Runners in threads of this process.
@@ -137,7 +155,7 @@ impl Runners {
     #[cfg(test)]
     pub fn in_this_process(data: &Path, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Self {
         let processes = runner::Processes::adopt(None).expect("Linux has subreapers");
-        Self::inside(data.join("runs"), processes, (clock, metrics))
+        Self::inside(data.join(RUNS), processes, (clock, metrics))
     }
 
     fn launched(
@@ -304,17 +322,13 @@ impl Runners {
     async fn find(&self, folder: Folder) {
         let name = folder.name();
         folder.take_said().lines().for_each(|line| tracing::warn!(runner = name, "{line}"));
-        let identity = folder.identity();
-        let old_boot = identity.as_ref().is_some_and(|identity| !identity.is_of_this_boot());
-        let free = match folder.lock() {
-            Ok(free) => free.is_some(),
+        match folder.is_alive() {
+            Ok(true) => {}
+            Ok(false) => return self.find_files(folder, false),
             Err(err) => {
                 tracing::error!(runner = name, %err, "a former runner's folder cannot be read");
                 return;
             }
-        };
-        if free || old_boot {
-            return self.find_files(folder, false);
         }
         let greeted = match folder.connect() {
             Ok(stream) => Generation::greet(folder.clone(), stream).await,

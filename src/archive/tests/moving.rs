@@ -3,7 +3,7 @@
 use std::io::BufReader;
 
 use super::*;
-use crate::archive::restore::RestoreError;
+use crate::archive::restore::{RestoreError, StillAtWork};
 use crate::domain::event::Noted;
 
 fn restore_to(
@@ -12,7 +12,8 @@ fn restore_to(
     to: To,
     replace: bool,
 ) -> Result<Restored, RestoreError> {
-    restore(RestoreOrder { backup, data, to, replace, now: at(9_999) }, &mut |_| {})
+    let (now, at_work): (_, StillAtWork) = (at(9_999), |_| Ok(()));
+    restore(RestoreOrder { backup, data, to, replace, now, at_work }, &mut |_| {})
 }
 
 fn exported(data: &Path) -> Vec<u8> {
@@ -23,7 +24,7 @@ fn exported(data: &Path) -> Vec<u8> {
 }
 
 fn imported(rows: &[u8], data: &Path) -> Result<Imported, RestoreError> {
-    import(&mut BufReader::new(rows), data, (at(9_999), rows.len() as u64), &mut |_| {})
+    import(&mut BufReader::new(rows), data, (at(9_999), rows.len() as u64, |_| Ok(())), &mut |_| {})
 }
 
 /// What lists answer for a store: every execution, folded from its log.

@@ -1,5 +1,7 @@
 //! `POST /api/drain`: nothing starts any more, and the daemon ends when nothing runs.
 
+use std::time::Duration;
+
 use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
@@ -58,11 +60,14 @@ pub struct Drained {
     pub pid: u32,
 }
 
+/// A caller's clock may be so much behind: it means now.
+const SKEW_MAX: Duration = Duration::from_secs(60);
+
 /// Starts nothing any more, and ends the daemon when nothing runs, or at the deadline. Slots are decided as usual; their
 /// executions wait in the queue for the next start. Asked again, only a deadline that is named changes anything.
 ///
 /// # Errors
-/// A field is wrong.
+/// A field is wrong, or the deadline has passed.
 #[utoipa::path(post, path = "/api/drain", tag = "daemon", request_body = DrainBody,
     responses((status = 202, body = Drained), (status = "default", body = ProblemBody)))]
 pub async fn drain(
@@ -71,6 +76,10 @@ pub async fn drain(
     Fields(mut input): Fields,
 ) -> Result<Response, Problem> {
     let deadline = input.instant("deadline");
+    let now = app.clock.now();
+    if let Some(past) = deadline.filter(|deadline| now.since(*deadline) > SKEW_MAX) {
+        input.refuse("deadline", format!("is {past}, which has passed; `{now}` ends it at once"));
+    }
     input.finish()?;
     let drain = app.engine.drain(caller.actor, deadline).await?;
     let status = app.engine.status();

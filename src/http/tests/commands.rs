@@ -373,8 +373,10 @@ async fn a_drain_is_an_admins_and_names_its_deadline_everywhere() {
     let daemon = Daemon::start().await;
     let refused = daemon.tcp(Role::Operator, Method::POST, "/api/drain", "{}").await;
     assert_eq!(refused.status, StatusCode::FORBIDDEN);
-    let wrong = daemon.post("/api/drain", r#"{"deadline":"soon"}"#).await;
-    assert_eq!(wrong.status, StatusCode::UNPROCESSABLE_ENTITY);
+    for deadline in ["soon", "2020-11-22T10:00:00Z"] {
+        let wrong = daemon.post("/api/drain", &format!(r#"{{"deadline":"{deadline}"}}"#)).await;
+        assert_eq!(wrong.status, StatusCode::UNPROCESSABLE_ENTITY, "{deadline}");
+    }
     assert_eq!(daemon.get("/api/status").await.json()["draining"], serde_json::Value::Null);
 
     let deadline = "2199-11-22T10:00:00.000Z";

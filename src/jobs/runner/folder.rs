@@ -122,6 +122,15 @@ impl Folder {
         options.write(true).create(true).truncate(false).mode(0o600).open(self.0.join("lock"))
     }
 
+    /// Whether a runner lives here: somebody holds the lock, and it is not left from before the machine started.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub(in crate::jobs) fn is_alive(&self) -> io::Result<bool> {
+        let old_boot = self.identity().is_some_and(|identity| !identity.is_of_this_boot());
+        Ok(!old_boot && self.lock()?.is_none())
+    }
+
     pub(super) fn write_identity(&self, identity: &Identity) -> io::Result<()> {
         let text = serde_json::to_vec(identity).map_err(io::Error::other)?;
         // Whole or not at all: a daemon may look at any time.

@@ -168,8 +168,12 @@ impl FrameHeader {
             read.count = u64::from_le_bytes(chunk(body, 0));
             read.run_after = Some(chunk(body, 8));
         }
-        let sound = read.count > 0 && read.first.checked_add(read.count).is_some();
-        sound.then_some(read)
+        read.is_sound().then_some(read)
+    }
+
+    /// Whether it counts anything, and its positions are numbers.
+    pub(super) fn is_sound(&self) -> bool {
+        self.count > 0 && self.first.checked_add(self.count).is_some()
     }
 
     /// The first position of the frame that begins here, unchecked.

@@ -393,6 +393,9 @@ impl JournalBuilder {
 
     /// Checks the frame as a reader would, and writes it.
     fn end_frame(&mut self, frame: FrameHeader) -> Result<(), BuildError> {
+        if !frame.is_sound() {
+            return Err(wrong(format!("the frame at {} has {} events", frame.first, frame.count)));
+        }
         self.walk.frame(&frame, &self.records, |_, _| Ok(())).map_err(wrong)?;
         let Some((path, file)) = &mut self.file else {
             return Err(wrong(format!("the frame at {} stands in no segment", frame.first)));

@@ -42,32 +42,28 @@ impl LineStore {
     pub fn extent(&self) -> Result<LinesExtent, LinesError> {
         let open =
             |path: &Path| File::open(path).map(Arc::new).map_err(LinesError::io("open", path));
-        // What retention writes again has another length than its index here says, for a moment.
+        // What retention writes again has another length than its index here says, for a moment. A segment that is sealed
+        // meanwhile keeps its path.
         let _alone = self.store.shared.upkeep.lock().unwrap_or_else(PoisonError::into_inner);
-        loop {
-            let mark = self.mark();
-            let (sealed, (number, path, bytes)) = self.store.shared.index.extent();
-            let mut files = Vec::new();
-            for sealed in sealed {
-                let (number, path) = (sealed.number, sealed.path.clone());
-                let (bytes, seal_at) = (sealed.trailer.file_len(), Some(sealed.trailer.seal_at));
-                let file = open(&path)?;
-                let pruned = is_pruned(&file, &path, bytes)?;
-                files.push(LinesFile { number, path, file, bytes, seal_at, pruned });
-            }
+        let (sealed, (number, path, bytes)) = self.store.shared.index.extent();
+        let mut files = Vec::new();
+        for sealed in sealed {
+            let (number, path) = (sealed.number, sealed.path.clone());
+            let (bytes, seal_at) = (sealed.trailer.file_len(), Some(sealed.trailer.seal_at));
             let file = open(&path)?;
-            if self.mark() == mark {
-                let (seal_at, pruned) = (None, false);
-                files.push(LinesFile { number, path, file, bytes, seal_at, pruned });
-                return Ok(LinesExtent { files });
-            }
+            let pruned = is_pruned(&file, &path, bytes)?;
+            files.push(LinesFile { number, path, file, bytes, seal_at, pruned });
         }
+        let (file, seal_at, pruned) = (open(&path)?, None, false);
+        files.push(LinesFile { number, path, file, bytes, seal_at, pruned });
+        Ok(LinesExtent { files })
     }
 
-    /// Another one when anything was written, sealed or dropped meanwhile.
-    pub fn mark(&self) -> (usize, u64, u64) {
+    /// Whether nothing was written, sealed or dropped since `extent` was taken.
+    pub fn stands_at(&self, extent: &LinesExtent) -> bool {
         let (sealed, (number, _, bytes)) = self.store.shared.index.extent();
-        (sealed.len(), number, bytes)
+        let newest = extent.files.last().map(|file| (file.number, file.bytes));
+        sealed.len() + 1 == extent.files.len() && newest == Some((number, bytes))
     }
 }
 

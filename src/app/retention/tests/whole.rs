@@ -70,6 +70,7 @@ async fn a_pruned_store_is_sound_and_its_copies_are_the_same_store() {
         to: To::End,
         replace: false,
         now: now(),
+        at_work: |_| Ok(()),
     };
     restore(order, nothing).expect("restored");
     assert!(segments(&restored) == segments(&made.path));
@@ -79,7 +80,8 @@ async fn a_pruned_store_is_sound_and_its_copies_are_the_same_store() {
     export(&source, ("0", now()), &mut rows, nothing).expect("exported");
     let imported = copies.path().join("imported");
     let total = rows.len() as u64;
-    import(&mut BufReader::new(&rows[..]), &imported, (now(), total), nothing).expect("imported");
+    import(&mut BufReader::new(&rows[..]), &imported, (now(), total, |_| Ok(())), nothing)
+        .expect("imported");
     assert!(segments(&imported) == segments(lab.path()), "the same to the byte");
     let checked = check_folder(&imported, Asked::default(), nothing).expect("readable");
     is_sound("the imported store", &checked);
