@@ -61,7 +61,7 @@ fn parts(log: &Arc<JournalLog>, board: &Arc<Board>) -> Parts {
 async fn start(folder: &Path) -> (Arc<JournalLog>, Handle) {
     let (log, _) = JournalLog::open(JournalOptions::new(folder)).expect("a journal");
     let (log, board) = (Arc::new(log), Arc::new(Board::default()));
-    let (news, heard) = mpsc::unbounded_channel();
+    let (news, mut heard) = mpsc::unbounded_channel();
     let (commits, committed) = mpsc::unbounded_channel();
     let (failed, _) = watch::channel(None);
     let committer = Committer {
@@ -73,7 +73,7 @@ async fn start(folder: &Path) -> (Arc<JournalLog>, Handle) {
     tokio::spawn(committer.run(committed, Position(0)));
     let (handle, requests) = Handle::new(Arc::clone(&board), 1);
     let mut engine = Engine::new(parts(&log, &board), State::default(), commits, news);
-    engine.start(Shop.load()).await;
+    engine.start(Shop.load(), &mut heard).await;
     tokio::spawn(engine.run(requests, heard));
     (log, handle)
 }

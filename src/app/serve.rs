@@ -298,7 +298,8 @@ impl Daemon {
         let state = std::mem::take(&mut stores.state);
         let mut engine = Engine::new(parts, state, commits, core.news.clone());
         engine.begin_with_room(stores.space.seen());
-        engine.start(files(loaded)).await;
+        let mut heard = heard;
+        engine.start(files(loaded), &mut heard.news).await;
         runners.forget_the_rest();
         crash::point(crash::Point::StartDecided);
         let deciding = engine.run(heard.requests, heard.news);

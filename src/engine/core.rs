@@ -4,7 +4,7 @@
 //! answer, a ping) happens in [`super::commit`], when they are on disk. A failed append ends the daemon, so a state that
 //! ran ahead is never seen again.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -118,10 +118,6 @@ pub struct Engine {
     pub(super) tallies: HashMap<InterfaceId, Tally>,
     /// Executions that the draft in the making closes, with their schedules.
     pub(super) closed_now: HashMap<ExecutionId, ScheduleRef>,
-    /// Executions that a former daemon began and that have not ended under this one yet.
-    pub(super) taken_over: HashSet<ExecutionId>,
-    /// Schedules whose slots wait a moment for such an end.
-    pub(super) put_off: HashSet<ScheduleRef>,
     /// Wall clock and elapsed time at the last look, to notice steps.
     seen: (Instant, Duration),
 }
@@ -229,8 +225,6 @@ impl Engine {
             followers: HashMap::new(),
             tallies: HashMap::new(),
             closed_now: HashMap::new(),
-            taken_over: HashSet::new(),
-            put_off: HashSet::new(),
             seen,
         }
     }
@@ -319,12 +313,6 @@ impl Engine {
             return;
         }
         tracing::warn!(from = %expected, to = %now, "the clock was stepped");
-        // They were due by the clock as it was.
-        let mut draft = Draft::new(expected, Actor::Daybook);
-        for id in std::mem::take(&mut self.put_off) {
-            self.decide_slots(&mut draft, &id);
-        }
-        self.submit(draft);
         let mut draft = Draft::new(now, Actor::Daybook);
         self.record(&mut draft, &StreamId::Daemon, ClockStepped { from: expected, to: now }.into());
         if expected.since(now) > STEP_BACK_MAX {

@@ -46,8 +46,17 @@ pub enum Unfinished {
     Crashed,
 }
 
-/// The attempts that a performer holds for a former daemon, from 1, by execution.
-pub type Held = HashMap<ExecutionId, u32>;
+/// The attempts that a performer holds for a former daemon, by execution.
+pub type Held = HashMap<ExecutionId, HeldAttempt>;
+
+/// An attempt that a performer holds for a former daemon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeldAttempt {
+    /// Its number, from 1.
+    pub number: u32,
+    /// It has ended, and its end is on record: whoever takes it over hears of it in a moment.
+    pub ended: bool,
+}
 
 /// Performs executions: all attempts, their log, their end. Never fails; every trouble is a line and a verdict.
 ///

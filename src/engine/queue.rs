@@ -45,13 +45,6 @@ impl<K: Clone + Eq + Hash> SlotQueue<K> {
         bucket.live += 1;
     }
 
-    /// Moves `key` to `at` if it stands before.
-    pub fn put_off(&mut self, at: Instant, key: K) {
-        if self.current.get(&key).is_some_and(|(before, _)| *before < at) {
-            self.push(at, key);
-        }
-    }
-
     /// Takes `key` out. Says where it was.
     pub fn remove(&mut self, key: &K) -> Option<Instant> {
         let (at, _) = self.current.remove(key)?;

@@ -476,7 +476,7 @@ impl Engine {
         }
         let interrupted = interrupted && !execution.cancelling;
         let again = interrupted.then(|| self.work(id)).flatten();
-        let schedule = execution.opened.schedule.clone();
+        let interface = execution.opened.schedule.interface.clone();
         let followed = self.followers.contains_key(&execution.opened.schedule);
         let followed = followed.then(|| execution.opened.clone());
         self.record(draft, &StreamId::Execution(id), event);
@@ -484,15 +484,10 @@ impl Engine {
             self.cancels.remove(&id);
             self.timers.remove(&Timer::Anomaly(id));
             if performed {
-                self.ready.finish(id, &schedule.interface);
+                self.ready.finish(id, &interface);
             }
             if let Some(opened) = followed {
                 self.deliver_to_followers(draft, &opened, outcome);
-            }
-            if self.taken_over.remove(&id) {
-                // They waited for this end, if it was near: see the start.
-                self.decide_slots(draft, &schedule);
-                self.plan_next(&schedule);
             }
             if let Some(work) = again {
                 self.rerun_interrupted(draft, &work);

@@ -84,21 +84,15 @@ impl Engine {
 
     /// Decides every undecided slot of a schedule up to the draft's instant; for one that follows others, their slots.
     pub(super) fn decide_slots(&mut self, draft: &mut Draft, id: &ScheduleRef) {
-        for id in self.chain_of(id).iter().rev() {
-            self.put_off.remove(id);
+        let mut followed = vec![id.clone()];
+        while let Some(next) = followed.last().and_then(|last| self.followed_by(last))
+            && !followed.contains(&next)
+        {
+            followed.push(next);
+        }
+        for id in followed.iter().rev() {
             self.decide_slots_until(draft, id, draft.at);
         }
-    }
-
-    /// A schedule, the one that it follows, the one that this follows, and so on.
-    pub(super) fn chain_of(&self, id: &ScheduleRef) -> Vec<ScheduleRef> {
-        let mut chain = vec![id.clone()];
-        while let Some(next) = chain.last().and_then(|last| self.followed_by(last))
-            && !chain.contains(&next)
-        {
-            chain.push(next);
-        }
-        chain
     }
 
     fn decide_slots_until(&mut self, draft: &mut Draft, id: &ScheduleRef, until: Instant) {

@@ -3,12 +3,13 @@
 
 use std::time::Duration;
 
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant as Stopwatch, timeout_at};
 
 use super::commit::{After, conclusion};
 use super::core::{Draft, Engine, STEP_BACK_MAX, Timer};
-use super::ports::{Files, Held, Reporter, Unfinished, Work, go_on};
+use super::ports::{Files, Held, HeldAttempt, News, Reporter, Unfinished, Work, go_on};
 use super::requests::Original;
 use super::slots::Opening;
 use crate::domain::cause::Cause;
@@ -19,9 +20,8 @@ use crate::ids::{ExecutionId, ScheduleRef, StreamId};
 use crate::instant::Instant;
 use crate::task;
 
-/// The start waits so long for what a killed daemon left running. What has not ended by then is ended while slots run. The
-/// slots of a schedule whose execution goes on under this daemon wait as long: it may have ended while no daemon was there,
-/// and then it is not in their way.
+/// The start waits so long for what a killed daemon left running, and as long for ends that no daemon has heard of. What
+/// takes longer ends while slots run.
 const SETTLING_FIRST_MAX: Duration = Duration::from_secs(1);
 
 /// The end of an execution that is being settled.
@@ -36,13 +36,15 @@ struct LeftBehind {
     planned: Vec<(Work, Instant)>,
     /// They run on: their attempt outlived the daemon.
     running: Vec<Work>,
+    /// Their attempt ended while no daemon was there.
+    ended: Vec<Work>,
     /// They end now.
     unfinished: Vec<(Work, Unfinished)>,
 }
 
 impl Engine {
-    /// Goes on where the log ends. `files` are those that were just read.
-    pub async fn start(&mut self, mut files: Files) {
+    /// Goes on where the log ends. `files` are those that were just read; reports come through `heard`.
+    pub async fn start(&mut self, mut files: Files, heard: &mut UnboundedReceiver<News>) {
         self.let_go_of_unchanged(&mut files);
         let known = self.state.schedules.names();
         known.iter().for_each(|id| self.tally(id));
@@ -50,10 +52,12 @@ impl Engine {
         // Taken before this start owes anything itself: that goes to the courier when it is recorded.
         let owed: Vec<_> = self.state.outbox.values().cloned().map(After::Deliver).collect();
         let mut held = self.parts.performer.held().await;
-        let LeftBehind { queued, planned, running, unfinished } = self.left_behind(&mut held);
+        let LeftBehind { queued, planned, running, ended, unfinished } =
+            self.left_behind(&mut held);
         self.let_go(held).await;
         let interrupted = unfinished.iter().filter(|(_, why)| *why == Unfinished::Interrupted);
-        let counts = (interrupted.count() as u64, running.len() as u64);
+        let taken_over = running.len() + ended.len();
+        let counts = (interrupted.count() as u64, taken_over as u64);
         let (concluded, settling) = self.settle(unfinished).await;
         let mut draft = Draft::new(self.now(), Actor::Daybook);
         self.adopt_all();
@@ -62,6 +66,7 @@ impl Engine {
         owed.into_iter().for_each(|deliver| draft.then(deliver));
         // By itself: behind what is decided below, these rows would hide it.
         self.submit(draft);
+        self.hear_ends(ended, heard).await;
         let mut draft = Draft::new(self.now(), Actor::Daybook);
         let (mut again, mut closed) = (Vec::new(), Vec::new());
         for (work, conclusion) in concluded {
@@ -78,8 +83,6 @@ impl Engine {
                 self.ready.wait(id, execution, asks);
             }
         }
-        self.taken_over = running.iter().map(|work| work.execution).collect();
-        let open: Vec<_> = running.iter().map(|work| work.opened.schedule.clone()).collect();
         for work in running {
             self.go_on_with(&mut draft, work, After::TakeOver);
         }
@@ -106,39 +109,49 @@ impl Engine {
         if before.as_deref() != Some(&self.parts.identity.boot_id) {
             self.run_reboot_schedules(&mut draft);
         }
-        self.decide_first_slots(draft, &open);
-    }
-
-    /// Decides what is due at a start, and plans the rest. Schedules that have one of the executions `open` which go on under
-    /// this daemon, or that follow such a one, wait a moment for its end.
-    fn decide_first_slots(&mut self, mut draft: Draft, open: &[ScheduleRef]) {
-        let schedules = self.state.schedules.names();
-        let waits = |id: &ScheduleRef| self.chain_of(id).iter().any(|id| open.contains(id));
-        let (later, now): (Vec<_>, Vec<_>) = schedules.into_iter().partition(waits);
-        for id in &now {
-            self.decide_slots(&mut draft, id);
+        for id in self.state.schedules.names() {
+            self.decide_slots(&mut draft, &id);
             self.submit_if_large(&mut draft);
         }
         self.start_ready(&mut draft);
-        let until = draft.at + SETTLING_FIRST_MAX;
         draft.then(After::Ready);
         self.submit(draft);
-        now.iter().chain(&later).for_each(|id| self.plan_next(id));
-        for id in later {
-            self.timers.put_off(until, Timer::Slot(id.clone()));
-            self.put_off.insert(id);
-        }
+        let schedules = self.state.schedules.names();
+        schedules.iter().for_each(|id| self.plan_next(id));
         self.plan_deadlines();
+    }
+
+    /// Takes over the attempts that ended while no daemon was there, and hears of their ends before anything is decided: they
+    /// stand in no slot's way any more.
+    async fn hear_ends(&mut self, ended: Vec<Work>, heard: &mut UnboundedReceiver<News>) {
+        let executions: Vec<_> = ended.iter().map(|work| work.execution).collect();
+        let mut draft = Draft::new(self.now(), Actor::Daybook);
+        for work in ended {
+            self.go_on_with(&mut draft, work, After::TakeOver);
+        }
+        self.submit(draft);
+        let until = Stopwatch::now() + SETTLING_FIRST_MAX;
+        while executions.iter().any(|id| self.is_running(id)) {
+            let Ok(Some(news)) = timeout_at(until, heard.recv()).await else { break };
+            self.hear(news);
+        }
+    }
+
+    fn is_running(&self, id: &ExecutionId) -> bool {
+        self.state.executions.get(id).is_some_and(|execution| execution.phase == Phase::Running)
     }
 
     /// What becomes of each open execution. Takes the attempts that run on out of `held`.
     fn left_behind(&self, held: &mut Held) -> LeftBehind {
         let mut left = LeftBehind::default();
         for (id, execution) in &self.state.executions {
-            let attempt = Some(execution.attempts).filter(|_| execution.phase == Phase::Running);
-            if attempt.is_some() && held.get(id).copied() == attempt {
+            let is_it = |held: &HeldAttempt| {
+                execution.phase == Phase::Running && held.number == execution.attempts
+            };
+            if let Some(attempt) = held.get(id).copied().filter(is_it) {
                 held.remove(id);
-                left.running.extend(self.work(*id));
+                let goes_on = if attempt.ended { &mut left.ended } else { &mut left.running };
+                goes_on.extend(self.work(*id));
                 continue;
             }
             let why = match execution.phase {

@@ -12,8 +12,8 @@ use super::board::Board;
 use super::commit::Committer;
 use super::handle::{Handle, Order, Refusal};
 use super::ports::{
-    BoxFuture, Courier, Definitions, Files, Held, News, Performer, Reporter, Unfinished, Work,
-    settled,
+    BoxFuture, Courier, Definitions, Files, Held, HeldAttempt, News, Performer, Reporter,
+    Unfinished, Work, settled,
 };
 use super::state::State;
 use super::{Engine, Identity, Parts};
@@ -324,8 +324,11 @@ impl Performer for Runner {
 
     fn held(&self) -> BoxFuture<Held> {
         let held = self.0.held.lock().expect("no panic");
-        let held = held.iter().map(|(id, (attempt, _))| (*id, *attempt)).collect();
-        Box::pin(std::future::ready(held))
+        let now = self.0.clock.now();
+        let attempt = |(id, (number, end)): (&ExecutionId, &(u32, Instant))| {
+            (*id, HeldAttempt { number: *number, ended: *end <= now })
+        };
+        Box::pin(std::future::ready(held.iter().map(attempt).collect()))
     }
 
     fn take_over(&self, work: Work, reporter: Reporter) -> BoxFuture<()> {
@@ -335,6 +338,7 @@ impl Performer for Runner {
     fn let_go(&self, unwanted: Held) -> BoxFuture<()> {
         let mut held = self.0.held.lock().expect("no panic");
         held.retain(|id, _| !unwanted.contains_key(id));
+        let unwanted = unwanted.into_iter().map(|(id, held)| (id, held.number));
         self.0.let_go.send_modify(|(all, _)| all.extend(unwanted));
         let mut gone = self.0.let_go.subscribe();
         Box::pin(async move {
@@ -428,7 +432,7 @@ impl Given {
         let mut state = State::default();
         past.iter().for_each(|envelope| state.replay(envelope));
         state.fresh.clear();
-        let (news, heard) = mpsc::unbounded_channel();
+        let (news, mut heard) = mpsc::unbounded_channel();
         let (commits, committed) = mpsc::unbounded_channel();
         let (failing, failed) = watch::channel(None);
         let committer = Committer {
@@ -462,7 +466,7 @@ impl Given {
         };
         let (handle, requests) = Handle::new(self.board, 16);
         let mut engine = Engine::new(parts, state, commits, news.clone());
-        engine.start(files).await;
+        engine.start(files, &mut heard).await;
         let engine = tokio::spawn(engine.run(requests, heard));
         Working { clock: self.clock, log, handle, news, failed, engine }
     }

@@ -25,7 +25,7 @@ use crate::domain::event::{AttemptEnded, Outcome, RetryPlanned};
 use crate::domain::execution::{Command, Conclusion};
 use crate::domain::retry;
 use crate::domain::verdict::{self, End};
-use crate::engine::ports::{BoxFuture, Held, Performer, Reporter, Unfinished, Work};
+use crate::engine::ports::{BoxFuture, Held, HeldAttempt, Performer, Reporter, Unfinished, Work};
 use crate::ids::InterfaceId;
 use crate::instant::Instant;
 use crate::store::lines::{LineStore, LinesError, LogWriter};
@@ -169,8 +169,11 @@ impl Performer for LocalPerformer {
 
     fn let_go(&self, unwanted: Held) -> BoxFuture<()> {
         let runners = self.runners().clone();
-        let keys =
-            unwanted.into_iter().map(|(execution, attempt)| AttemptKey { execution, attempt });
+        let key = |(execution, held): (_, HeldAttempt)| {
+            let attempt = held.number;
+            AttemptKey { execution, attempt }
+        };
+        let keys = unwanted.into_iter().map(key);
         let each = keys.map(move |of| {
             let runners = runners.clone();
             async move { runners.let_go(of).await }

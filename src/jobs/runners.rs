@@ -20,7 +20,7 @@ use super::runner::{
 };
 use super::shared::off_the_workers;
 use crate::clock::Clock;
-use crate::ids::ExecutionId;
+use crate::engine::ports::{Held, HeldAttempt};
 use crate::task;
 use crate::telemetry::metrics::Metrics;
 
@@ -294,7 +294,7 @@ impl Runners {
     }
 
     /// Finds what former daemons left. The newest attempt of each execution that runs, or whose end is on record.
-    pub(super) async fn held(&self) -> HashMap<ExecutionId, u32> {
+    pub(super) async fn held(&self) -> Held {
         // One that is just being started is not taken for a former one's.
         let own = self.0.own.lock().await;
         let own = own.as_ref().map(|own| own.folder());
@@ -304,14 +304,20 @@ impl Runners {
             }
         }
         let mut left = locked(&self.0.left);
-        let mut held: HashMap<ExecutionId, u32> = HashMap::new();
+        let mut held = Held::new();
         for attempt in left.values().filter(|left| !matches!(left.end, LeftEnd::Never)) {
-            let newest = held.entry(attempt.of.execution).or_default();
-            *newest = (*newest).max(attempt.of.attempt);
+            let number = attempt.of.attempt;
+            let ended = matches!(attempt.end, LeftEnd::Known(_));
+            let this = HeldAttempt { number, ended };
+            let newest = held.entry(attempt.of.execution).or_insert(this);
+            if newest.number < number {
+                *newest = this;
+            }
         }
         // What was before the newest attempt is over, and in the log.
-        let is_older =
-            |of: &AttemptKey| held.get(&of.execution).is_some_and(|newest| of.attempt < *newest);
+        let is_older = |of: &AttemptKey| {
+            held.get(&of.execution).is_some_and(|newest| of.attempt < newest.number)
+        };
         for (of, older) in left.extract_if(|of, _| is_older(of)) {
             older.generation.forget(of);
         }

@@ -13,7 +13,7 @@ use crate::clock::Clock;
 use crate::domain::cause::Cause;
 use crate::domain::event::{AttemptEnded, ErrorCounts, Outcome, RetryPlanned};
 use crate::domain::execution::{Command, Conclusion};
-use crate::engine::ports::{BoxFuture, Held, Performer, Reporter, Unfinished, Work};
+use crate::engine::ports::{BoxFuture, Held, HeldAttempt, Performer, Reporter, Unfinished, Work};
 use crate::ids::{ExecutionId, StreamId};
 use crate::instant::Instant;
 use crate::store::EventLog;
@@ -134,7 +134,9 @@ impl Performer for Bench {
     }
 
     fn held(&self) -> BoxFuture<Held> {
-        Box::pin(std::future::ready(self.left().into_iter().collect()))
+        // An end that nobody has heard of is told as all others are: when the story gets to it.
+        let attempt = |(id, number)| (id, HeldAttempt { number, ended: false });
+        Box::pin(std::future::ready(self.left().into_iter().map(attempt).collect()))
     }
 
     fn take_over(&self, work: Work, reporter: Reporter) -> BoxFuture<()> {

@@ -1,7 +1,6 @@
 //! The second ledger: reads the log append by append, says what should have become of each slot, and compares.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use super::append::{Append, Own, outcome_of};
 use super::nominal::{Walk, once};
@@ -16,8 +15,6 @@ use crate::instant::Instant;
 mod follow;
 
 const HOUR: i64 = 3_600_000;
-/// How long a start that takes executions over lets slots wait for their ends.
-const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What the log should say.
 #[derive(Default)]
@@ -35,8 +32,6 @@ pub(super) struct Ledger {
     /// Corrections of the clock to a later instant.
     passed_over: Vec<(i64, i64)>,
     boot: Option<String>,
-    /// When slots must be decided that wait for the end of what the newest start took over.
-    patient_until: Instant,
     /// Outcomes so far.
     pub(super) decided: u64,
 }
@@ -116,10 +111,6 @@ impl Ledger {
         let at = events.first().map_or_else(Instant::default, |envelope| envelope.at);
         let ended = self.turns.close(events)?;
         let append = Append { at, events, ended };
-        let takes_over = |envelope: &Envelope| matches!(&envelope.event, Event::DaemonStarted(started) if started.taken_over > 0);
-        if events.iter().any(takes_over) {
-            self.patient_until = at + PATIENCE;
-        }
         let own = append.own()?;
         let mut followers = BTreeMap::new();
         for (id, known) in &self.schedules {
@@ -202,7 +193,6 @@ impl Ledger {
         let late = wanted.iter().find(|(slot, _)| *slot != now.millis());
         if let Some((slot, _)) = late
             && now != self.disturbed
-            && now > self.patient_until
             && !self.draining
         {
             let slot = Instant::from_millis(*slot);
@@ -214,7 +204,6 @@ impl Ledger {
         }
         match left.first() {
             None => Ok(()),
-            Some(_) if now < self.patient_until => Ok(()),
             Some((slot, outcomes)) => {
                 let slot = Instant::from_millis(*slot);
                 Err(format!("{slot} is passed over at {now}, expected {outcomes:?}"))
@@ -467,9 +456,7 @@ impl Ledger {
             if known.spec.is_none() {
                 continue;
             }
-            if now >= self.patient_until
-                && let Some(slot) = known.due(now).first()
-            {
+            if let Some(slot) = known.due(now).first() {
                 return Err(format!("{id}: {} is not decided", Instant::from_millis(*slot)));
             }
             let over = |until: &Option<i64>| until.is_some_and(|until| until <= now.millis());

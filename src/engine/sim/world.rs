@@ -218,7 +218,7 @@ impl World {
         self.ledger.disturbed = self.clock.now();
         self.ledger.draining = false;
         self.starts += 1;
-        let (news, heard) = mpsc::unbounded_channel();
+        let (news, mut heard) = mpsc::unbounded_channel();
         let (commits, committed) = mpsc::unbounded_channel();
         let (failing, failed) = watch::channel(None);
         let board = Arc::new(Board::default());
@@ -253,7 +253,7 @@ impl World {
         };
         let (handle, requests) = Handle::new(Arc::clone(&board), 16);
         let mut engine = Engine::new(parts, state, commits, news.clone());
-        engine.start(self.shelf.load()).await;
+        engine.start(self.shelf.load(), &mut heard).await;
         let engine = tokio::spawn(engine.run(requests, heard));
         self.daemon = Some(Daemon { handle, news, failed, board, engine, committer });
         Ok(())

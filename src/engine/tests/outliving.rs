@@ -132,17 +132,18 @@ async fn what_ended_while_no_daemon_was_there_is_told_by_the_next_one() {
 #[tokio::test(start_paused = true)]
 async fn what_ended_while_no_daemon_was_there_is_not_in_the_way_of_the_slots_since() {
     let text = shop("");
-    let (working, runner, _) = first(&text, 10 * MINUTE).await;
-    let second = next(&text, working, 150 * MINUTE, runner).await;
-    second.pass(MINUTE).await;
-    let (_, passed) = slots(&second.events());
-    let passed: Vec<_> = passed.iter().filter(|row| row.contains(":00:00.000Z")).collect();
-    assert_eq!(passed, ["coalesced 2026-11-22T02:00:00.000Z to 2026-11-22T02:00:00.000Z"]);
-    assert!(
-        lives(&second).iter().any(|life| life.starts_with("sales catch-up 03:")),
-        "{:?}",
-        lives(&second)
-    );
+    // A changed file decides what its former definition is due.
+    for text_since in [text.clone(), shop("anomaly_after = \"2h\"")] {
+        let (working, runner, _) = first(&text, 10 * MINUTE).await;
+        let second = next(&text_since, working, 150 * MINUTE, runner).await;
+        second.pass(MINUTE).await;
+        let (_, passed) = slots(&second.events());
+        let passed: Vec<_> = passed.iter().filter(|row| row.contains(":00:00.000Z")).collect();
+        let coalesced = "coalesced 2026-11-22T02:00:00.000Z to 2026-11-22T02:00:00.000Z";
+        assert_eq!(passed, [coalesced]);
+        let lives = lives(&second);
+        assert!(lives.iter().any(|life| life.starts_with("sales catch-up 03:")), "{lives:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

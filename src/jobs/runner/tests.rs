@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::clock::Clock;
+use crate::engine::ports::HeldAttempt;
 use crate::ids::ExecutionId;
 use crate::instant::Instant;
 use crate::jobs::runners::{LeftEnd, Runners, end_on_record};
@@ -227,7 +228,8 @@ async fn one_that_cannot_be_asked_is_held_until_it_is_gone() {
     let processes = Processes::adopt(None).expect("Linux has subreapers");
     let shared = (Arc::new(StillClock) as Arc<dyn Clock>, metrics);
     let runners = Runners::inside(runs.path().to_owned(), processes, shared);
-    assert_eq!(runners.held().await, HashMap::from([(key().execution, 1)]));
+    let held = HeldAttempt { number: 1, ended: false };
+    assert_eq!(runners.held().await, HashMap::from([(key().execution, held)]));
     let left = runners.claim(key()).expect("it is held");
     assert!(matches!(left.end, LeftEnd::WhenGone));
     let ended = end_on_record(left.generation.folder().clone(), key());
