@@ -259,7 +259,7 @@ impl Running {
         let performer: Arc<dyn Performer> = Arc::new(AtOnce);
         let courier: Arc<dyn Courier> = Arc::new(Nobody);
         let board = Arc::new(Board::default());
-        let (news, heard) = mpsc::unbounded_channel();
+        let (news, mut heard) = mpsc::unbounded_channel();
         let (commits, committed) = mpsc::unbounded_channel();
         let (failing, failed) = watch::channel(None);
         let committer = Committer {
@@ -285,7 +285,7 @@ impl Running {
         };
         let (handle, requests) = Handle::new(Arc::clone(&board), 1);
         let mut engine = Engine::new(parts, State::default(), commits, news.clone());
-        engine.start(files).await;
+        engine.start(files, &mut heard).await;
         let engine = tokio::spawn(engine.run(requests, heard));
         Ok(Self { log, groups, board, news, failed, engine, _handle: handle })
     }

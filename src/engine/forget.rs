@@ -155,9 +155,9 @@ impl Engine {
     fn needed_by(&self, offered: &[Forgotten]) -> HashSet<ExecutionId> {
         let mut needed: HashSet<_> =
             self.state.outbox.values().filter_map(|effect| effect.execution).collect();
-        let mut seen: HashMap<&ScheduleRef, ()> = HashMap::new();
+        let mut seen = HashSet::new();
         for one in offered {
-            if seen.insert(&one.schedule, ()).is_some() {
+            if !seen.insert(&one.schedule) {
                 continue;
             }
             let followers = self.followers.get(&one.schedule).into_iter().flatten();

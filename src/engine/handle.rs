@@ -2,21 +2,18 @@
 //! from the [`Board`] and never wait for it.
 
 use std::collections::BTreeMap;
-use std::ops::Bound;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
 use super::backfill::{Backfill, Backfilled};
-use super::board::{self, Board, Draining, Files, Health, TokenRow};
+use super::board::{Board, Draining};
 use super::ports::FileProblem;
-use crate::domain::definition;
 use crate::domain::event::{
     Actor, BackupMade, LoginLinkCreated, Noted, RequestAnswered, TokenCreated,
 };
 use crate::ids::{ExecutionId, InterfaceId, Position, ScheduleRef};
 use crate::instant::Instant;
-use crate::projection::view;
 
 /// A command's answer, with the position of its last event: the next read waits for it (contract, rule 2).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -260,24 +257,7 @@ pub struct Asked {
 #[derive(Clone, Debug)]
 pub struct Handle {
     requests: mpsc::Sender<Asked>,
-    board: Arc<Board>,
-}
-
-/// What `status` shows besides interfaces and schedules.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Status {
-    /// When the daemon began to decide.
-    pub started_at: Instant,
-    /// The newest event on disk that the engine knows of.
-    pub position: Position,
-    /// Executions that run.
-    pub running: u64,
-    /// Executions that wait.
-    pub queued: u64,
-    /// What is accepted of the files.
-    pub files: Files,
-    /// Whether it can decide and record.
-    pub health: Health,
+    pub(super) board: Arc<Board>,
 }
 
 impl Handle {
@@ -424,85 +404,6 @@ impl Handle {
         answer: RequestAnswered,
     ) -> Result<Done<()>, Refusal> {
         self.ask(actor, |reply| Request::RememberAnswer { answer, reply }).await
-    }
-
-    /// The answer given to `key` after `since`, and when.
-    pub fn recall_answer(&self, key: &str, since: Instant) -> Option<RequestAnswered> {
-        self.board.read(|state| {
-            let row = state.answers.get(key)?;
-            (row.at > since).then(|| row.answer.clone())
-        })
-    }
-
-    /// What the engine shows of itself.
-    pub fn status(&self) -> Status {
-        self.board.read(|state| {
-            let queued =
-                state.open.values().filter(|row| row.status == view::Status::Queued).count();
-            Status {
-                started_at: state.started_at,
-                position: state.position,
-                running: (state.open.len() - queued) as u64,
-                queued: queued as u64,
-                files: state.files.clone(),
-                health: state.health.clone(),
-            }
-        })
-    }
-
-    /// The board itself, for reads that none of the methods offers.
-    pub fn board(&self) -> &Board {
-        &self.board
-    }
-
-    /// All interfaces, by id.
-    pub fn interfaces(&self) -> Vec<view::Interface> {
-        self.board.read(|state| {
-            let ids = state.interfaces.keys();
-            ids.filter_map(|id| board::interface_view(state, id)).collect()
-        })
-    }
-
-    /// One interface.
-    pub fn interface(&self, id: &InterfaceId) -> Option<view::Interface> {
-        self.board.read(|state| board::interface_view(state, id))
-    }
-
-    /// The newest accepted definition of an interface, with its version.
-    pub fn definition(&self, id: &InterfaceId) -> Option<(Arc<definition::Interface>, u32)> {
-        self.board.read(|state| {
-            let row = state.interfaces.get(id)?;
-            Some((Arc::clone(&row.definition), row.definition_version))
-        })
-    }
-
-    /// Up to `limit` schedules after `after` by name, of `interface` alone if given.
-    pub fn schedules(
-        &self,
-        interface: Option<&InterfaceId>,
-        after: Option<&ScheduleRef>,
-        limit: usize,
-    ) -> Vec<view::Schedule> {
-        let rows: Vec<_> = self.board.read(|state| {
-            let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-            let rows = state.schedules.range((from, Bound::Unbounded));
-            rows.filter(|(name, _)| interface.is_none_or(|id| name.interface == *id))
-                .take(limit)
-                .map(|(name, row)| (name.clone(), row.clone()))
-                .collect()
-        });
-        rows.iter().map(|(name, row)| board::schedule_view(name, row)).collect()
-    }
-
-    /// One schedule.
-    pub fn schedule(&self, name: &ScheduleRef) -> Option<view::Schedule> {
-        let row = self.board.read(|state| state.schedules.get(name).cloned())?;
-        Some(board::schedule_view(name, &row))
-    }
-
-    /// The live tokens, oldest first.
-    pub fn tokens(&self) -> Vec<TokenRow> {
-        self.board.read(|state| state.tokens.clone())
     }
 }
 
