@@ -29,14 +29,16 @@ pub(super) struct Asks {
     pub(super) seats: Vec<Arc<Seat>>,
     /// It does not start earlier.
     pub(super) not_before: Option<Instant>,
-    /// It belongs to a series that keeps this pace: the series of its first seat, which is the schedule's.
+    /// It belongs to the series of its first seat, which is the schedule's: one after another, the oldest first.
+    pub(super) in_series: bool,
+    /// The series goes on at this pace behind it.
     pub(super) pace: Option<Rate>,
 }
 
 impl Asks {
-    /// What names the series whose pace it keeps.
+    /// What names its series. Its members may have been opened by definitions of several versions, with and without a pace.
     fn series(&self) -> Option<&Arc<Seat>> {
-        self.pace.and_then(|_| self.seats.first())
+        self.seats.first().filter(|_| self.in_series)
     }
 }
 

@@ -341,7 +341,7 @@ impl Engine {
             }
             _ => None,
         };
-        Asks { seats, not_before, pace }
+        Asks { seats, not_before, in_series: series, pace }
     }
 
     fn start_execution(&mut self, draft: &mut Draft, id: ExecutionId) {

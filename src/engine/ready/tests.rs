@@ -155,7 +155,7 @@ fn a_series_keeps_its_pace() {
     let pace = Some(Rate { count: 6, per_ms: 60_000 });
     let all = [waiting("a/s", 1, 0), waiting("a/s", 2, 0)];
     for (id, execution) in &all {
-        ready.wait(*id, execution, Asks { pace, ..alone("a/s") });
+        ready.wait(*id, execution, Asks { in_series: true, pace, ..alone("a/s") });
     }
     assert_eq!(all_of(&mut ready, NOW), [all[0].0]);
     ready.finish(all[0].0, &interface("a"));
@@ -189,8 +189,8 @@ fn a_seat_goes_on_to_the_next_one_when_the_first_keeps_its_pace_or_lacks_another
     let pace = Some(Rate { count: 6, per_ms: 60_000 });
     let all = [waiting("a/s", 1, 0), waiting("a/s", 2, 0), waiting("a/s", 3, 0)];
     let mut ready = Ready::new(10);
-    ready.wait(all[0].0, &all[0].1, Asks { pace, ..alone("a/s") });
-    ready.wait(all[1].0, &all[1].1, Asks { pace, ..alone("a/s") });
+    ready.wait(all[0].0, &all[0].1, Asks { in_series: true, pace, ..alone("a/s") });
+    ready.wait(all[1].0, &all[1].1, Asks { in_series: true, pace, ..alone("a/s") });
     ready.wait(all[2].0, &all[2].1, alone("a/s"));
     assert_eq!(all_of(&mut ready, NOW), [all[0].0]);
     ready.finish(all[0].0, &interface("a"));
@@ -214,7 +214,7 @@ fn a_long_series_waits_for_its_pace_by_its_first_one_alone() {
     let series = |number: u64| {
         let (id, execution) = waiting("a/s", number, 0);
         let pace = Some(Rate { count: 1, per_ms: 60_000 });
-        (id, execution, Asks { pace, ..alone("a/s") })
+        (id, execution, Asks { in_series: true, pace, ..alone("a/s") })
     };
     let all: Vec<_> = (1..=100).map(series).collect();
     for (id, execution, asks) in &all {
