@@ -66,7 +66,7 @@ pub(super) struct Open {
     splayed: i64,
     /// It waits for its splay: until then.
     not_before: Option<i64>,
-    /// The pace of its series, in milliseconds.
+    /// The pace at which its series goes on behind it, in milliseconds.
     pace: Option<i64>,
     on_interrupt: &'static str,
     /// Attempts started.
@@ -110,9 +110,9 @@ impl Open {
         schedule || (self.lock.is_some() && self.lock == other.lock)
     }
 
-    /// Whether it keeps the pace of a series, or will.
-    fn is_paced(&self) -> bool {
-        self.pace.is_some() && !(self.cancelling && self.phase == Phase::Queued)
+    /// Whether it runs or will run as one of a series, whose pace it keeps also when it sets none itself.
+    fn is_in_series(&self) -> bool {
+        self.trigger.is_series() && !(self.cancelling && self.phase == Phase::Queued)
     }
 }
 
@@ -181,8 +181,8 @@ impl Turns {
             self.ended.push(id);
             self.asked.cancels.remove(&id);
             let interrupted = self.lives.ends(id, events)? && !open.cancelling;
-            let goes_on = self.open_of(&open.schedule).any(|other| other.is_paced());
-            if open.is_paced() && open.phase != Phase::Queued && !goes_on {
+            let goes_on = self.open_of(&open.schedule).any(|other| other.is_in_series());
+            if open.is_in_series() && open.phase != Phase::Queued && !goes_on {
                 self.paced.remove(&open.schedule);
             }
             let Open { schedule, root, trigger, on_interrupt, .. } = open;
@@ -384,7 +384,7 @@ impl Turns {
         let interface = &open.schedule.interface;
         let beside = self.running().filter(|other| other.schedule.interface == *interface).count();
         let limit = self.limits.get(interface).map(|limit| usize::try_from(*limit).expect("small"));
-        let paced = self.paced.get(&open.schedule).filter(|_| open.is_paced());
+        let paced = self.paced.get(&open.schedule).filter(|_| open.is_in_series());
         if let Some(other) = self.running().find(|other| open.shares_a_seat(other)) {
             Some(format!("{} runs", other.schedule))
         } else if limit.is_some_and(|limit| beside >= limit) {
