@@ -17,9 +17,9 @@ use daybook::instant::Instant;
 const SCHEDULES: u64 = 100;
 pub(crate) const PER_EXECUTION: u64 = 5;
 /// The first slot, in seconds since 1970.
-pub(crate) const FIRST_SLOT: u64 = 1_790_000_000;
+const FIRST_SLOT: u64 = 1_790_000_000;
 /// From one slot of a schedule to its next, in seconds.
-pub(crate) const ROUND: u64 = 60;
+const ROUND: u64 = 60;
 
 /// The history, without an end.
 pub(crate) struct History {

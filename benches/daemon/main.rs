@@ -12,6 +12,7 @@
 mod binary;
 mod capture;
 mod client;
+mod day;
 mod due;
 mod executions;
 mod figure;

@@ -1,4 +1,5 @@
-//! A million executions of the past, and retention that takes half of them while a schedule is due each second.
+//! What a day of a million executions takes on the disk and in memory, how long a start, a check and a backup of it take, and
+//! retention of its older half while 700 schedules go on.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -9,28 +10,24 @@ use std::time::Duration;
 use tokio::time::Instant as Stopwatch;
 
 use crate::binary::{Daemon, Home, until};
-use crate::history::{FIRST_SLOT, PER_EXECUTION, ROUND};
+use crate::day::{self, EXECUTIONS};
 use crate::stamp::wall_clock;
-use crate::{Outcome, Place, figure, files, past};
+use crate::{Outcome, Place, figure};
 
-/// Executions of the past.
-const EXECUTIONS: u64 = 1_000_000;
-/// Schedules that they are of.
-const SCHEDULES: u64 = files::HUNDRED.0 * files::HUNDRED.1;
-/// Between two looks at whether the next second has come.
+/// Between two looks at whether the index holds all.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+const HALF_A_DAY: Duration = Duration::from_secs(12 * 3_600);
 
 pub(crate) fn measure(place: &Place) -> Outcome<()> {
     let home = Home::new(&place.own)?;
-    files::define_at_rest(&home, files::HUNDRED)?;
-    home.define(
-        "pulse",
-        "[schedules.second]\ncron = \"* * * * * *\"\noverlap = \"allow\"\ncommand = [\"/bin/true\"]\n",
-    )?;
-    past::give(&home, place, EXECUTIONS * PER_EXECUTION)?;
+    let began = Stopwatch::now();
+    let first = day::live(&home)?;
+    let lived = began.elapsed().as_secs_f64();
+    figure::value("executions of 24 h of virtual time", EXECUTIONS as f64, "");
+    figure::value("  lived in, s", lived, "");
     // Between the older and the younger half.
-    let middle = Duration::from_secs(FIRST_SLOT + ROUND * EXECUTIONS / SCHEDULES / 2);
-    let age = format!("{}s", (wall_clock() - middle).as_secs());
+    let age = wall_clock() - Duration::from_secs(first) - HALF_A_DAY;
+    let age = format!("{}s", age.as_secs());
     let limits = ["--retention-ok", &age, "--retention-ko", &age];
     let began = Stopwatch::now();
     let daemon = home.start(&limits)?;
@@ -38,17 +35,23 @@ pub(crate) fn measure(place: &Place) -> Outcome<()> {
     daemon.until_indexed()?;
     figure::value("  until the index is made, s", began.elapsed().as_secs_f64(), "");
     daemon.stop()?;
-    let daemon = home.start(&limits)?;
-    figure::value("start to ready after a clean stop, s", daemon.ready_after.as_secs_f64(), "");
-    figure::value("  MB resident", daemon.memory_mb("VmRSS")?, "");
     sizes("before", &home.data())?;
+    offline(&home, "verify", &[])?;
+    offline(&home, "backup", &[&place.own.join("backups").to_string_lossy()])?;
+    let daemon = start(&home, &limits, "after a clean stop")?;
     pass(&daemon, &home)?;
     daemon.stop()?;
-    let daemon = home.start(&limits)?;
-    figure::value("start to ready afterwards, s", daemon.ready_after.as_secs_f64(), "");
+    start(&home, &limits, "afterwards")?.stop()?;
+    offline(&home, "compact", &[])?;
+    sizes("after it", &home.data())?;
+    offline(&home, "verify", &[])
+}
+
+fn start(home: &Home, limits: &[&str], when: &str) -> Outcome<Daemon> {
+    let daemon = home.start(limits)?;
+    figure::value(&format!("start to ready {when}, s"), daemon.ready_after.as_secs_f64(), "");
     figure::value("  MB resident", daemon.memory_mb("VmRSS")?, "");
-    daemon.stop()?;
-    offline(&home)
+    Ok(daemon)
 }
 
 /// Applies retention in the daemon, and looks at the seconds meanwhile.
@@ -69,9 +72,7 @@ fn pass(daemon: &Daemon, home: &Home) -> Outcome<()> {
     let mut late = Vec::new();
     let mut after = before;
     loop {
-        let path = format!(
-            "/api/events?type=slot-started&stream=schedule/pulse/second&after={after}&limit=1000"
-        );
+        let path = format!("/api/events?type=slot-started&after={after}&limit=1000");
         let slots = client.get(&path)?;
         let items = slots["items"].as_array().ok_or("no list of events")?;
         late.extend(items.iter().filter_map(|slot| slot["data"]["late_ms"].as_f64()));
@@ -91,22 +92,23 @@ fn pass(daemon: &Daemon, home: &Home) -> Outcome<()> {
     sizes("after a pass", &home.data())
 }
 
-/// Compacts with the daemon stopped.
-fn offline(home: &Home) -> Outcome<()> {
+/// A verb of the store with the daemon stopped.
+fn offline(home: &Home, verb: &str, flags: &[&str]) -> Outcome<()> {
     let began = Stopwatch::now();
     let done = Command::new(env!("CARGO_BIN_EXE_daybook"))
-        .args(["store", "compact", "--data"])
+        .args(["store", verb, "--data"])
         .arg(home.data())
+        .args(flags)
         .output()?;
     if !done.status.success() {
         return Err(String::from_utf8_lossy(&done.stderr).into_owned().into());
     }
-    figure::value("store compact, daemon stopped, s", began.elapsed().as_secs_f64(), "");
-    sizes("after it", &home.data())
+    figure::value(&format!("store {verb}, daemon stopped, s"), began.elapsed().as_secs_f64(), "");
+    Ok(())
 }
 
 fn sizes(when: &str, data: &Path) -> Outcome<()> {
-    for part in ["journal", "index"] {
+    for part in ["journal", "lines", "index"] {
         figure::value(&format!("  {part} {when}, MB on disk"), on_disk(&data.join(part))?, "");
     }
     Ok(())
