@@ -16,7 +16,8 @@ use super::access::{Caller, Peer, Proof};
 use super::parts::App;
 use super::problem::{Code, Problem};
 use super::routes::{self, Access, Pace};
-use super::{auth, session};
+use super::session::{self, Holder};
+use super::{auth, console};
 use crate::config::MetricsAccess;
 use crate::domain::access::Role;
 use crate::domain::event::Actor;
@@ -25,6 +26,11 @@ use crate::domain::event::Actor;
 pub const REQUEST_ID: &str = "x-request-id";
 /// How long a usual answer may take until its head.
 const USUAL: Duration = Duration::from_secs(30);
+
+/// What a browser may load and do for our pages: what we serve, and nothing that stands in them
+/// ([0014](../../docs/decisions/0014-console.md)).
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
+    form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 /// What answers an unknown path.
 pub async fn not_found() -> Problem {
@@ -38,6 +44,7 @@ pub async fn observe(State(app): State<App>, request: Request, next: Next) -> Re
     let pattern = request.extensions().get::<MatchedPath>().map(|path| Arc::from(path.as_str()));
     let route: Arc<str> = pattern.unwrap_or_else(|| Arc::from("unmatched"));
     let instance = instance(request.uri().path());
+    let page = console::wanted(&request);
     let id = request_id(request.headers());
     let pace = routes::find(&method, &route).map_or(Pace::Usual, |route| route.pace);
     let answer = AssertUnwindSafe(within(pace, next.run(request))).catch_unwind().await;
@@ -46,7 +53,10 @@ pub async fn observe(State(app): State<App>, request: Request, next: Next) -> Re
         Problem::new(Code::Internal, "the request could not be answered").into_response()
     });
     let mut response = match problem_of(&answer) {
-        Some(problem) => problem.render(Some(&id), instance.as_deref()),
+        Some(problem) => match page {
+            Some(page) => console::refused(&app, &problem, &page, &id),
+            None => problem.render(Some(&id), instance.as_deref()),
+        },
         None => answer,
     };
     finish_headers(response.headers_mut(), &id);
@@ -111,7 +121,7 @@ fn finish_headers(headers: &mut HeaderMap, id: &str) {
         // A login link's secret stands in its address.
         (header::REFERRER_POLICY, "no-referrer"),
         (header::CACHE_CONTROL, "no-store"),
-        (header::CONTENT_SECURITY_POLICY, "default-src 'self'; frame-ancestors 'none'"),
+        (header::CONTENT_SECURITY_POLICY, POLICY),
     ] {
         headers.entry(name).or_insert_with(|| HeaderValue::from_static(value));
     }
@@ -210,13 +220,24 @@ fn identify(app: &App, request: &Request) -> Result<Caller, Problem> {
         let token = value.to_str().ok().and_then(|text| text.split_once(' '));
         let token = token.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
         let known = token.and_then(|(_, text)| auth::recognise(text.trim(), &app.engine.tokens()));
-        let (name, role) = known.ok_or_else(|| failed_login(app, request))?;
+        let (name, role) = known.ok_or_else(|| failed_login(app, peer(request)))?;
         return Ok(Caller { actor: Actor::Token(name), role, proof: Proof::Token });
     }
-    if let Some(id) = app.memory.sessions.recognise(headers, app.clock.elapsed()) {
-        return Ok(Caller { actor: Actor::Session(id), role: Role::Admin, proof: Proof::Cookie });
+    if let Some(holder) = app.memory.sessions.recognise(headers, app.clock.elapsed())
+        && is_still(app, &holder)
+    {
+        let (actor, role) = (holder.actor(), holder.role());
+        return Ok(Caller { actor, role, proof: Proof::Cookie });
     }
     Err(unknown("there is no token, and no session of the console"))
+}
+
+/// A session goes with its token.
+fn is_still(app: &App, holder: &Holder) -> bool {
+    match holder {
+        Holder::Link(_) => true,
+        Holder::Token { id, .. } => app.engine.tokens().iter().any(|token| token.id == *id),
+    }
 }
 
 fn unknown(detail: &str) -> Problem {
@@ -226,8 +247,8 @@ fn unknown(detail: &str) -> Problem {
 
 /// A token or login link that is not valid. Valid ones are never slowed down: whoever guesses from behind the same proxy
 /// must not shut the others out.
-pub fn failed_login(app: &App, request: &Request) -> Problem {
-    let address = peer(request).and_then(|peer| peer.ip());
+pub fn failed_login(app: &App, peer: Option<Peer>) -> Problem {
+    let address = peer.and_then(|peer| peer.ip());
     let wait = address.and_then(|ip| app.memory.failures.count(ip, app.clock.elapsed()));
     tracing::warn!(address = ?address, "a login failed");
     match wait {

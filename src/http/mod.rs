@@ -6,6 +6,7 @@
 pub mod access;
 pub mod api;
 pub mod auth;
+pub mod console;
 pub mod document;
 pub mod guard;
 pub mod health;

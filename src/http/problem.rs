@@ -293,6 +293,11 @@ impl Problem {
         self
     }
 
+    /// The headers that go with it.
+    pub fn headers(&self) -> &HeaderMap {
+        &self.0.headers
+    }
+
     /// What went wrong.
     pub fn code(&self) -> Code {
         self.0.code

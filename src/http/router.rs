@@ -11,7 +11,7 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder
 use utoipa_axum::router::OpenApiRouter;
 
 use super::parts::App;
-use super::{api, document, guard, idempotency, session};
+use super::{api, console, document, guard, idempotency, session};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -56,6 +56,7 @@ pub async fn openapi_json(Extension(DocumentText(text)): Extension<DocumentText>
 pub fn router(app: &App) -> Router {
     let (routes, document) = documented();
     routes
+        .merge(console::routes())
         .fallback(guard::not_found)
         .layer(Extension(DocumentText(document.to_string().into())))
         .layer(from_fn_with_state(Arc::clone(app), idempotency::layer))

@@ -69,7 +69,7 @@ const VIEWER: Access = Access::Role(Role::Viewer);
 const OPERATOR: Access = Access::Role(Role::Operator);
 const ADMIN: Access = Access::Role(Role::Admin);
 
-/// All routes.
+/// All routes of the API.
 pub const ROUTES: &[Route] = &[
     route(GET, "/healthz", Access::Open),
     route(GET, "/readyz", Access::Open),
@@ -115,16 +115,31 @@ pub const ROUTES: &[Route] = &[
     secret(route(POST, "/api/login-links", ADMIN)),
 ];
 
+/// The console's pages, what they load, and the forms that they post.
+pub const PAGES: &[Route] = &[
+    route(GET, "/login", Access::Open),
+    route(POST, "/login", Access::Open),
+    route(POST, "/logout", VIEWER),
+    route(GET, "/assets/{name}", Access::Open),
+    route(GET, "/favicon.svg", Access::Open),
+    route(GET, "/", VIEWER),
+];
+
+/// API and pages.
+pub fn all() -> impl Iterator<Item = &'static Route> {
+    ROUTES.iter().chain(PAGES)
+}
+
 /// The row for a request to the pattern `path`.
 pub fn find(method: &Method, path: &str) -> Option<&'static Route> {
     let method = if method == Method::HEAD { &Method::GET } else { method };
-    ROUTES.iter().find(|route| route.path == path && route.method == *method)
+    all().find(|route| route.path == path && route.method == *method)
 }
 
 /// The methods of the pattern `path`, as `Allow` wants them; none when there is no such pattern.
 pub fn allowed(path: &str) -> Option<String> {
     let mut methods = Vec::new();
-    for route in ROUTES.iter().filter(|route| route.path == path) {
+    for route in all().filter(|route| route.path == path) {
         methods.push(route.method.as_str());
         if route.method == Method::GET {
             methods.push("HEAD");
@@ -139,16 +154,18 @@ mod tests {
 
     #[test]
     fn no_route_stands_twice() {
-        for (n, route) in ROUTES.iter().enumerate() {
-            let twice =
-                ROUTES.iter().skip(n + 1).any(|r| r.path == route.path && r.method == route.method);
+        for (n, route) in all().enumerate() {
+            let twice = all().skip(n + 1).any(|r| r.path == route.path && r.method == route.method);
             assert!(!twice, "{} {}", route.method, route.path);
         }
     }
 
     #[test]
     fn whatever_changes_something_needs_at_least_an_operator() {
-        for route in ROUTES.iter().filter(|route| route.method != Method::GET) {
+        // Coming and going changes nothing but the caller's own session.
+        let own = ["/login", "/logout"];
+        let changes = |route: &&Route| route.method != Method::GET && !own.contains(&route.path);
+        for route in all().filter(changes) {
             assert!(
                 matches!(route.access, Access::Role(Role::Operator | Role::Admin)),
                 "{} {}",

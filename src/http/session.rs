@@ -1,4 +1,5 @@
-//! The console's logins: a link that works once, and the session that its cookie names. In memory: a restart ends them.
+//! The console's logins: a link that works once or a token, and the session that its cookie names. In memory: a restart
+//! ends them.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -8,6 +9,8 @@ use http::HeaderMap;
 
 use super::access::Peer;
 use super::auth::{self, NoRandomness};
+use crate::domain::access::Role;
+use crate::domain::event::Actor;
 
 /// How long a login link works (contract, section 6).
 pub const LINK_LIFE: Duration = Duration::from_secs(10 * 60);
@@ -41,9 +44,43 @@ struct Rows {
     sessions: HashMap<String, Session>,
 }
 
+/// Whose session it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Holder {
+    /// Whoever used the login link with this short id: an admin.
+    Link(String),
+    /// Whoever typed this token. The session may do what the token may, and ends with it.
+    Token {
+        /// Its short id.
+        id: String,
+        /// Its name.
+        name: String,
+        /// What it may do.
+        role: Role,
+    },
+}
+
+impl Holder {
+    /// The name that goes into events.
+    pub fn actor(&self) -> Actor {
+        match self {
+            Self::Link(id) => Actor::Session(id.clone()),
+            Self::Token { name, .. } => Actor::Token(name.clone()),
+        }
+    }
+
+    /// What they may do.
+    pub const fn role(&self) -> Role {
+        match self {
+            Self::Link(_) => Role::Admin,
+            Self::Token { role, .. } => *role,
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Session {
-    id: String,
+    holder: Holder,
     begun: Duration,
     used: Duration,
 }
@@ -51,6 +88,15 @@ struct Session {
 impl Session {
     fn is_live(&self, now: Duration) -> bool {
         now.saturating_sub(self.used) < IDLE_LIFE && now.saturating_sub(self.begun) < LIFE
+    }
+}
+
+impl Rows {
+    fn begin(&mut self, secret: &str, holder: Holder, now: Duration) {
+        self.sessions.retain(|_, session| session.is_live(now));
+        make_room(&mut self.sessions, |session| session.used);
+        let row = Session { holder, begun: now, used: now };
+        self.sessions.insert(auth::sha256_hex(secret), row);
     }
 }
 
@@ -94,16 +140,30 @@ impl Sessions {
             if now.saturating_sub(made) >= LINK_LIFE {
                 return None;
             }
-            rows.sessions.retain(|_, session| session.is_live(now));
-            make_room(&mut rows.sessions, |session| session.used);
-            let row = Session { id, begun: now, used: now };
-            rows.sessions.insert(auth::sha256_hex(&session), row);
+            rows.begin(&session, Holder::Link(id), now);
             Some(session)
         }))
     }
 
-    /// The id of the live session that a cookie in `headers` names.
-    pub fn recognise(&self, headers: &HeaderMap, now: Duration) -> Option<String> {
+    /// The secret of a new session of `holder`.
+    ///
+    /// # Errors
+    /// [`NoRandomness`].
+    pub fn begin(&self, holder: Holder, now: Duration) -> Result<String, NoRandomness> {
+        let session = auth::hex(&auth::random::<32>()?);
+        self.with(|rows| rows.begin(&session, holder, now));
+        Ok(session)
+    }
+
+    /// Ends the session that a cookie in `headers` names.
+    pub fn end(&self, headers: &HeaderMap) {
+        if let Some(secret) = cookie(headers) {
+            self.with(|rows| rows.sessions.remove(&auth::sha256_hex(secret)));
+        }
+    }
+
+    /// Whose live session a cookie in `headers` names.
+    pub fn recognise(&self, headers: &HeaderMap, now: Duration) -> Option<Holder> {
         let secret = cookie(headers)?;
         self.with(|rows| {
             let session = rows.sessions.get_mut(&auth::sha256_hex(secret))?;
@@ -111,7 +171,7 @@ impl Sessions {
                 return None;
             }
             session.used = now;
-            Some(session.id.clone())
+            Some(session.holder.clone())
         })
     }
 }
@@ -130,6 +190,11 @@ pub fn cookie(headers: &HeaderMap) -> Option<&str> {
 pub fn set_cookie(secret: &str, peer: Peer) -> String {
     let secure = if peer.is_tls() { "; Secure" } else { "" };
     format!("{COOKIE}={secret}; Path=/; HttpOnly; SameSite=Lax; Max-Age={}{secure}", LIFE.as_secs())
+}
+
+/// The `Set-Cookie` that makes a browser forget its session.
+pub fn forget_cookie() -> String {
+    format!("{COOKIE}=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0")
 }
 
 /// Whether a browser says that a request comes from our own pages. Neither header means no: then it is no browser of
@@ -166,7 +231,10 @@ mod tests {
         let link = sessions.new_link(Duration::ZERO).expect("randomness");
         let secret = link.path.strip_prefix("/login/").expect("a path");
         let cookie = sessions.redeem(secret, Duration::ZERO).expect("randomness").expect("fresh");
-        assert_eq!(sessions.recognise(&with_cookie(&cookie), Duration::ZERO), Some(link.id));
+        assert_eq!(
+            sessions.recognise(&with_cookie(&cookie), Duration::ZERO),
+            Some(Holder::Link(link.id))
+        );
         assert_eq!(sessions.redeem(secret, Duration::ZERO), Ok(None));
     }
 

@@ -188,11 +188,16 @@ pub struct Reloaded {
     responses((status = 200, body = Status), (status = "default", body = ProblemBody)))]
 pub async fn show(State(app): State<App>, Params(input): Params) -> Result<Json<Status>, Problem> {
     input.finish()?;
+    Ok(Json(gather(&app).await))
+}
+
+/// The daemon on one screen.
+pub async fn gather(app: &App) -> Status {
     let status = app.engine.status();
-    let reasons = unready(&app);
+    let reasons = unready(app);
     let interfaces = app.engine.interfaces();
-    let (red_count, red) = red(&app).await;
-    Ok(Json(Status {
+    let (red_count, red) = red(app).await;
+    Status {
         version: app.settings.version.clone(),
         revision: app.settings.revision.clone(),
         now: app.clock.now(),
@@ -204,14 +209,14 @@ pub async fn show(State(app): State<App>, Params(input): Params) -> Result<Json<
         runner: app.runners.state().map(Runner::from),
         running: status.running,
         queued: status.queued,
-        open: open(&app),
+        open: open(app),
         red_count,
         red,
         interfaces,
-        next: next(&app),
+        next: next(app),
         problems: status.files.problems,
         disk: Disk::of(&app.space),
-    }))
+    }
 }
 
 fn open(app: &App) -> Vec<Open> {

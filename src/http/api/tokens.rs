@@ -225,11 +225,13 @@ pub async fn login(
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
     let Some(peer) = request.extensions().get::<Peer>().copied() else {
-        return Err(guard::failed_login(&app, &request));
+        return Err(guard::failed_login(&app, None));
     };
     let session = app.memory.sessions.redeem(&secret, app.clock.elapsed());
     let session = session.map_err(|err| Problem::internal("no session could be made", &err))?;
-    let Some(session) = session else { return Err(guard::failed_login(&app, &request)) };
+    let Some(session) = session else {
+        return Err(guard::failed_login(&app, Some(peer)));
+    };
     let cookie = HeaderValue::try_from(session::set_cookie(&session, peer))
         .map_err(|err| Problem::internal("no session could be made", &err))?;
     let mut response = StatusCode::SEE_OTHER.into_response();

@@ -1,0 +1,116 @@
+//! How pages say instants, durations and numbers.
+
+use std::fmt;
+
+use crate::instant::Instant;
+
+/// An instant: relative, with the exact one in the tooltip. The script shows it in the zone that the reader chose.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Time {
+    pub(super) at: Instant,
+    pub(super) now: Instant,
+}
+
+impl askama::filters::HtmlSafe for Time {}
+
+impl fmt::Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let exact = self.at.utc().format("%Y-%m-%d %H:%M:%S UTC");
+        let at = self.at;
+        write!(f, "<time datetime=\"{at}\" title=\"{exact}\">{}</time>", relative(at, self.now))
+    }
+}
+
+/// `5 min ago`, `in 2 h`; a date beyond a week.
+pub(super) fn relative(at: Instant, now: Instant) -> String {
+    let away = at.millis().abs_diff(now.millis());
+    if away < 1_000 {
+        return "now".to_owned();
+    }
+    if away >= 7 * DAY {
+        return at.utc().format("%Y-%m-%d %H:%M").to_string();
+    }
+    let span = span(away);
+    if at > now { format!("in {span}") } else { format!("{span} ago") }
+}
+
+const SECOND: u64 = 1_000;
+const MINUTE: u64 = 60 * SECOND;
+const HOUR: u64 = 60 * MINUTE;
+const DAY: u64 = 24 * HOUR;
+
+/// A span in its largest unit.
+fn span(ms: u64) -> String {
+    match ms {
+        ..MINUTE => format!("{} s", ms / SECOND),
+        ..HOUR => format!("{} min", ms / MINUTE),
+        ..DAY => format!("{} h", ms / HOUR),
+        _ => format!("{} d", ms / DAY),
+    }
+}
+
+/// A duration with as much as matters: `0.4 s`, `12 s`, `3 min 20 s`, `2 h 5 min`.
+pub(super) fn duration(ms: &u64) -> String {
+    let ms = *ms;
+    match ms {
+        ..SECOND => format!("{ms} ms"),
+        ..10_000 => format!("{}.{} s", ms / SECOND, ms % SECOND / 100),
+        ..MINUTE => format!("{} s", ms / SECOND),
+        ..HOUR => format!("{} min {} s", ms / MINUTE, ms % MINUTE / SECOND),
+        ..DAY => format!("{} h {} min", ms / HOUR, ms % HOUR / MINUTE),
+        _ => format!("{} d {} h", ms / DAY, ms % DAY / HOUR),
+    }
+}
+
+/// `1 schedule`, `3 schedules`, `2,000,000 lines`.
+pub(super) fn count(n: usize, what: &str) -> String {
+    let s = if n == 1 { "" } else { "s" };
+    format!("{} {what}{s}", number(n as u64))
+}
+
+/// A number with commas.
+pub(super) fn number(n: u64) -> String {
+    let digits = n.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// An id as far as people read it; the whole one stands in the link.
+pub(super) fn short(id: &impl fmt::Display) -> String {
+    id.to_string().chars().take(13).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn instants_are_relative_within_a_week() {
+        let now = Instant::from_secs(1_795_000_000);
+        let at = |secs: i64| relative(Instant::from_secs(1_795_000_000 + secs), now);
+        assert_eq!(
+            [at(0), at(-59), at(-61), at(3 * 3_600), at(-2 * 86_400)],
+            ["now", "59 s ago", "1 min ago", "in 3 h", "2 d ago"]
+        );
+        assert_eq!(at(-8 * 86_400), "2026-11-10 11:06");
+    }
+
+    #[test]
+    fn durations_say_as_much_as_matters() {
+        let said = [42, 9_950, 59_000, 200_000, 7_500_000, 90_000_000].map(|ms| duration(&ms));
+        assert_eq!(said, ["42 ms", "9.9 s", "59 s", "3 min 20 s", "2 h 5 min", "1 d 1 h"]);
+    }
+
+    #[test]
+    fn numbers_have_commas() {
+        assert_eq!([7, 999, 1_000, 2_000_000].map(number), ["7", "999", "1,000", "2,000,000"]);
+        assert_eq!(count(1, "schedule"), "1 schedule");
+        assert_eq!(count(0, "line"), "0 lines");
+    }
+}
