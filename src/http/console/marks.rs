@@ -68,7 +68,7 @@ impl fmt::Display for Strip<'_> {
         let label = format!("The last {}: {ko} KO", words::count(self.0.len(), "execution"));
         write!(
             f,
-            "<svg class=\"strip\" viewBox=\"0 0 {width} {HEIGHT}\" width=\"{width}\" height=\"{HEIGHT}\" role=\"img\" aria-label=\"{label}\">"
+            "<span class=\"unseen\">{label}</span><svg class=\"strip\" viewBox=\"0 0 {width} {HEIGHT}\" width=\"{width}\" height=\"{HEIGHT}\" aria-hidden=\"true\">"
         )?;
         let longest = self.0.iter().filter_map(|row| row.duration_ms).max().unwrap_or(0).max(1);
         for (at, execution) in self.0.iter().take(STRIP).enumerate() {

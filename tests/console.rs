@@ -1,0 +1,126 @@
+//! The console in a real Chromium, each journey on a daemon of its own. `tests/console/` holds what is done in the browser.
+
+#[path = "support/asking.rs"]
+#[expect(dead_code, reason = "shared with other tests")]
+mod asking;
+#[expect(dead_code, reason = "shared with other tests")]
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use asking::{text, with_status, word};
+use serde_json::{Value, json};
+use support::Daemon;
+
+/// A shop of whose three schedules one fails, for want of a product, and ends well when a file says so.
+const SHOP: &str = r#"
+name = "Ticket shop"
+owner = "sales@example.com"
+runbook = "https://wiki.example.com/shop"
+
+[schedules.sales]
+manual = true
+command = ["sh", "-c", "echo page 1 of 1: 62 records; echo done"]
+
+[schedules.tickets]
+manual = true
+params.day = { default = "2026-11-28" }
+command = ["sh", "-c", "echo begin; echo reading '<b>tickets</b>'; test -e MENDED || { echo 'ERROR no product for code FNAC-12' >&2; echo 'ERROR 3 records were not written' >&2; exit 1; }; echo done"]
+
+[schedules.counting]
+manual = true
+command = ["sh", "-c", "read line < GATE; i=0; while [ $i -lt 300 ]; do i=$((i+1)); echo line $i; done; read line < GATE"]
+"#;
+
+const BANK: &str = r#"
+name = "Bank"
+
+[schedules.statements]
+cron = "0 6 * * *"
+timezone = "Europe/Zurich"
+command = ["true"]
+"#;
+
+struct Shop {
+    folder: tempfile::TempDir,
+    daemon: Daemon,
+}
+
+impl Shop {
+    /// A shop that has sold once, and failed to write tickets once.
+    fn open() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        let gate = path("gate");
+        assert!(Command::new("mkfifo").arg(&gate).status().expect("it is installed").success());
+        let shop = SHOP.replace("MENDED", &path("mended")).replace("GATE", &gate);
+        let files = [("shop.toml", shop.as_str()), ("bank.toml", BANK)];
+        let mut daemon = Daemon::with_files(folder.path(), &files);
+        daemon.start();
+        let shop = Self { folder, daemon };
+        shop.ended("shop/sales", "ok");
+        shop
+    }
+
+    /// Runs a schedule to its end.
+    fn ended(&self, schedule: &str, status: &str) -> Value {
+        let id = self.run(schedule);
+        with_status(&self.daemon, &id, status)
+    }
+
+    fn run(&self, schedule: &str) -> String {
+        let run = self.daemon.json(&["schedule", "run", schedule]);
+        word(&run, "id").to_owned()
+    }
+
+    /// Makes a journey in the browser, which is told these facts.
+    fn travel(&self, journey: &str, facts: &Value) {
+        let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/console");
+        assert!(
+            scripts.join("node_modules").exists(),
+            "the browser's driver is not installed: run `npm ci` in tests/console, or scripts/test once"
+        );
+        let link = self.daemon.json(&["console"]);
+        let login = word(&link, "url");
+        let path = login.find("/login/").expect("a link");
+        let done = Command::new("node")
+            .arg(scripts.join(format!("{journey}.mjs")))
+            .current_dir(&scripts)
+            .env("DAYBOOK_URL", &login[..path])
+            .env("DAYBOOK_LOGIN", login)
+            .env("DAYBOOK_FACTS", facts.to_string())
+            .env("DAYBOOK_PICTURES", pictures())
+            .output()
+            .expect("node is installed");
+        assert!(done.status.success(), "{journey}:\n{}{}", text(&done.stdout), text(&done.stderr));
+    }
+}
+
+/// Where journeys leave pictures, so that somebody can look at them.
+fn pictures() -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("console");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    folder
+}
+
+/// From the red tile to the line that says why, and the way back to green.
+#[test]
+fn a_red_one_is_found_understood_mended_and_run_again() {
+    let shop = Shop::open();
+    let ko = shop.ended("shop/tickets", "ko");
+    let mended = shop.folder.path().join("mended");
+    shop.travel("mend", &json!({"ko": word(&ko, "id"), "mended": mended}));
+}
+
+/// Every page, wide, narrow and dark, for those who see and those who do not.
+#[test]
+fn every_page_is_sound() {
+    let shop = Shop::open();
+    let ko = shop.ended("shop/tickets", "ko");
+    let ko = word(&ko, "id");
+    let pages: Vec<String> = PAGES.iter().map(|page| page.replace("KO", ko)).collect();
+    shop.travel("sound", &json!({"pages": pages}));
+}
+
+const PAGES: [&str; 2] = ["/", "/login"];

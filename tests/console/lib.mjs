@@ -1,0 +1,88 @@
+// What the journeys share: a real Chromium, somebody who is logged in, and what must hold on every page.
+import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
+import AxeBuilder from "@axe-core/playwright";
+import { chromium } from "playwright-core";
+
+export const base = process.env.DAYBOOK_URL;
+export const facts = JSON.parse(process.env.DAYBOOK_FACTS ?? "{}");
+const program = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find((it) => existsSync(it));
+
+export const wide = { viewport: { width: 1280, height: 800 } };
+export const narrow = { viewport: { width: 360, height: 740 } };
+/** A page with its scripts and styles, in bytes. */
+const WEIGHT_MAX = 150_000;
+
+let browser;
+let state;
+
+/** Runs a journey, and ends with an error when a step fails or a page complained. */
+export async function journey(steps) {
+  assert.ok(program, "no Chromium on this machine: install Debian's package `chromium`, or run scripts/test");
+  // Without a sandbox, since tests run as root; without calls to its maker's hosts, which no test may reach.
+  const args = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync"];
+  browser = await chromium.launch({ executablePath: program, headless: true, args });
+  try {
+    await steps();
+  } catch (error) {
+    console.error(error);
+    process.exitCode = 1;
+  } finally {
+    await browser.close();
+  }
+}
+
+/** Logs in with the one-time link, once for all windows. */
+async function login() {
+  const context = await browser.newContext();
+  const page = await context.newPage();
+  await page.goto(process.env.DAYBOOK_LOGIN);
+  assert.equal(new URL(page.url()).pathname, "/", "the link leads to the overview");
+  state = await context.storageState();
+  await context.close();
+}
+
+/** A window in which somebody is logged in; whatever its pages complain of fails the journey. */
+export async function open(path, options = wide) {
+  if (!state) await login();
+  const context = await browser.newContext({ storageState: state, ...options });
+  const page = await context.newPage();
+  const complaints = [];
+  page.on("pageerror", (error) => complaints.push(`${page.url()}: ${error.message}`));
+  page.on("console", (said) => { if (said.type() === "error") complaints.push(`${page.url()}: ${said.text()}`); });
+  page.on("request", (request) => {
+    if (!request.url().startsWith(base) && !request.url().startsWith("data:")) complaints.push(`asks for ${request.url()}`);
+  });
+  page.end = async () => {
+    await context.close();
+    assert.deepEqual(complaints, [], "a page complained");
+  };
+  await page.goto(base + path);
+  return page;
+}
+
+/** What must hold on every page: accessible, no wider than the window, light. */
+export async function sound(path, options = wide) {
+  const page = await open(path, options);
+  const found = await new AxeBuilder({ page }).withTags(["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]).analyze();
+  const violations = found.violations.flatMap((it) => it.nodes.map((node) => `${it.id}: ${node.target} ${node.failureSummary}`));
+  assert.deepEqual(violations, [], `${path} ${JSON.stringify(options)}`);
+  const over = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
+  assert.ok(over <= 0, `${path} is ${over} px wider than a window of ${options.viewport?.width}`);
+  assert.equal(await page.locator("h1").count(), 1, `${path} has one heading of the first level`);
+  await page.end();
+}
+
+/** How much a browser that has nothing yet loads for a page, in bytes. */
+export async function weight(path) {
+  const page = await open("/login");
+  let bytes = 0;
+  page.on("response", async (response) => { bytes += (await response.body().catch(() => Buffer.alloc(0))).length; });
+  await page.goto(base + path, { waitUntil: "networkidle" });
+  await page.end();
+  assert.ok(bytes > 0 && bytes < WEIGHT_MAX, `${path} weighs ${bytes} bytes`);
+  return bytes;
+}
+
+export { assert };
