@@ -188,7 +188,11 @@ impl Teller<'_> {
 
     async fn overlap(&self, story: &mut Story) -> Result<(), Problem> {
         let Some(open) = self.other_execution() else { return Ok(()) };
-        let execution = self.subject.reads.execution(open).await?;
+        let Some(execution) = self.subject.execution(open).await? else {
+            let name = self.subject.name;
+            story.say(format!("Execution {open} of {name} was not over; retention took it since."));
+            return Ok(());
+        };
         let ended = match execution.ended_at {
             Some(at) => format!("until {}", self.subject.show(at)),
             None => "and is still".to_owned(),
@@ -256,7 +260,12 @@ impl Teller<'_> {
             story.say(format!("{followed}, which it follows, did not run that slot."));
             return Ok(());
         };
-        let execution = self.subject.reads.execution(awaited).await?;
+        let Some(execution) = self.subject.execution(awaited).await? else {
+            story.say(format!(
+                "It waits for {followed} to end {wanted}; execution {awaited} did not do so, and retention took it since."
+            ));
+            return Ok(());
+        };
         let status = execution.status.as_str();
         let decided = self.decision.as_ref().map(|event| event.at);
         let after = decided.map(|at| ran::rounded(at.millis() - execution.created_at.millis()));
