@@ -20,6 +20,7 @@ use super::{auth, session};
 use crate::config::MetricsAccess;
 use crate::domain::access::Role;
 use crate::domain::event::Actor;
+use crate::ids::hex;
 
 /// The header with the request's id.
 pub const REQUEST_ID: &str = "x-request-id";
@@ -96,7 +97,7 @@ fn request_id(headers: &HeaderMap) -> String {
             && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
     };
     given.filter(plain).map_or_else(
-        || auth::random::<8>().map_or_else(|_| "unknown".to_owned(), |bytes| auth::hex(&bytes)),
+        || auth::random::<8>().map_or_else(|_| "unknown".to_owned(), |bytes| hex(&bytes)),
         str::to_owned,
     )
 }

@@ -8,6 +8,7 @@ use http::HeaderMap;
 
 use super::access::Peer;
 use super::auth::{self, NoRandomness};
+use crate::ids::hex;
 
 /// How long a login link works (contract, section 6).
 pub const LINK_LIFE: Duration = Duration::from_secs(10 * 60);
@@ -73,8 +74,8 @@ impl Sessions {
     /// # Errors
     /// [`NoRandomness`].
     pub fn new_link(&self, now: Duration) -> Result<Link, NoRandomness> {
-        let secret = auth::hex(&auth::random::<32>()?);
-        let id = auth::hex(&auth::random::<4>()?);
+        let secret = hex(&auth::random::<32>()?);
+        let id = hex(&auth::random::<4>()?);
         self.with(|rows| {
             rows.links.retain(|_, (_, made)| now.saturating_sub(*made) < LINK_LIFE);
             make_room(&mut rows.links, |(_, made)| *made);
@@ -88,7 +89,7 @@ impl Sessions {
     /// # Errors
     /// [`NoRandomness`]; the link stays usable.
     pub fn redeem(&self, secret: &str, now: Duration) -> Result<Option<String>, NoRandomness> {
-        let session = auth::hex(&auth::random::<32>()?);
+        let session = hex(&auth::random::<32>()?);
         Ok(self.with(|rows| {
             let (id, made) = rows.links.remove(&auth::sha256_hex(secret))?;
             if now.saturating_sub(made) >= LINK_LIFE {
