@@ -7,7 +7,7 @@ use super::*;
 use crate::domain::class::{Level, Source as From};
 use crate::domain::event::{Actor, Closed, ErrorCounts, Event, Opened, Outcome, Trigger};
 use crate::engine::state::{STATE_VERSION, State};
-use crate::ids::{ExecutionId, Position, ScheduleRef, StreamId};
+use crate::ids::{ExecutionId, Position, ScheduleRef, StreamId, hex};
 use crate::instant::Instant;
 use crate::projection::Projections;
 use crate::store::checkpoint::{Checkpoint, Checkpoints};

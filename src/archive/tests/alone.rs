@@ -141,7 +141,10 @@ async fn nothing_is_restored_under_a_runner_that_still_works() {
             at_work: somebody_works,
         };
         let refused = restore(order, &mut |_| {}).unwrap_err();
-        assert!(matches!(&refused, RestoreError::AtWork(why) if why.contains("runs/")), "{refused}");
+        assert!(
+            matches!(&refused, RestoreError::AtWork(why) if why.contains("runs/")),
+            "{refused}"
+        );
         let stamp = (at(9_999), rows.len() as u64, somebody_works as StillAtWork);
         let refused = import(&mut BufReader::new(&rows[..]), &target, stamp, &mut |_| {});
         assert!(matches!(refused, Err(RestoreError::AtWork(_))));
@@ -163,7 +166,9 @@ async fn an_export_with_a_run_of_no_events_is_refused() {
     let (before, after) = rows.split_at(rows.match_indices('\n').nth(1).unwrap().0 + 1);
     let zeros = "0".repeat(64);
     for row in [
-        format!("{{\"row\":\"frame\",\"first\":1,\"count\":0,\"synced\":0,\"chain\":\"{zeros}\"}}\n"),
+        format!(
+            "{{\"row\":\"frame\",\"first\":1,\"count\":0,\"synced\":0,\"chain\":\"{zeros}\"}}\n"
+        ),
         format!(
             "{{\"row\":\"pruned-run\",\"first\":1,\"count\":0,\"synced\":0,\"before\":\"{zeros}\",\"after\":\"{zeros}\"}}\n"
         ),

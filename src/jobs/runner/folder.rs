@@ -48,7 +48,8 @@ impl Identity {
     }
 }
 
-fn boot_id() -> String {
+/// The kernel's boot id; empty where there is none.
+pub fn boot_id() -> String {
     fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
 }
 
