@@ -114,7 +114,7 @@ async fn work(
 }
 
 /// An engine that ended did so because the log failed, which says more.
-fn why_not(err: &PassError, failure: Option<String>) -> ServeError {
+pub(super) fn why_not(err: &PassError, failure: Option<String>) -> ServeError {
     match failure {
         Some(why) => ServeError::Store(why),
         None => ServeError::machine("compacting", err),

@@ -6,13 +6,13 @@ use std::future::Future;
 use std::path::Path;
 use std::task::Poll;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::history::{Dice, History, Written};
 use super::*;
-use crate::app::compact::begin;
+use crate::app::compact::{begin, why_not};
 use crate::app::store::{self, Stores};
 use crate::app::wiring::Folder;
 use crate::clock::VirtualClock;
@@ -46,6 +46,7 @@ struct Working {
     retention: Retention,
     stores: Stores,
     engine: JoinHandle<Option<()>>,
+    failure: watch::Receiver<Option<String>>,
     following: JoinHandle<Option<()>>,
     stop: CancellationToken,
 }
@@ -82,7 +83,7 @@ impl Lab {
             crate::task::spawn("the follower", async move { follow.follow(stopped).await });
         let (news, heard) = mpsc::unbounded_channel();
         let clock: Arc<dyn Clock> = Arc::new(VirtualClock::new(now()));
-        let (engine, _) = begin(&mut stores, (&clock, news.clone()), heard);
+        let (engine, failure) = begin(&mut stores, (&clock, news.clone()), heard);
         let upkeep = stores.upkeep(news);
         let retention = Retention {
             upkeep,
@@ -92,7 +93,7 @@ impl Lab {
             care: Care::Thorough,
             under_way: Arc::default(),
         };
-        Working { retention, stores, engine, following, stop }
+        Working { retention, stores, engine, failure, following, stop }
     }
 
     async fn written(&self, seed: u64, days: u64) -> BTreeMap<ExecutionId, Written> {
@@ -123,7 +124,7 @@ impl Working {
     }
 
     async fn end(self) {
-        let Self { retention, stores, engine, following, stop } = self;
+        let Self { retention, stores, engine, following, stop, .. } = self;
         engine.abort();
         drop(engine.await);
         stop.cancel();
@@ -342,5 +343,16 @@ async fn a_pass_that_cannot_go_on_says_whether_to_try_again() {
     }
     let refused = working.retention.run(PruneMode::Remove).await.expect_err("nobody records it");
     assert!(matches!(PruneError::from(refused), PruneError::Closing { .. }));
+    working.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pass_that_ends_with_the_log_tells_what_the_log_says() {
+    let lab = Lab::new("ok = \"20d\"");
+    let working = lab.open();
+    working.stores.log.close();
+    let err = working.retention.run(PruneMode::Remove).await.expect_err("nothing is recorded");
+    let told = why_not(&err, working.failure.borrow().clone()).to_string();
+    assert!(told.starts_with("the event log failed: ") && told.contains("closed"), "{told}");
     working.end().await;
 }
