@@ -1,5 +1,7 @@
 //! Slots that were skipped or missed.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use super::story::Story;
@@ -8,6 +10,7 @@ use crate::config::show_duration;
 use crate::domain::closing::ClosedBy;
 use crate::domain::definition::{CatchUp, Timing};
 use crate::domain::slot::Reason;
+use crate::engine;
 use crate::http::problem::Problem;
 use crate::ids::{ExecutionId, Position, StreamId};
 use crate::instant::Instant;
@@ -149,7 +152,7 @@ impl Teller<'_> {
         let page = (SIGNS_MAX, Some(began.position.to_string()));
         let filter = EventFilter::default();
         let before = self.subject.reads.events(filter, Order::NewestFirst, page).await?;
-        let last = before.items.into_iter().find(|event| event.at < began.at);
+        let last = before.items.into_iter().find(|event| is_of_former_life(event, began.at));
         let since = last.as_ref().map(|last| self.subject.show(last.at));
         let since = since.map(|since| format!(" from {since}")).unwrap_or_default();
         let until = self.subject.show(began.at);
@@ -287,4 +290,12 @@ impl Teller<'_> {
     fn other_execution(&self) -> Option<ExecutionId> {
         self.decision.as_ref()?.data["execution"].as_str()?.parse().ok()
     }
+}
+
+/// Whether an event that stands before a start was recorded by the life before it. A start first hears of the attempts that
+/// ended while nobody was there, for [`engine::HEARING_MAX`] at most.
+fn is_of_former_life(event: &Event, began: Instant) -> bool {
+    let may_be_heard = event.stream.starts_with("execution/") && event.kind != "opened";
+    let heard_since = if may_be_heard { engine::HEARING_MAX } else { Duration::ZERO };
+    event.at < began - heard_since
 }
