@@ -354,7 +354,7 @@ impl Runners {
                 }
             }
             // It ended while it was asked.
-            Err(_) if folder.lock().is_ok_and(|free| free.is_some()) => {
+            Err(_) if folder.is_free().is_ok_and(|free| free) => {
                 self.find_files(folder, false)
             }
             Err(err) => {
@@ -447,7 +447,7 @@ pub(super) async fn wait_until_gone(folder: Folder) -> io::Result<()> {
     // No worker's: the end of the daemon does not wait for it.
     std::thread::Builder::new().name("a runner's end".to_owned()).spawn(move || {
         // Who waited for it may have gone.
-        tell.send(folder.wait_for_lock().map(drop)).unwrap_or_default();
+        tell.send(folder.wait_until_free()).unwrap_or_default();
     })?;
     told.await.unwrap_or_else(|_gone| Err(io::ErrorKind::Interrupted.into()))
 }

@@ -33,8 +33,10 @@ use crate::store::lines::{LineQuery, LineStore, LinesOptions, NewLine};
 use crate::store::space::Space;
 use crate::telemetry::metrics::Metrics;
 
+mod threads;
 mod trees;
 
+pub(super) use threads::started;
 pub(super) use trees::{Trees, in_each_way};
 
 /// Only one attempt at a time, so that what one leaves behind is never taken for another one's.

@@ -5,6 +5,8 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
+use rustix::net::RecvFlags;
+
 use super::*;
 use crate::clock::Clock;
 use crate::engine::ports::HeldAttempt;
@@ -158,7 +160,7 @@ fn without_a_daemon_no_more_is_kept_than_the_log_may_hold() {
     drop(next);
     fs::write(&gate, "go on\n").expect("somebody reads");
     // With its last command the runner goes, and what it left is on record.
-    let lock = folder.wait_for_lock().expect("it goes");
+    folder.wait_until_free().expect("it goes");
     let found = on_record(&folder).remove(&key()).expect("it is on record");
     assert_eq!(found.before, Before { lines: 3, bytes: 7 });
     let ended = found.ended.expect("it has ended");
@@ -169,7 +171,6 @@ fn without_a_daemon_no_more_is_kept_than_the_log_may_hold() {
     let lost = 20_000_000 + "after\n".len() as u64 - kept;
     let words = "bytes of output were not kept: `max_log` was reached while no daemon ran";
     assert_eq!((gaps, ended.lost_bytes), (vec![format!("{lost} {words}")], 0));
-    drop(lock);
 }
 
 #[test]
@@ -193,8 +194,24 @@ fn a_daemon_that_is_behind_holds_the_command_up_and_no_disk_is_filled() {
     assert!(most < 18 << 20, "{most} bytes");
     client.send(&Order::Forget { of: key() });
     drop(client);
-    drop(folder.wait_for_lock());
+    folder.wait_until_free().expect("it goes");
     assert!(!folder.path().join("ends").exists(), "what is over leaves nothing behind");
+}
+
+/// As one that is killed: the kernel calls that a reset.
+#[test]
+fn a_daemon_that_goes_before_it_has_read_everything_is_nothing_to_speak_of() {
+    let (runs, folder, mut client) = runner();
+    client.send(&shell("true", runs.path()));
+    while on_record(&folder).remove(&key()).is_none_or(|found| found.ended.is_none()) {
+        std::thread::yield_now();
+    }
+    // What is left to read is taken note of, and not read.
+    rustix::net::recv(&client.stream, &mut [0; 4], RecvFlags::PEEK).expect("it speaks");
+    drop(client);
+    folder.wait_until_free().expect("it goes");
+    assert_eq!(folder.take_said(), "");
+    assert!(on_record(&folder)[&key()].ended.is_some());
 }
 
 #[test]
