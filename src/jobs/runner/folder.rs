@@ -99,7 +99,7 @@ impl Folder {
     ///
     /// # Errors
     /// The file system's.
-    pub(super) fn lock(&self) -> io::Result<Option<File>> {
+    pub(in crate::jobs) fn lock(&self) -> io::Result<Option<File>> {
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(false).mode(0o600);
         let file = options.open(self.lock_file())?;

@@ -11,8 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, poll};
-use rustix::time::Timespec;
+use rustix::event::PollFlags;
 use tokio::time::Instant;
 
 use super::attempt::Attempt;
@@ -23,7 +22,8 @@ use super::managed::ToStart;
 use super::pool::{Pool, Work};
 use super::processes::{Processes, Way};
 use super::spool::SpoolWriter;
-use super::voice::{Voice, event, poke, unpoke};
+use super::voice::Voice;
+use super::waiting::{event, poke, readable, ready, unpoke};
 use super::wire::{AttemptKey, Ended, Greeting, How, Inbox, Order, PROTOCOL, Start, Tale};
 use crate::clock::SystemClock;
 
@@ -272,23 +272,13 @@ impl Runner {
         if self.shared.voice.has_more() {
             asked |= PollFlags::OUT;
         }
-        let stream = match &self.daemon {
-            Some(daemon) => PollFd::from_borrowed_fd(daemon.stream.as_fd(), asked),
-            None => PollFd::from_borrowed_fd(self.shared.wake.as_fd(), PollFlags::empty()),
-        };
-        let wake = PollFd::from_borrowed_fd(self.shared.wake.as_fd(), PollFlags::IN);
-        let mut ends =
-            [wake, stream, PollFd::from_borrowed_fd(self.listener.as_fd(), PollFlags::IN)];
-        let timeout = Timespec {
-            tv_sec: i64::try_from(most.as_secs()).unwrap_or(i64::MAX),
-            tv_nsec: i64::from(most.subsec_nanos()),
-        };
-        let told = poll(&mut ends, Some(&timeout)).is_ok();
-        let ready = ends.each_ref().map(|end| told && !end.revents().is_empty());
-        if ready[0] {
+        let daemon = self.daemon.as_ref().map(|daemon| (daemon.stream.as_fd(), asked));
+        let ends = [readable(self.shared.wake.as_fd()), daemon, readable(self.listener.as_fd())];
+        let [poked, news, comes] = ready(ends, Some(most));
+        if poked {
             unpoke(&self.shared.wake);
         }
-        (ready[1], ready[2])
+        (news, comes)
     }
 
     /// Another daemon comes. It must be this user's; the one before it is gone, or as good as that.
@@ -384,16 +374,11 @@ impl Runner {
 
     fn greet(&self, protocol: u32) -> io::Result<()> {
         let Some(daemon) = &self.daemon else { return Ok(()) };
-        self.shared.voice.connect(Arc::clone(&daemon.stream));
-        let attempts = self.shared.attempts();
-        let identity = Identity::own();
-        self.shared.voice.say(&Tale::Hello(Greeting {
-            protocol: PROTOCOL,
-            version: identity.version,
-            pid: identity.pid,
-            attempts: attempts.values().map(|attempt| attempt.kept()).collect(),
-        }));
-        drop(attempts);
+        let Identity { version, pid, .. } = Identity::own();
+        self.shared.voice.connect(Arc::clone(&daemon.stream), || {
+            let attempts = self.shared.attempts().values().map(|attempt| attempt.kept()).collect();
+            Tale::Hello(Greeting { protocol: PROTOCOL, version, pid, attempts })
+        });
         if protocol != PROTOCOL {
             let text = format!("it speaks protocol {protocol}, and this runner {PROTOCOL}");
             return Err(io::Error::other(text));

@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use rustix::net::RecvFlags;
 
+use super::ends::{Ends, Note};
 use super::*;
 use crate::clock::Clock;
-use crate::engine::ports::HeldAttempt;
+use crate::engine::ports::{HeldAttempt, Performer, Unfinished};
 use crate::ids::ExecutionId;
 use crate::instant::Instant;
 use crate::jobs::runners::{LeftEnd, Runners, end_on_record};
-use crate::jobs::testing::StillClock;
+use crate::jobs::testing::{StillClock, alone};
 use crate::telemetry::metrics::Metrics;
 
 /// A daemon that does what a test tells it.
@@ -253,4 +254,24 @@ async fn one_that_cannot_be_asked_is_held_until_it_is_gone() {
     fs::write(&gate, "go on\n").expect("somebody reads");
     let ended = ended.await.expect("it is on record");
     assert!(matches!(ended.how, How::Ended { status: 0x300, .. }), "{ended:?}");
+}
+
+#[tokio::test]
+async fn what_an_interrupted_attempt_has_left_goes_with_its_execution_also_without_a_log() {
+    for has_log in [true, false] {
+        let bench = crate::jobs::testing::shell("true");
+        let runs = bench.root.path().join("runs");
+        let folder = Folder::make(&runs, Instant::default()).expect("made");
+        let of = AttemptKey { execution: bench.execution, attempt: 1 };
+        let started = Note::Started { of, before: Before::default(), pid: 1, start: 0 };
+        Ends::create(&folder).and_then(|mut ends| ends.add(&started)).expect("written");
+        let _alone = alone().await;
+        let (performer, work, lines, _root) = bench.performer();
+        let writer = lines.writer(work.execution);
+        let busy = (!has_log).then_some(writer);
+        assert_eq!(performer.held().await, HashMap::new());
+        performer.conclude(work, Unfinished::Interrupted).await;
+        assert!(!folder.path().exists(), "with a log: {has_log}");
+        drop(busy);
+    }
 }
