@@ -193,7 +193,6 @@ impl Followed {
                 }
                 KnownEnd::Never if over => return Followup::Lost,
                 KnownEnd::NotYet | KnownEnd::WhenGone(_) | KnownEnd::Ended(_) | KnownEnd::Never => {
-                    ()
                 }
             }
             let running = matches!(self.end, KnownEnd::NotYet | KnownEnd::WhenGone(_));
