@@ -32,6 +32,7 @@ mod starting;
 mod tests;
 mod tree;
 mod voice;
+mod waiting;
 mod wire;
 
 pub(super) use command::KILLED_STATUS;
