@@ -101,7 +101,7 @@ pub async fn run(verb: Verb, context: &mut Context<'_>) -> Outcome {
 async fn list(asked: List, context: &mut Context<'_>) -> Outcome {
     let address = asked.filters.onto(Address::of(&["api", "executions"]), &context.times)?;
     let headings = ["STATUS", "EXECUTION", "SCHEDULE", "OPENED", "TOOK", "FIRST ERROR"];
-    asked.paging.show(address, &headings, cells, context).await
+    asked.paging.show(address, &headings, cells, context).await.map(drop)
 }
 
 fn cells(row: &Execution, context: &Context<'_>) -> Vec<Cell> {

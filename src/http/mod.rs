@@ -30,8 +30,8 @@ mod tests;
 
 pub use api::tokens::login_url;
 pub use parts::{
-    App, InterfacePruned, Memory, Parts, PruneMode, PrunedInterface, Settings, StoreAccess,
-    StoreInfo, StoreParts, StorePruned, StoreVerified,
+    App, InterfacePruned, Memory, Parts, PruneError, PruneMode, PrunedInterface, Settings,
+    StoreAccess, StoreInfo, StoreParts, StorePruned, StoreVerified,
 };
 pub use router::router;
 pub use server::{Bind, Server};

@@ -8,15 +8,15 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 
-use super::auth::{Failures, hex};
+use super::auth::Failures;
 use super::idempotency::Answers;
 use super::session::Sessions;
-use crate::archive::{Asked, Checked, Finding, Made, Progress, Tick};
+use crate::archive::{Asked, BackupError, Checked, Finding, Made, Progress, Tick};
 use crate::clock::Clock;
 use crate::config::{Loaded, MetricsAccess};
 use crate::engine::handle::Handle;
 use crate::engine::ports::BoxFuture;
-use crate::ids::Position;
+use crate::ids::{Position, hex};
 use crate::instant::Instant;
 use crate::jobs::Runners;
 use crate::jobs::probe::Probe;
@@ -137,7 +137,35 @@ pub struct StoreAccess {
     /// Writes out everything.
     pub export: Box<Export>,
     /// Plans what retention removes, or removes it. Waits and does not block.
-    pub prune: Box<dyn Fn(PruneMode) -> BoxFuture<Result<StorePruned, String>> + Send + Sync>,
+    pub prune: Box<Prune>,
+}
+
+/// See [`StoreAccess::prune`].
+pub type Prune = dyn Fn(PruneMode) -> BoxFuture<Result<StorePruned, PruneError>> + Send + Sync;
+
+/// Why retention did not come to its end. What it recorded holds, and the next pass goes on with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PruneError {
+    /// Something is under way that has to end first.
+    UnderWay {
+        /// What.
+        why: String,
+    },
+    /// The lists that it plans with are being rebuilt, or lag behind.
+    Rebuilding {
+        /// How much is done.
+        percent: u8,
+    },
+    /// The daemon ends.
+    Closing {
+        /// What has ended.
+        why: String,
+    },
+    /// The store cannot be read or written.
+    Failed {
+        /// What is wrong.
+        why: String,
+    },
 }
 
 /// Whether retention only says what it would do.
@@ -203,8 +231,9 @@ pub struct PrunedInterface {
 /// See [`StoreAccess::verify`].
 pub type Verify = dyn Fn(Asked, Progress<'_>) -> Result<Checked, String> + Send + Sync;
 /// See [`StoreAccess::backup`].
-pub type BackUp =
-    dyn Fn(&std::path::Path, Option<usize>, Progress<'_>) -> Result<Made, String> + Send + Sync;
+pub type BackUp = dyn Fn(&std::path::Path, Option<usize>, Progress<'_>) -> Result<Made, BackupError>
+    + Send
+    + Sync;
 /// See [`StoreAccess::export`].
 pub type Export = dyn Fn(&mut dyn std::io::Write) -> Result<(), String> + Send + Sync;
 

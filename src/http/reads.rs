@@ -21,7 +21,7 @@ use crate::domain::{definition, event};
 use crate::engine::board;
 use crate::ids::{ExecutionId, InterfaceId, Position, ScheduleRef, StreamId};
 use crate::instant::Instant;
-use crate::projection::view::{Event, Execution, Page, Slot, Status};
+use crate::projection::view::{Event, Execution, Page, Slot, SlotsPruned, Status};
 use crate::projection::{
     EventFilter, ExecutionFilter, ExpandRequest, Order, QueryError, ResolveError, SlotRange,
 };
@@ -137,6 +137,18 @@ impl Reads {
         })
         .await?
         .map_err(query_problem)
+    }
+
+    /// Up to where retention took slots of a schedule.
+    ///
+    /// # Errors
+    /// The lists cannot be read.
+    pub async fn slots_pruned(
+        &self,
+        schedule: ScheduleRef,
+    ) -> Result<Option<SlotsPruned>, Problem> {
+        let app = Arc::clone(&self.0);
+        blocking(move || app.projections.slots_pruned(&schedule)).await?.map_err(query_problem)
     }
 
     /// The newest decisions on a schedule's slots from `range`, with the positions of their events.

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::parts::{App, Memory, Parts, PruneMode, Settings, StoreAccess, StoreInfo, StorePruned};
 use super::server::{Bind, Server, SocketMode, TlsFiles};
 use super::{auth, router};
-use crate::archive::Checked;
+use crate::archive::{BackupError, Checked};
 use crate::clock::{Clock, VirtualClock};
 use crate::config::{Loaded, MetricsAccess};
 use crate::domain::access::Role;
@@ -307,7 +307,7 @@ fn store() -> StoreAccess {
     StoreAccess {
         info: Box::new(|| Ok(StoreInfo { journal_bytes: 4096, ..StoreInfo::default() })),
         verify: Box::new(|_, _| Ok(Checked::default())),
-        backup: Box::new(|_, _, _| Err("no store here".to_owned())),
+        backup: Box::new(|_, _, _| Err(BackupError::NoMoment("no store here".to_owned()))),
         export: Box::new(|to| to.write_all(b"{}\n").map_err(|err| err.to_string())),
         prune: Box::new(|mode| {
             let dry_run = mode == PruneMode::Plan;

@@ -78,8 +78,14 @@ pub fn routes() -> OpenApiRouter<App> {
 
 /// A page of a list, with the `Link` to the next one.
 pub fn page_answer<T: Serialize>(uri: &Uri, page: Page<T>) -> Response {
-    let link = page.next.as_deref().map(|cursor| next_link(uri, cursor));
-    let mut response = Json(page).into_response();
+    let next = page.next.clone();
+    linked(uri, next.as_deref(), page)
+}
+
+/// An answer that goes on at the cursor `next`.
+pub fn linked(uri: &Uri, next: Option<&str>, body: impl Serialize) -> Response {
+    let link = next.map(|cursor| next_link(uri, cursor));
+    let mut response = Json(body).into_response();
     if let Some(link) = link.and_then(|link| HeaderValue::try_from(link).ok()) {
         response.headers_mut().insert(header::LINK, link);
     }

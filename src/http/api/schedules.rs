@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 use super::executions::opened;
 use super::interfaces::{PauseBody, pause_of};
-use super::{done, located, page_answer, page_of};
+use super::{done, linked, located, page_answer, page_of};
 use crate::civil::Zone;
 use crate::domain::event::Trigger;
 use crate::domain::timing::Plan;
@@ -26,7 +26,9 @@ use crate::http::problem::{Problem, ProblemBody};
 use crate::http::reads::{Reads, Span};
 use crate::ids::{InterfaceId, ScheduleRef};
 use crate::instant::Instant;
-use crate::projection::view::{Execution, Page, Schedule, Slot, SlotOutcome, State as Living};
+use crate::projection::view::{
+    Execution, Page, Schedule, Slot, SlotOutcome, SlotPage, State as Living,
+};
 
 /// Slots shown by `next` unless the caller says otherwise.
 const NEXT: usize = 5;
@@ -122,7 +124,8 @@ pub async fn show(
     existing(&app, &name).map(|(_, schedule)| Json(schedule))
 }
 
-/// The ledger: what became of each slot, newest first; before them those that wait for another schedule, pending.
+/// The ledger: what became of each slot, newest first; before them those that wait for another schedule, pending. The last
+/// page tells under `pruned` up to where retention took slots.
 ///
 /// # Errors
 /// It does not exist, a parameter is wrong, or the lists are being rebuilt.
@@ -131,7 +134,7 @@ pub async fn show(
         ("from" = Option<String>, Query, description = "At this instant or later"),
         ("to" = Option<String>, Query, description = "Before this instant"),
         ("limit" = Option<usize>, Query), ("cursor" = Option<String>, Query)),
-    responses((status = 200, body = Page<Slot>), (status = "default", body = ProblemBody)))]
+    responses((status = 200, body = SlotPage), (status = "default", body = ProblemBody)))]
 pub async fn slots(
     State(app): State<App>,
     Path(name): Path<Name>,
@@ -145,9 +148,12 @@ pub async fn slots(
     let (name, _) = existing(&app, &name)?;
     // Undecided, they are newer than all that is decided: all of them stand on the first page, whatever its limit.
     let pending = if span.cursor.is_none() { awaiting(&app, &name, &span) } else { Vec::new() };
-    let mut page = reads.slots(name, span).await?;
-    page.items.splice(..0, pending);
-    Ok(page_answer(&uri, page))
+    let pruned = reads.slots_pruned(name.clone()).await?;
+    let pruned = pruned.filter(|pruned| from.is_none_or(|from| from <= pruned.until));
+    let Page { mut items, next } = reads.slots(name, span).await?;
+    items.splice(..0, pending);
+    let pruned = pruned.filter(|_| next.is_none());
+    Ok(linked(&uri, next.clone().as_deref(), SlotPage { items, next, pruned }))
 }
 
 /// The slots that wait for the schedule that theirs follows, newest first, with the execution that they wait for.

@@ -14,12 +14,13 @@ use tokio::sync::mpsc;
 use utoipa::ToSchema;
 
 use super::done;
-use crate::archive::{Asked, Tick, backup_folder, parse_hash};
+use crate::archive::{Asked, BackupError, Tick, backup_folder, parse_hash};
 use crate::domain::event::BackupMade;
+use crate::error_text::in_full;
 use crate::http::access::Caller;
 use crate::http::input::{Fields, Params};
 use crate::http::parts::{
-    App, PruneMode, StoreBackup, StoreInfo, StorePruned, StoreVerified, StoreWork,
+    App, PruneError, PruneMode, StoreBackup, StoreInfo, StorePruned, StoreVerified, StoreWork,
 };
 use crate::http::problem::{Code, Problem, ProblemBody};
 use crate::http::reads::blocking;
@@ -99,7 +100,8 @@ pub async fn verify(
 /// Makes a backup of everything up to one position, reads it back and checks it. Neither secrets nor the lists are in it.
 ///
 /// # Errors
-/// The folder does not lie below the setting `backups`; it cannot be written; another check or backup goes on.
+/// The folder does not lie below the setting `backups`; another check or backup goes on (409); the disk has no room for it
+/// (507); lines are written without a pause (503); it cannot be written, or is not sound.
 #[utoipa::path(post, path = "/api/store/backup", tag = "store", request_body = BackupBody,
     responses((status = 201, body = StoreBackup), (status = "default", body = ProblemBody)))]
 pub async fn backup(
@@ -123,11 +125,7 @@ pub async fn backup(
     input.finish()?;
     let made =
         at_work(&app, move |app| (app.store.backup)(&dir, keep, &mut |tick| note(app, tick)));
-    // The caller has the disk to mend, and may read why.
-    let made = made.await?.map_err(|why| {
-        tracing::error!(%why, "no backup was made");
-        Problem::new(Code::Unavailable, format!("no backup was made: {why}"))
-    })?;
+    let made = made.await?.map_err(|err| no_backup(&err))?;
     let shown = StoreBackup::of(&made);
     if made.was_there {
         return Ok((StatusCode::OK, Json(shown)).into_response());
@@ -142,6 +140,21 @@ pub async fn backup(
     tracing::info!(position = %shown.position, head = %shown.head, path = %shown.path, "a backup was made");
     let recorded = app.engine.record_backup(caller.actor, record).await?;
     Ok(done(&app, StatusCode::CREATED, &recorded, shown))
+}
+
+/// The caller has the disk to mend, and may read why.
+fn no_backup(err: &BackupError) -> Problem {
+    let why = in_full(err);
+    tracing::error!(%why, "no backup was made");
+    let code = match err {
+        BackupError::Busy { .. } | BackupError::AnotherLog { .. } => Code::Conflict,
+        BackupError::Full { .. } => Code::DiskFull,
+        BackupError::NoMoment(_) => Code::Unavailable,
+        BackupError::Unsound(_) | BackupError::Unchecked(_) | BackupError::Io { .. } => {
+            Code::Internal
+        }
+    };
+    Problem::new(code, format!("no backup was made: {why}"))
 }
 
 /// Everything as JSON Lines: each event with its stored bytes, each log line. `daybook store import` makes the same store of
@@ -225,7 +238,8 @@ fn note(app: &App, tick: Tick) {
 /// Removes what is over by the interfaces' retention now, as the daemon does by itself; `dry_run` only tells what that is.
 ///
 /// # Errors
-/// A pass of retention is under way, the lists are rebuilt, or the store cannot be written.
+/// A pass of retention or a check is under way, or a delivery is owed for too long (409); the lists are rebuilt, or the daemon
+/// ends (503); the store cannot be read or written.
 #[utoipa::path(post, path = "/api/store/compact", tag = "store",
     responses((status = 200, body = StorePruned), (status = "default", body = ProblemBody)))]
 pub async fn compact(
@@ -236,5 +250,41 @@ pub async fn compact(
     input.finish()?;
     let mode = if dry_run { PruneMode::Plan } else { PruneMode::Remove };
     let pruned = (app.store.prune)(mode).await;
-    pruned.map(Json).map_err(|err| Problem::internal("the store cannot be compacted", &err))
+    pruned.map(Json).map_err(not_pruned)
+}
+
+fn not_pruned(err: PruneError) -> Problem {
+    match err {
+        PruneError::UnderWay { why } => Problem::new(Code::Conflict, why).with_retry_after(10),
+        PruneError::Rebuilding { percent } => Problem::rebuilding(percent),
+        PruneError::Closing { why } => Problem::new(Code::Unavailable, why),
+        PruneError::Failed { why } => Problem::internal("the store cannot be compacted", &why),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_may_try_again_is_told_so_by_the_status() {
+        let why = || "because".to_owned();
+        let dir = || std::path::PathBuf::from("/backups");
+        let refused = io::Error::from(io::ErrorKind::PermissionDenied);
+        let cases = [
+            (not_pruned(PruneError::UnderWay { why: why() }), 409),
+            (not_pruned(PruneError::Rebuilding { percent: 40 }), 503),
+            (not_pruned(PruneError::Closing { why: why() }), 503),
+            (not_pruned(PruneError::Failed { why: why() }), 500),
+            (no_backup(&BackupError::Busy { dir: dir() }), 409),
+            (no_backup(&BackupError::AnotherLog { path: dir() }), 409),
+            (no_backup(&BackupError::Full { dir: dir(), free: 1, needed: 2 }), 507),
+            (no_backup(&BackupError::NoMoment(why())), 503),
+            (no_backup(&BackupError::Unchecked(why())), 500),
+            (no_backup(&BackupError::Io { path: dir(), err: refused }), 500),
+        ];
+        for (problem, status) in cases {
+            assert_eq!(problem.code().status().as_u16(), status, "{}", problem.detail());
+        }
+    }
 }

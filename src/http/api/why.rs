@@ -17,9 +17,9 @@ use crate::domain::timing::Plan;
 use crate::engine::board::{self, ScheduleRow};
 use crate::http::input::Params;
 use crate::http::parts::App;
-use crate::http::problem::{Problem, ProblemBody};
+use crate::http::problem::{Code, Problem, ProblemBody};
 use crate::http::reads::Reads;
-use crate::ids::{InterfaceId, Position, ScheduleId, ScheduleRef, StreamId};
+use crate::ids::{ExecutionId, InterfaceId, Position, ScheduleId, ScheduleRef, StreamId};
 use crate::instant::Instant;
 use crate::projection::SlotRange;
 use crate::projection::view::{Event, Execution, Slot, SlotOutcome, State as Living};
@@ -78,6 +78,15 @@ impl Subject<'_> {
         match next.filter(|next| next.at == at) {
             Some(same) => Ok(Some(same)),
             None => self.reads.newest_before(name, position).await,
+        }
+    }
+
+    /// An execution; none when retention took it.
+    async fn execution(&self, id: ExecutionId) -> Result<Option<Execution>, Problem> {
+        match self.reads.execution(id).await {
+            Ok(execution) => Ok(Some(execution)),
+            Err(problem) if problem.code() == Code::NotFound => Ok(None),
+            Err(problem) => Err(problem),
         }
     }
 

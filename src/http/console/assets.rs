@@ -6,7 +6,7 @@ use axum::extract::Path;
 use axum::response::{IntoResponse, Response};
 use http::header;
 
-use crate::http::auth::hex;
+use crate::ids::hex;
 use crate::http::input::Params;
 use crate::http::problem::Problem;
 
