@@ -16,6 +16,7 @@ use super::input::Input;
 use super::parts::App;
 use super::problem::{Code, Problem};
 use crate::domain::class::{Class, ClassError, Level};
+use crate::domain::event::Envelope;
 use crate::domain::line::Line;
 use crate::domain::{definition, event};
 use crate::engine::board;
@@ -183,6 +184,30 @@ impl Reads {
         blocking(move || app.projections.last_ok_slot(&schedule, before))
             .await?
             .map_err(query_problem)
+    }
+
+    /// The events of one execution, oldest first, at most `limit`.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub async fn story(&self, id: ExecutionId, limit: usize) -> Result<Vec<Envelope>, Problem> {
+        let app = Arc::clone(&self.0);
+        blocking(move || app.log.read_stream(&StreamId::Execution(id), 0, limit))
+            .await?
+            .map_err(|err| Problem::internal("the log cannot be read", &err))
+    }
+
+    /// An interface's definition of some version; none that is not in the log.
+    ///
+    /// # Errors
+    /// The query did not finish.
+    pub async fn definition(
+        &self,
+        id: InterfaceId,
+        version: u32,
+    ) -> Result<Option<Arc<definition::Interface>>, Problem> {
+        let app = Arc::clone(&self.0);
+        blocking(move || definition_of(&app, &id, version)).await
     }
 
     /// One event; none that was pruned.

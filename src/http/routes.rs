@@ -123,6 +123,14 @@ pub const PAGES: &[Route] = &[
     route(GET, "/assets/{name}", Access::Open),
     route(GET, "/favicon.svg", Access::Open),
     route(GET, "/", VIEWER),
+    route(GET, "/executions", VIEWER),
+    route(GET, "/executions/rerun", OPERATOR),
+    route(POST, "/executions/rerun", OPERATOR),
+    route(GET, "/executions/{execution}", VIEWER),
+    route(POST, "/executions/{execution}/cancel", OPERATOR),
+    route(POST, "/executions/{execution}/notes", OPERATOR),
+    route(GET, "/explain", VIEWER),
+    route(GET, "/explain/{cause}", VIEWER),
 ];
 
 /// API and pages.

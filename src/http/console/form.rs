@@ -29,10 +29,30 @@ impl<S: Send + Sync> FromRequest<S> for Posted {
 }
 
 fn input(encoded: &[u8], prefix: &str) -> Result<Input, Problem> {
-    let pairs: Vec<(String, String)> = serde_urlencoded::from_bytes(encoded)
+    of_pairs(pairs(encoded)?, prefix)
+}
+
+/// The fields of a form that were filled in, in their order.
+///
+/// # Errors
+/// It is none.
+pub(super) fn pairs(encoded: &[u8]) -> Result<Vec<(String, String)>, Problem> {
+    let mut pairs: Vec<(String, String)> = serde_urlencoded::from_bytes(encoded)
         .map_err(|err| Problem::new(Code::Invalid, format!("the form cannot be read: {err}")))?;
+    pairs.retain(|(_, value)| !value.trim().is_empty());
+    Ok(pairs)
+}
+
+/// The same, to be read field by field.
+///
+/// # Errors
+/// Never: pairs are an object.
+pub(super) fn of_pairs(
+    pairs: impl IntoIterator<Item = (String, String)>,
+    prefix: &str,
+) -> Result<Input, Problem> {
     let mut rows: Map<String, Value> = Map::new();
-    for (name, value) in pairs.into_iter().filter(|(_, value)| !value.trim().is_empty()) {
+    for (name, value) in pairs {
         let value = Value::String(value);
         match rows.get_mut(&name) {
             None => drop(rows.insert(name, value)),

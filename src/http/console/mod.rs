@@ -4,11 +4,17 @@
 //! ask, and changes things by the same functions.
 
 mod assets;
+mod execution;
+mod executions;
+mod explain;
+mod filter;
 mod form;
 mod login;
+mod markdown;
 mod marks;
 mod overview;
 mod refused;
+mod rerun;
 mod shell;
 mod words;
 
@@ -29,4 +35,11 @@ pub fn routes() -> Router<App> {
         .route("/logout", post(login::leave))
         .route("/assets/{name}", get(assets::show))
         .route("/favicon.svg", get(marks::favicon))
+        .route("/executions", get(executions::show))
+        .route("/executions/rerun", get(rerun::show).post(rerun::run))
+        .route("/executions/{execution}", get(execution::show))
+        .route("/executions/{execution}/cancel", post(execution::cancel))
+        .route("/executions/{execution}/notes", post(execution::note))
+        .route("/explain", get(explain::list))
+        .route("/explain/{cause}", get(explain::show))
 }

@@ -1,5 +1,7 @@
 //! The pages over real sockets.
 
+mod executions;
+
 use http::{Method, StatusCode};
 
 use crate::domain::access::Role;
