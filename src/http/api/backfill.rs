@@ -101,11 +101,14 @@ pub struct BackfillItem {
 
 /// Which slots are to run.
 pub struct Wanted {
-    from: Instant,
-    to: Instant,
+    /// At this instant or later.
+    pub from: Instant,
+    /// Before this instant.
+    pub to: Instant,
     only: Vec<Was>,
     rate: Option<Rate>,
-    dry_run: bool,
+    /// Only to be told.
+    pub dry_run: bool,
 }
 
 /// Reads which slots are to run; their time was read before: people may write it as their clocks show it.
