@@ -13,7 +13,7 @@ use super::idempotency::Answers;
 use super::session::Sessions;
 use crate::archive::{Asked, BackupError, Checked, Finding, Made, Progress, Tick};
 use crate::clock::Clock;
-use crate::config::{Loaded, MetricsAccess};
+use crate::config::{Loaded, MetricsAccess, SettingRow};
 use crate::engine::handle::Handle;
 use crate::engine::ports::BoxFuture;
 use crate::ids::{Position, hex};
@@ -123,6 +123,10 @@ pub struct Settings {
     pub version: String,
     /// The revision that it was built from.
     pub revision: Option<String>,
+    /// All settings with their origins, as people see them.
+    pub shown: Vec<SettingRow>,
+    /// The `daybook.toml` that was read.
+    pub file: Option<PathBuf>,
 }
 
 /// The store's figures and what is done with it as a whole, wired by `app.rs` to the journal and the line store. All of it

@@ -3,6 +3,7 @@
 //! A read reflects every command that was answered before it (contract, rule 2): it waits up to 2 s for the lists, else it
 //! is answered 503. Queries block on files, so they run on the threads for that.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -93,6 +94,26 @@ impl Reads {
             Some(row) => Ok(row),
             None => Err(self.gone(id).await),
         }
+    }
+
+    /// How executions stand, by id; those that were pruned are left out.
+    ///
+    /// # Errors
+    /// The lists cannot be read.
+    pub async fn ends(&self, ids: Vec<ExecutionId>) -> Result<HashMap<ExecutionId, End>, Problem> {
+        let app = Arc::clone(&self.0);
+        blocking(move || {
+            let mut ends = HashMap::with_capacity(ids.len());
+            for id in ids {
+                if let Some(row) = app.projections.execution(id)? {
+                    let solved = row.solved_by.is_some();
+                    ends.insert(id, End { status: row.status, solved });
+                }
+            }
+            Ok(ends)
+        })
+        .await?
+        .map_err(query_problem)
     }
 
     /// Why there is no execution with this id.
@@ -288,6 +309,15 @@ impl Reads {
             .await?
             .map_err(query_problem)
     }
+}
+
+/// How an execution stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct End {
+    /// Where it is in its life.
+    pub status: Status,
+    /// A re-run of it ended ok.
+    pub solved: bool,
 }
 
 /// A part of a ledger: from `from` on, before `to`.

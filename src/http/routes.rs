@@ -131,6 +131,22 @@ pub const PAGES: &[Route] = &[
     route(POST, "/executions/{execution}/notes", OPERATOR),
     route(GET, "/explain", VIEWER),
     route(GET, "/explain/{cause}", VIEWER),
+    route(GET, "/schedules", VIEWER),
+    route(GET, "/schedules/{interface}/{schedule}", VIEWER),
+    route(POST, "/schedules/{interface}/{schedule}", OPERATOR),
+    route(GET, "/schedules/{interface}/{schedule}/why", VIEWER),
+    long(route(GET, "/schedules/{interface}/{schedule}/backfill", OPERATOR)),
+    long(route(POST, "/schedules/{interface}/{schedule}/backfill", OPERATOR)),
+    route(GET, "/interfaces", VIEWER),
+    route(GET, "/interfaces/{interface}", VIEWER),
+    route(POST, "/interfaces/{interface}", OPERATOR),
+    long(route(POST, "/interfaces/{interface}/test", OPERATOR)),
+    route(GET, "/events", VIEWER),
+    long(route(POST, "/events/verify", OPERATOR)),
+    route(GET, "/events/{position}", VIEWER),
+    long(route(GET, "/doctor", VIEWER)),
+    route(GET, "/settings", VIEWER),
+    route(GET, "/api", VIEWER),
 ];
 
 /// API and pages.

@@ -19,7 +19,7 @@ use super::server::{Bind, Server, SocketMode, TlsFiles};
 use super::{auth, router};
 use crate::archive::{BackupError, Checked};
 use crate::clock::{Clock, VirtualClock};
-use crate::config::{Loaded, MetricsAccess};
+use crate::config::{self, Environment, Flags, Loaded, MetricsAccess, SettingRow};
 use crate::domain::access::Role;
 use crate::domain::cause::Cause;
 use crate::domain::class::{Class, Level, Source};
@@ -104,6 +104,8 @@ impl Daemon {
             metrics,
             version: "0.1.0".to_owned(),
             revision: Some("test".to_owned()),
+            shown: shown(),
+            file: None,
         };
         let projections =
             Projections::open(&folder.path().join("index"), Arc::clone(&log)).expect("projections");
@@ -301,6 +303,14 @@ pub(super) async fn read(response: http::Response<hyper::body::Incoming>) -> Ans
     let (parts, body) = response.into_parts();
     let body = body.collect().await.expect("a whole body").to_bytes();
     Answer { status: parts.status, headers: parts.headers, body }
+}
+
+/// Settings of which one is a secret.
+fn shown() -> Vec<SettingRow> {
+    let flags = Flags::from([("data", "/var/lib/daybook".to_owned())]);
+    let variables = [("DAYBOOK_PING", "https://hc-ping.example/secret")];
+    let settings = config::Settings::load(&flags, &Environment::from_iter(variables));
+    settings.expect("settings").rows()
 }
 
 fn store() -> StoreAccess {

@@ -63,7 +63,11 @@ pub struct Ahead {
     pub note: Option<String>,
 }
 
-fn named(name: &Name) -> Result<ScheduleRef, Problem> {
+/// The name that a path holds; one that cannot be a name does not exist.
+///
+/// # Errors
+/// It is no name.
+pub fn named(name: &Name) -> Result<ScheduleRef, Problem> {
     let parsed = name
         .0
         .parse()
@@ -157,7 +161,7 @@ pub async fn slots(
 }
 
 /// The slots that wait for the schedule that theirs follows, newest first, with the execution that they wait for.
-fn awaiting(app: &App, name: &ScheduleRef, span: &Span) -> Vec<Slot> {
+pub fn awaiting(app: &App, name: &ScheduleRef, span: &Span) -> Vec<Slot> {
     let inside = |at: &Instant| {
         span.from.is_none_or(|from| *at >= from) && span.to.is_none_or(|to| *at < to)
     };
@@ -194,16 +198,20 @@ pub async fn next(
     let after = input.instant("after").unwrap_or_else(|| app.clock.now());
     input.finish()?;
     let (name, _) = existing(&app, &name)?;
-    let row = app.engine.board().read(|state| state.schedules.get(&name).cloned());
+    let items = ahead(&app, &name, after, count);
+    Ok(Json(Page { items, next: None }))
+}
+
+/// The next `count` slots of a schedule after an instant, as [`next`] tells them.
+pub fn ahead(app: &App, name: &ScheduleRef, after: Instant, count: usize) -> Vec<Ahead> {
+    let row = app.engine.board().read(|state| state.schedules.get(name).cloned());
     // The last definition of a removed one may be at hand; it has no slots any more.
     let row = row.filter(|row| row.state != Living::Removed);
     let planned = row.as_ref().and_then(|row| {
         let definition = row.definition.schedules.get(&name.schedule)?;
         Some((row, definition, board::plan(definition)?))
     });
-    let Some((row, definition, plan)) = planned else {
-        return Ok(Json(Page { items: Vec::new(), next: None }));
-    };
+    let Some((row, definition, plan)) = planned else { return Vec::new() };
     let slots: Vec<Instant> = plan.slots_after(after).take(count).collect();
     let notes = notes(&plan, &definition.timezone, after, &slots);
     let wishes = row.wishes(&name.schedule);
@@ -224,7 +232,7 @@ pub async fn next(
         };
         Ahead { slot, note }
     };
-    Ok(Json(Page { items: slots.into_iter().zip(notes).map(pending).collect(), next: None }))
+    slots.into_iter().zip(notes).map(pending).collect()
 }
 
 /// What daylight saving does, beside the slot that it is about: the one that makes up for a reading that does not exist,
@@ -279,7 +287,7 @@ pub async fn run(
 }
 
 /// Parameters by name. A number or truth value counts as its text.
-fn params(input: &mut Input) -> BTreeMap<String, String> {
+pub fn params(input: &mut Input) -> BTreeMap<String, String> {
     let given: BTreeMap<String, Value> = input.json("params").unwrap_or_default();
     let mut params = BTreeMap::new();
     for (name, value) in given {
@@ -312,10 +320,11 @@ pub async fn pause(
     State(app): State<App>,
     caller: Caller,
     Path(name): Path<Name>,
-    Fields(input): Fields,
+    Fields(mut input): Fields,
 ) -> Result<Response, Problem> {
     let name = named(&name)?;
-    let pause = pause_of(&app, input, Target::Schedule(name.clone()))?;
+    let until = input.instant("until");
+    let pause = pause_of(&app, input, Target::Schedule(name.clone()), until)?;
     let paused = app.engine.pause(caller.actor, pause).await?;
     Ok(done(&app, StatusCode::OK, &paused, app.engine.schedule(&name)))
 }

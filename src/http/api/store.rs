@@ -18,7 +18,7 @@ use crate::archive::{Asked, BackupError, Tick, backup_folder, parse_hash};
 use crate::domain::event::BackupMade;
 use crate::error_text::in_full;
 use crate::http::access::Caller;
-use crate::http::input::{Fields, Params};
+use crate::http::input::{Fields, Input, Params};
 use crate::http::parts::{
     App, PruneError, PruneMode, StoreBackup, StoreInfo, StorePruned, StoreVerified, StoreWork,
 };
@@ -81,20 +81,28 @@ pub async fn show(
     responses((status = 200, body = StoreVerified), (status = "default", body = ProblemBody)))]
 pub async fn verify(
     State(app): State<App>,
-    Fields(mut input): Fields,
+    Fields(input): Fields,
 ) -> Result<Json<StoreVerified>, Problem> {
+    check_store(&app, input).await.map(Json)
+}
+
+/// Checks the store as `input` asks.
+///
+/// # Errors
+/// The store cannot be read; another check or backup goes on; a value is wrong.
+pub async fn check_store(app: &App, mut input: Input) -> Result<StoreVerified, Problem> {
     let head = input.with("head", parse_hash);
     let at = input.number("at").map(Position);
     if at.is_some() && head.is_none() {
         input.refuse("at", "needs `head` beside it");
     }
     input.finish()?;
-    let checked = at_work(&app, move |app| {
+    let checked = at_work(app, move |app| {
         (app.store.verify)(Asked { head, at }, &mut |tick| note(app, tick))
     });
     let checked = checked.await?;
     let checked = checked.map_err(|err| Problem::internal("the store cannot be checked", &err))?;
-    Ok(Json(StoreVerified::of(&checked)))
+    Ok(StoreVerified::of(&checked))
 }
 
 /// Makes a backup of everything up to one position, reads it back and checks it. Neither secrets nor the lists are in it.

@@ -114,14 +114,27 @@ pub async fn why(
 ) -> Result<Json<Why>, Problem> {
     let at = input.instant("at");
     input.finish()?;
-    let (name, schedule) = existing(&app, &name)?;
+    tell(&app, &reads, &name, at).await.map(Json)
+}
+
+/// Tells of the slot at `at`; of the newest one and the next one unless it is given.
+///
+/// # Errors
+/// The schedule does not exist, or the lists are being rebuilt.
+pub async fn tell(
+    app: &App,
+    reads: &Reads,
+    name: &Name,
+    at: Option<Instant>,
+) -> Result<Why, Problem> {
+    let (name, schedule) = existing(app, name)?;
     let row = app.engine.board().read(|state| state.schedules.get(&name).cloned());
     let row = row.filter(|row| row.state != Living::Removed);
     let plan = row
         .as_ref()
         .and_then(|row| row.definition.schedules.get(&name.schedule).and_then(board::plan));
     let zone = Zone::load(&schedule.timezone).unwrap_or_else(|_unknown| Zone::utc());
-    let subject = Subject { app: &app, reads: &reads, name: &name, zone, row, plan };
+    let subject = Subject { app, reads, name: &name, zone, row, plan };
     let mut story = Story::default();
     match at {
         Some(at) => tell_of(&subject, at, &mut story).await?,
@@ -134,7 +147,7 @@ pub async fn why(
     let (slot, execution) = (slot.clone(), execution.clone());
     let (text, events) = story.told();
     let ScheduleRef { interface, schedule } = name;
-    Ok(Json(Why { interface, schedule, slot, text, execution, events }))
+    Ok(Why { interface, schedule, slot, text, execution, events })
 }
 
 async fn tell_of_newest_and_next(subject: &Subject<'_>, story: &mut Story) -> Result<(), Problem> {

@@ -4,17 +4,28 @@
 //! ask, and changes things by the same functions.
 
 mod assets;
+mod backfill;
+mod charts;
+mod doctor;
+mod events;
 mod execution;
 mod executions;
 mod explain;
 mod filter;
 mod form;
+mod interface;
+mod interfaces;
+mod ledger;
 mod login;
 mod markdown;
 mod marks;
 mod overview;
+mod reference;
 mod refused;
 mod rerun;
+mod schedule;
+mod schedules;
+mod settings;
 mod shell;
 mod words;
 
@@ -31,6 +42,22 @@ pub use refused::{Wanted, refused, wanted};
 pub fn routes() -> Router<App> {
     Router::new()
         .route("/", get(overview::show))
+        .route("/schedules", get(schedules::show))
+        .route("/schedules/{interface}/{schedule}", get(schedule::show).post(schedule::act))
+        .route("/schedules/{interface}/{schedule}/why", get(schedule::why))
+        .route(
+            "/schedules/{interface}/{schedule}/backfill",
+            get(backfill::show).post(backfill::run),
+        )
+        .route("/interfaces", get(interfaces::show))
+        .route("/interfaces/{interface}", get(interface::show).post(interface::act))
+        .route("/interfaces/{interface}/test", post(interface::test))
+        .route("/events", get(events::show))
+        .route("/events/verify", post(events::verify))
+        .route("/events/{position}", get(events::one))
+        .route("/doctor", get(doctor::show))
+        .route("/settings", get(settings::show))
+        .route("/api", get(reference::show))
         .route("/login", get(login::show).post(login::enter))
         .route("/logout", post(login::leave))
         .route("/assets/{name}", get(assets::show))
