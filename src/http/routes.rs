@@ -123,6 +123,8 @@ pub const PAGES: &[Route] = &[
     route(GET, "/assets/{name}", Access::Open),
     route(GET, "/favicon.svg", Access::Open),
     route(GET, "/", VIEWER),
+    route(GET, "/executions/{execution}/log", VIEWER),
+    route(GET, "/executions/{execution}/log.txt", VIEWER),
 ];
 
 /// API and pages.

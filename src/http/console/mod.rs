@@ -5,6 +5,7 @@
 
 mod assets;
 mod form;
+mod log;
 mod login;
 mod marks;
 mod overview;
@@ -25,6 +26,8 @@ pub use refused::{Wanted, refused, wanted};
 pub fn routes() -> Router<App> {
     Router::new()
         .route("/", get(overview::show))
+        .route("/executions/{execution}/log", get(log::show))
+        .route("/executions/{execution}/log.txt", get(log::download))
         .route("/login", get(login::show).post(login::enter))
         .route("/logout", post(login::leave))
         .route("/assets/{name}", get(assets::show))
