@@ -61,6 +61,7 @@ const VERBS: &[(&str, Option<&str>)] = &[
     ("explain", None),
     ("schema", None),
     ("console", Some("POST /api/login-links")),
+    ("demo --folder /proc/nowhere", None),
     ("doctor", Some("GET /api/doctor")),
     ("reload", Some("POST /api/reload")),
     ("drain", Some("POST /api/drain")),

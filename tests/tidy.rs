@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules in the order of imports: each may use those of the rows above it, and none beside it.
-const LAYERS: [&[&str]; 13] = [
+const LAYERS: [&[&str]; 14] = [
     &["instant", "error_text", "task", "crash"],
     &["ids"],
     &["civil"],
@@ -16,6 +16,7 @@ const LAYERS: [&[&str]; 13] = [
     &["engine"],
     &["jobs", "notify", "config", "runbooks", "archive"],
     &["http"],
+    &["demo"],
     &["cli"],
     &["app"],
 ];

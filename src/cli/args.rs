@@ -9,8 +9,8 @@ use clap::{CommandFactory, FromArgMatches};
 use super::exit;
 use super::serve::ServeOptions;
 use super::{
-    check, drain, event, execution, explain, import, interface, manual, schedule, schema, store,
-    token,
+    check, demo, drain, event, execution, explain, import, interface, manual, schedule, schema,
+    store, token,
 };
 use crate::config::parse_duration;
 
@@ -83,6 +83,8 @@ pub enum Command {
     Schema(schema::Schema),
     /// Print a login link for the console: it works once, for ten minutes
     Console,
+    /// Play a ticket shop that fails as shops do: find out what is red, mend it, run it again
+    Demo(demo::Demo),
     /// Look for what could go wrong before it does; exit code 1 when a check fails
     Doctor,
     /// Read the files again

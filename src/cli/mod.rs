@@ -11,6 +11,7 @@ pub mod classify;
 pub mod client;
 pub mod console;
 pub mod context;
+pub mod demo;
 pub mod doctor;
 pub mod doctor_local;
 pub mod drain;

@@ -14,7 +14,7 @@ use super::render::Palette;
 use super::serve::ServeOptions;
 use super::times::{Times, host_zone};
 use super::{
-    classify, console, doctor, event, execution, interface, manual, reload, schedule, status,
+    classify, console, demo, doctor, event, execution, interface, manual, reload, schedule, status,
     store, token,
 };
 use crate::civil;
@@ -91,6 +91,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>, world: World<'_>, wiring: W
         let options = ServeOptions { data: global.data, ..*options };
         return (wiring.serve)(&options, world.environment);
     }
+    if let Command::Demo(options) = command {
+        return demo::run(&options, world);
+    }
     let columns = world.environment.filled("COLUMNS").and_then(|text| text.parse().ok());
     let json = global.json;
     let look = Look {
@@ -163,8 +166,8 @@ fn perform(command: Command, input: &mut dyn BufRead, context: &mut Context<'_>)
 
 async fn dispatch(command: Command, input: &mut dyn BufRead, context: &mut Context<'_>) -> Outcome {
     match command {
-        // Handled before there is a context; it has its own runtime.
-        Command::Serve(_) => Ok(()),
+        // Handled before there is a context; they have their own runtimes.
+        Command::Serve(_) | Command::Demo(_) => Ok(()),
         Command::Check(check) => check.run(context).await,
         Command::Status => status::run(context).await,
         Command::Interface(verb) => interface::run(verb, context).await,
