@@ -590,7 +590,8 @@
     state.newest = lines.at(-1).line;
     state.total = Math.max(state.total, state.newest);
     part("[data-total]").textContent = number(state.total);
-    if (now === full && view.hidden) { full.open(1).catch(failed); }
+    // The first lines of a log that was empty.
+    if (now === full && view.hidden) full.open(1).then(() => { if (state.follow) now.toEnd(); }).catch(failed);
     now.add(lines);
     if (state.follow) now.toEnd(); else state.unseen += lines.length;
     drawNew();
