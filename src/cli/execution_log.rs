@@ -29,9 +29,10 @@ pub struct Log {
     /// Go on until the execution is over
     #[arg(long, short = 'f')]
     pub follow: bool,
-    /// Only lines of this class
-    #[arg(long, value_parser = ["external", "configuration", "mapping", "technical", "cascade"])]
-    pub class: Option<String>,
+    /// Only lines of this class; several with commas between them
+    #[arg(long, value_delimiter = ',')]
+    #[arg(value_parser = ["external", "configuration", "mapping", "technical", "cascade"])]
+    pub class: Vec<String>,
     /// Only lines of at least this level
     #[arg(long, value_parser = ["debug", "info", "warning", "error"])]
     pub level: Option<String>,
@@ -41,15 +42,24 @@ pub struct Log {
     /// Only lines that match this regular expression
     #[arg(long, value_name = "RE")]
     pub grep: Option<String>,
+    /// Only lines that hold this text; small letters also mean capitals
+    #[arg(long)]
+    pub text: Option<String>,
     /// Only lines of this attempt
     #[arg(long, value_name = "N")]
     pub attempt: Option<u32>,
     /// Only lines after this one
     #[arg(long, value_name = "LINE")]
     pub after: Option<u64>,
+    /// Only lines before this one
+    #[arg(long, value_name = "LINE")]
+    pub before: Option<u64>,
     /// So many lines at most
     #[arg(long, value_name = "N")]
     pub limit: Option<u64>,
+    /// Only the last of them, 1 to 1000
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub last: Option<u16>,
     /// Only the text of each line
     #[arg(long)]
     pub plain: bool,
@@ -65,10 +75,11 @@ enum Form {
 
 impl Log {
     fn is_filtered(&self) -> bool {
-        self.class.is_some()
+        !self.class.is_empty()
             || self.level.is_some()
             || self.errors
             || self.grep.is_some()
+            || self.text.is_some()
             || self.attempt.is_some()
     }
 
@@ -84,13 +95,16 @@ impl Log {
     fn address(&self, id: &str) -> Address {
         let number = |n: u64| n.to_string();
         Address::of(&["api", "executions", id, "log"])
-            .with_some("class", self.class.as_deref())
+            .with_some("class", (!self.class.is_empty()).then(|| self.class.join(",")))
             .with_some("level", self.level.as_deref())
             .with_some("errors", self.errors.then_some("true"))
             .with_some("grep", self.grep.as_deref())
+            .with_some("text", self.text.as_deref())
             .with_some("attempt", self.attempt.map(u64::from).map(number))
             .with_some("after", self.after.map(number))
+            .with_some("before", self.before.map(number))
             .with_some("limit", self.limit.map(number))
+            .with_some("last", self.last.map(u64::from).map(number))
     }
 }
 

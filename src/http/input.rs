@@ -120,13 +120,17 @@ impl Input {
 
     /// How many there are to be, `usual` unless given.
     pub fn count(&mut self, name: &'static str, usual: usize) -> usize {
-        let count = self.with(name, |text| {
+        self.few(name).unwrap_or(usual)
+    }
+
+    /// A number of rows, from 1 to 1,000.
+    pub fn few(&mut self, name: &'static str) -> Option<usize> {
+        self.with(name, |text| {
             let count = text.parse::<usize>().ok().filter(|count| (1..=LIMIT_MAX).contains(count));
             count.ok_or_else(|| {
                 format!("must be a whole number from 1 to {LIMIT_MAX}, not `{text}`")
             })
-        });
-        count.unwrap_or(usual)
+        })
     }
 
     /// An RFC 3339 instant.

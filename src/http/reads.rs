@@ -27,7 +27,7 @@ use crate::projection::view::{Event, Execution, Page, Slot, SlotsPruned, Status}
 use crate::projection::{
     EventFilter, ExecutionFilter, ExpandRequest, Order, QueryError, ResolveError, SlotRange,
 };
-use crate::store::lines::{FollowState, Gap, LineQuery};
+use crate::store::lines::{FollowState, Gap, LineQuery, Sought};
 
 /// The header with a command's position; a read that sends it back waits for that position.
 pub const POSITION_HEADER: &str = "x-daybook-position";
@@ -459,7 +459,7 @@ fn statuses(text: &str) -> Result<Vec<Status>, String> {
 }
 
 /// One class, or several with commas between them.
-fn classes(text: &str) -> Result<Vec<Class>, String> {
+pub fn classes(text: &str) -> Result<Vec<Class>, String> {
     text.split(',')
         .map(|word| word.trim().parse().map_err(|err: ClassError| err.to_string()))
         .collect()
@@ -501,16 +501,37 @@ pub struct ExecutionQuery {
 pub struct LogQuery {
     /// Lines after this one.
     pub after: u64,
+    /// Lines before this one.
+    pub before: Option<u64>,
     /// Lines of at least this level.
     pub level: Option<Level>,
-    /// Lines of this class.
-    pub class: Option<Class>,
+    /// Lines of these classes.
+    pub classes: Vec<Class>,
     /// Error lines alone.
     pub errors: bool,
     /// Lines of this attempt.
     pub attempt: Option<u32>,
     /// Lines that this matches.
     pub grep: Option<regex::Regex>,
+    /// Lines that hold this.
+    pub text: Option<Sought>,
+}
+
+impl LogQuery {
+    fn at_most(&self, limit: usize) -> LineQuery {
+        LineQuery {
+            after: self.after,
+            before: self.before.unwrap_or(u64::MAX),
+            limit,
+            text_bytes: LOG_PAGE_BYTES,
+            level: self.level,
+            classes: self.classes.clone(),
+            errors_only: self.errors,
+            attempt: self.attempt,
+            regex: self.grep.clone(),
+            text: self.text.clone(),
+        }
+    }
 }
 
 /// Text of a page of a log, in bytes; the line that reaches it is the last one.
@@ -526,19 +547,25 @@ pub async fn lines(
     query: &LogQuery,
     limit: usize,
 ) -> Result<(Vec<Line>, Option<Gap>), Problem> {
-    let query = LineQuery {
-        after: query.after,
-        limit,
-        text_bytes: LOG_PAGE_BYTES,
-        level: query.level,
-        class: query.class,
-        errors_only: query.errors,
-        attempt: query.attempt,
-        regex: query.grep.clone(),
-        ..LineQuery::default()
-    };
+    let query = query.at_most(limit);
     let store = app.lines.clone();
     blocking(move || store.read_to_gap(execution, &query))
+        .await?
+        .map_err(|err| Problem::internal("the log cannot be read", &err))
+}
+
+/// The number after which the last `count` rows stand that fit `query`, or its own `after` when there are not so many.
+///
+/// # Errors
+/// The log cannot be read.
+pub async fn after_all_but(
+    app: &App,
+    execution: ExecutionId,
+    query: &LogQuery,
+    count: usize,
+) -> Result<u64, Problem> {
+    let (query, store) = (query.at_most(count), app.lines.clone());
+    blocking(move || store.after_all_but(execution, &query, count))
         .await?
         .map_err(|err| Problem::internal("the log cannot be read", &err))
 }

@@ -153,6 +153,8 @@ pub const PAGES: &[Route] = &[
     long(route(GET, "/doctor", VIEWER)),
     route(GET, "/settings", VIEWER),
     route(GET, "/api", VIEWER),
+    route(GET, "/executions/{execution}/log", VIEWER),
+    route(GET, "/executions/{execution}/log.txt", VIEWER),
 ];
 
 /// API and pages.

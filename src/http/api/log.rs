@@ -23,11 +23,13 @@ use crate::http::problem::{Problem, ProblemBody};
 use crate::http::reads::{self, LogQuery, Reads, resolve};
 use crate::ids::ExecutionId;
 use crate::instant::Instant;
-use crate::projection::view::Status;
-use crate::store::lines::{FollowState, pruned_row};
+use crate::projection::view::{Execution, Status};
+use crate::store::lines::{FollowState, Sought, pruned_row};
 
 /// Lines read at once.
-const PAGE: usize = 500;
+pub const PAGE: usize = 500;
+/// What a log as text is.
+const TEXT: &str = "text/plain; charset=utf-8";
 /// How often a follower looks whether the execution is over: a log whose writer vanished never says so.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 /// How often the end of an execution whose log is finished is looked for.
@@ -59,12 +61,16 @@ enum Form {
 #[utoipa::path(get, path = "/api/executions/{execution}/log", operation_id = "log", tag = "executions",
     params(("execution" = String, Path),
         ("after" = Option<u64>, Query, description = "Lines after this one"),
+        ("before" = Option<u64>, Query, description = "Lines before this one"),
         ("level" = Option<String>, Query, description = "At least `debug`, `info`, `warning` or `error`"),
-        ("class" = Option<String>, Query, description = "Of this class"),
+        ("class" = Option<String>, Query, description = "Of this class; several with commas between them"),
         ("errors" = Option<bool>, Query, description = "Error lines alone"),
         ("attempt" = Option<u32>, Query, description = "Of this attempt"),
         ("grep" = Option<String>, Query, description = "A regular expression that the text matches"),
-        ("limit" = Option<usize>, Query, description = "Lines at most; all unless given")),
+        ("text" = Option<String>, Query, description = "A text that the line holds; small letters also mean capitals"),
+        ("limit" = Option<usize>, Query, description = "Lines at most; all unless given"),
+        ("last" = Option<usize>, Query, minimum = 1, maximum = 1000,
+            description = "Only so many of the lines that fit, the last ones, in their order")),
     responses((status = 200, body = String, content_type = "application/x-ndjson"),
         (status = "default", body = ProblemBody)))]
 pub async fn show(
@@ -77,10 +83,13 @@ pub async fn show(
     let form = form(&headers);
     let mut query = log_query(&mut input);
     let limit: usize = input.number("limit").unwrap_or(usize::MAX);
+    let mut last = input.few("last");
     if form == Form::Events
-        && let Some(last) = last_event_id(&headers)
+        && let Some(seen) = last_event_id(&headers)
     {
-        query.after = last;
+        query.after = seen;
+        // All that came since, however much.
+        last = None;
         if name.parse::<ExecutionId>().is_err() {
             return Err(Problem::invalid_field("Last-Event-ID", NEEDS_ID));
         }
@@ -88,13 +97,14 @@ pub async fn show(
     input.finish()?;
     let id = resolve(&app, &name).await?;
     let execution = reads.execution(id).await?;
-    let status = execution.status;
-    let pruned = execution.lines_pruned_at.map(|at| (at, execution.lines));
-    let tail = Tail { app, id, query, left: limit, ended: false, pruned };
+    if let Some(count) = last {
+        query.after = reads::after_all_but(&app, id, &query, count).await?;
+    }
+    let tail = Tail::of(app, &execution, query, limit);
     let mut response = match form {
         Form::JsonLines => whole(tail, "application/x-ndjson", json_row),
-        Form::Text => whole(tail, "text/plain; charset=utf-8", text_row),
-        Form::Events => events(tail, status),
+        Form::Text => whole(tail, TEXT, text_row),
+        Form::Events => events(tail, execution.status),
     };
     if let Ok(place) = HeaderValue::try_from(format!("/api/executions/{id}/log")) {
         response.headers_mut().insert(header::CONTENT_LOCATION, place);
@@ -102,11 +112,13 @@ pub async fn show(
     Ok(response)
 }
 
-fn log_query(input: &mut Input) -> LogQuery {
+/// Which lines: everything but how many.
+pub fn log_query(input: &mut Input) -> LogQuery {
     LogQuery {
         after: input.number("after").unwrap_or(0),
+        before: input.number("before"),
         level: input.json("level"),
-        class: input.parsed("class"),
+        classes: input.with("class", reads::classes).unwrap_or_default(),
         errors: input.flag("errors"),
         attempt: input.number("attempt"),
         grep: input.with("grep", |text| {
@@ -119,6 +131,12 @@ fn log_query(input: &mut Input) -> LogQuery {
                 let why = why.lines().last().unwrap_or_default().trim_start_matches("error: ");
                 format!("`{text}` is not a regular expression: {why}")
             })
+        }),
+        text: input.with("text", |text| {
+            if text.len() > GREP_MAX {
+                return Err(format!("must have at most {GREP_MAX} bytes, not {}", text.len()));
+            }
+            Sought::new(text).map_err(|err| format!("cannot be looked for: {err}"))
         }),
     }
 }
@@ -159,7 +177,31 @@ struct Tail {
     pruned: Option<(Instant, u64)>,
 }
 
+/// One page of a log: up to 500 of the lines that fit, with a row in the place of lines that are not there any more.
+///
+/// # Errors
+/// The log cannot be read.
+pub async fn page(
+    app: &App,
+    execution: &Execution,
+    query: LogQuery,
+    limit: usize,
+) -> Result<Vec<Line>, Problem> {
+    Tail::of(App::clone(app), execution, query, limit).page().await
+}
+
+/// A log as text, to its end.
+pub fn text(app: &App, execution: &Execution, query: LogQuery) -> Response {
+    let tail = Tail::of(App::clone(app), execution, query, usize::MAX);
+    whole(tail, TEXT, text_row)
+}
+
 impl Tail {
+    fn of(app: App, execution: &Execution, query: LogQuery, limit: usize) -> Self {
+        let pruned = execution.lines_pruned_at.map(|at| (at, execution.lines));
+        Self { app, id: execution.id, query, left: limit, ended: false, pruned }
+    }
+
     /// The next page; empty at the end of what there is. Lines that cannot be read have one row in their place.
     async fn page(&mut self) -> Result<Vec<Line>, Problem> {
         if let Some((at, count)) = self.pruned {

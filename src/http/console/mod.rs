@@ -16,6 +16,7 @@ mod form;
 mod interface;
 mod interfaces;
 mod ledger;
+mod log;
 mod login;
 mod markdown;
 mod marks;
@@ -58,6 +59,8 @@ pub fn routes() -> Router<App> {
         .route("/doctor", get(doctor::show))
         .route("/settings", get(settings::show))
         .route("/api", get(reference::show))
+        .route("/executions/{execution}/log", get(log::show))
+        .route("/executions/{execution}/log.txt", get(log::download))
         .route("/login", get(login::show).post(login::enter))
         .route("/logout", post(login::leave))
         .route("/assets/{name}", get(assets::show))

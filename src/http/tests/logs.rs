@@ -44,6 +44,54 @@ async fn the_whole_log_is_sent_as_json_lines_or_as_text() {
     assert_eq!(wrong.json()["errors"].as_array().map(Vec::len), Some(2));
 }
 
+/// The numbers of the lines that an answer holds.
+async fn numbers(daemon: &Daemon, path: &str) -> Vec<u64> {
+    let text = daemon.get(path).await.text();
+    let rows = text.lines().map(|row| serde_json::from_str::<Value>(row).expect("a row"));
+    rows.map(|row| row["line"].as_u64().expect("a number")).collect()
+}
+
+#[tokio::test]
+async fn a_log_is_read_backwards_from_any_line() {
+    let daemon = Daemon::start().await;
+    let id = daemon.run().await;
+    let mut texts = vec!["fine"; 9_000];
+    (texts[99], texts[5_999], texts[6_999]) = ("External: a", "External: b", "External: c");
+    daemon.write(id, &texts, Some(Outcome::Ko)).await;
+    let cases: [(&str, &[u64]); 9] = [
+        ("last=2", &[8_999, 9_000]),
+        ("before=4&last=1000", &[1, 2, 3]),
+        ("after=10&before=13", &[11, 12]),
+        ("before=7000&errors=true&last=1", &[6_000]),
+        ("before=6000&errors=true&last=1", &[100]),
+        ("before=100&errors=true&last=1", &[]),
+        ("text=external%3A&last=2", &[6_000, 7_000]),
+        ("text=EXTERNAL", &[]),
+        ("class=mapping,external&after=100", &[6_000, 7_000]),
+    ];
+    for (query, expected) in cases {
+        let path = format!("/api/executions/{id}/log?{query}");
+        assert_eq!(numbers(&daemon, &path).await, expected, "{query}");
+    }
+    let wrong = daemon.get(&format!("/api/executions/{id}/log?last=1001&before=-1")).await;
+    let errors = wrong.json()["errors"].clone();
+    assert_eq!(errors.as_array().map(Vec::len), Some(2), "{errors}");
+}
+
+#[tokio::test]
+async fn a_follower_may_begin_with_the_last_lines_and_comes_back_to_all_that_it_missed() {
+    let daemon = Daemon::start().await;
+    let id = daemon.run().await;
+    daemon.write(id, &["one", "two", "three", "four"], Some(Outcome::Ok)).await;
+    let path = format!("/api/executions/{id}/log?last=1");
+    let begins = [("accept", "text/event-stream")];
+    let text = daemon.local_with(Method::GET, &path, &begins, "").await.text();
+    assert!(!text.contains("three") && text.contains("four"), "{text}");
+    let again = [("accept", "text/event-stream"), ("last-event-id", "2")];
+    let text = daemon.local_with(Method::GET, &path, &again, "").await.text();
+    assert!(text.contains("three") && text.contains("four"), "{text}");
+}
+
 async fn next_text(body: &mut hyper::body::Incoming) -> String {
     let frame = body.frame().await.expect("a frame").expect("unbroken");
     String::from_utf8_lossy(&frame.into_data().expect("data")).into_owned()
@@ -132,6 +180,9 @@ async fn damaged_lines_have_a_row_in_their_place_and_the_rest_follows() {
     let followed = daemon.local_with(Method::GET, &path, &headers, "").await.text();
     assert!(followed.contains("are damaged") && followed.contains("three"), "{followed}");
     assert!(followed.contains("event: end"), "{followed}");
+    let backwards = daemon.get(&format!("{path}?last=2")).await.text();
+    assert!(backwards.contains("are damaged") && backwards.contains("three"), "{backwards}");
+    assert_eq!(backwards.lines().count(), 2, "{backwards}");
 }
 
 #[tokio::test]

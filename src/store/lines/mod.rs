@@ -19,6 +19,7 @@
 //! A segment depends on no other, so that retention can drop whole files. One that holds lines of executions that stay is
 //! written again without the others, beside the old file, and renamed over it.
 
+mod backward;
 mod bytes;
 mod chunk;
 mod decode;
@@ -49,7 +50,7 @@ pub use extent::{LinesExtent, LinesFile};
 pub use log_writer::{LogWriter, NewLine};
 pub use pieces::{LinePiece, LinesBuilder, Moved, StoredChunk};
 pub use prune::{PrunedLines, Pruning};
-pub use query::{LineQuery, LineRef};
+pub use query::{LineQuery, LineRef, Sought};
 pub use read::Gap;
 pub use stand_in::{PRUNED, UNREADABLE, pruned_row};
 pub use store::{Damage, FollowState, LineStore, LinesOptions, LinesRecovery, LogSummary};

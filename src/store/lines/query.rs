@@ -1,6 +1,6 @@
 //! Which lines somebody wants, and a line as it stands in its chunk.
 
-use regex::Regex;
+use regex::{Regex, RegexBuilder};
 
 use crate::domain::cause::Cause;
 use crate::domain::class::{Class, Level, Source};
@@ -15,18 +15,20 @@ use super::frame::Head;
 pub struct LineQuery {
     /// Only lines with a higher number.
     pub after: u64,
+    /// Only lines with a lower number.
+    pub before: u64,
     /// At most so many.
     pub limit: usize,
     /// No more behind the line that reaches so many bytes of text: what a reader holds in memory.
     pub text_bytes: usize,
     /// At least this level.
     pub level: Option<Level>,
-    /// Of this class.
-    pub class: Option<Class>,
+    /// Of one of these classes; of any, and of none, when there are none here.
+    pub classes: Vec<Class>,
     /// Only errors.
     pub errors_only: bool,
-    /// The text contains this, letter by letter.
-    pub contains: Option<String>,
+    /// The text holds this.
+    pub text: Option<Sought>,
     /// The text matches this.
     pub regex: Option<Regex>,
     /// Of this attempt.
@@ -37,12 +39,13 @@ impl Default for LineQuery {
     fn default() -> Self {
         Self {
             after: 0,
+            before: u64::MAX,
             limit: usize::MAX,
             text_bytes: usize::MAX,
             level: None,
-            class: None,
+            classes: Vec::new(),
             errors_only: false,
-            contains: None,
+            text: None,
             regex: None,
             attempt: None,
         }
@@ -59,21 +62,57 @@ impl LineQuery {
     pub(super) fn may_match(&self, head: &Head) -> bool {
         let least = self.least_level();
         head.last_line() > self.after
+            && head.first_line < self.before
             && head.levels >> level_number(least) != 0
-            && self.class.is_none_or(|class| head.classes & (1 << class_number(class)) != 0)
+            && (self.classes.is_empty() || head.classes & self.class_bits() != 0)
             && self.attempt.is_none_or(|n| (head.attempt_min..=head.attempt_max).contains(&n))
     }
 
     /// Whether everything but the text of `line` matches.
     pub(super) fn matches_labels(&self, line: &LineRef<'_>) -> bool {
         line.line > self.after
+            && line.line < self.before
             && line.level >= self.least_level()
-            && self.class.is_none_or(|class| line.class == Some(class))
+            && (self.classes.is_empty()
+                || line.class.is_some_and(|class| self.classes.contains(&class)))
             && self.attempt.is_none_or(|attempt| line.attempt == attempt)
+    }
+
+    fn class_bits(&self) -> u8 {
+        self.classes.iter().fold(0, |bits, class| bits | 1 << class_number(*class))
     }
 
     fn least_level(&self) -> Level {
         if self.errors_only { Level::Error } else { self.level.unwrap_or(Level::Debug) }
+    }
+}
+
+/// A text that lines hold: letter by letter when it has a capital, else whether small or capital.
+#[derive(Clone, Debug)]
+pub struct Sought {
+    text: String,
+    regex: Regex,
+}
+
+impl Sought {
+    /// Looks for `text`.
+    ///
+    /// # Errors
+    /// It is too long to be looked for.
+    pub fn new(text: &str) -> Result<Self, regex::Error> {
+        let exact = text.chars().any(char::is_uppercase);
+        let regex = RegexBuilder::new(&regex::escape(text)).case_insensitive(!exact).build()?;
+        Ok(Self { text: text.to_owned(), regex })
+    }
+
+    /// What is looked for.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether `text` holds it.
+    pub fn is_in(&self, text: &str) -> bool {
+        self.regex.is_match(text)
     }
 }
 

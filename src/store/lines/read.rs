@@ -5,8 +5,6 @@ use std::ops::ControlFlow;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use memchr::memmem::Finder;
-
 use crate::domain::line::Line;
 use crate::ids::ExecutionId;
 
@@ -53,13 +51,8 @@ impl LineStore {
         execution: ExecutionId,
         query: &LineQuery,
     ) -> Result<(Vec<Line>, Option<Gap>), LinesError> {
-        let mut lines = Vec::new();
-        let mut unreadable = None;
-        if query.limit == 0 {
-            return Ok((lines, None));
-        }
-        let mut scan = Scan::new(execution, query)?;
-        let scanned = self.run(execution, &mut scan, &mut |line| match line.to_line() {
+        let (mut lines, mut unreadable) = (Vec::new(), None);
+        let gap = self.for_each_to_gap(execution, query, &mut |line| match line.to_line() {
             Ok(whole) => {
                 lines.push(whole);
                 ControlFlow::Continue(())
@@ -68,9 +61,26 @@ impl LineStore {
                 unreadable = Some(Gap::damaged(line.line, line.line, err.to_string()));
                 ControlFlow::Break(())
             }
-        });
-        match (scanned, scan.gap.take().or(unreadable)) {
-            (Ok(()), gap) | (Err(_), gap @ Some(_)) => Ok((lines, gap)),
+        })?;
+        Ok((lines, gap.or(unreadable)))
+    }
+
+    /// Shows lines to `visit` up to the first that are damaged or missing, and gives those.
+    ///
+    /// # Errors
+    /// [`LinesError::Io`].
+    pub(super) fn for_each_to_gap(
+        &self,
+        execution: ExecutionId,
+        query: &LineQuery,
+        visit: &mut dyn FnMut(LineRef<'_>) -> ControlFlow<()>,
+    ) -> Result<Option<Gap>, LinesError> {
+        if query.limit == 0 {
+            return Ok(None);
+        }
+        let mut scan = Scan::new(execution, query)?;
+        match (self.run(execution, &mut scan, visit), scan.gap.take()) {
+            (Ok(()), gap) | (Err(_), gap @ Some(_)) => Ok(gap),
             (Err(err), None) => Err(err),
         }
     }
@@ -161,7 +171,6 @@ pub(super) fn each_chunk(
 
 struct Scan<'q> {
     query: &'q LineQuery,
-    finder: Option<Finder<'q>>,
     unpacker: Unpacker,
     file: Option<(std::path::PathBuf, File)>,
     payload: Vec<u8>,
@@ -183,7 +192,6 @@ impl<'q> Scan<'q> {
         })?;
         Ok(Self {
             query,
-            finder: query.contains.as_deref().map(Finder::new),
             unpacker,
             file: None,
             payload: Vec::new(),
@@ -203,8 +211,12 @@ impl<'q> Scan<'q> {
         visit: &mut dyn FnMut(LineRef<'_>) -> ControlFlow<()>,
     ) -> Result<bool, LinesError> {
         let head = &chunk.head;
+        let before = self.query.before;
+        if self.next >= before {
+            return Ok(false);
+        }
         if head.first_line > self.next {
-            let (first, last) = (self.next, head.first_line - 1);
+            let (first, last) = (self.next, head.first_line.min(before) - 1);
             let why = format!("lines {first} to {last} are missing; read on after line {last}");
             self.gap = Some(Gap { first, last, damaged: false, why: why.clone() });
             let place = format!("execution {}", head.execution);
@@ -225,7 +237,8 @@ impl<'q> Scan<'q> {
             Err(what) => {
                 let err = LinesError::damaged(&stretch.path, chunk.offset, what);
                 let first = self.next.max(head.first_line);
-                self.gap = Some(Gap::damaged(first, head.last_line(), err.to_string()));
+                let last = head.last_line().min(before - 1);
+                self.gap = Some(Gap::damaged(first, last, err.to_string()));
                 Err(err)
             }
         }
@@ -239,13 +252,14 @@ impl<'q> Scan<'q> {
     ) -> Result<bool, String> {
         head.check_payload(&self.payload)?;
         let mut lines = self.unpacker.lines(head, &self.payload)?;
-        let sought = |text: &str| {
-            self.finder.as_ref().is_none_or(|finder| finder.find(text.as_bytes()).is_some())
-        };
+        let sought = |text: &str| self.query.text.as_ref().is_none_or(|sought| sought.is_in(text));
         if !sought(lines.rest()) {
             return Ok(true);
         }
         while let Some(line) = lines.next_line()? {
+            if line.line >= self.query.before {
+                return Ok(false);
+            }
             self.next = self.next.max(line.line.saturating_add(1));
             if !self.query.matches_labels(&line)
                 || !sought(line.text)

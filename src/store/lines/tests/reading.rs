@@ -72,7 +72,8 @@ async fn each_condition_narrows_the_answer() {
     writer.push(NewLine { attempt: 2, class: Some(Class::Mapping), ..info("six pears") });
     writer.finish().await.unwrap();
     let all = LineQuery::default;
-    let cases: [(LineQuery, &[u64]); 12] = [
+    let holds = |text: &str| Some(Sought::new(text).unwrap());
+    let cases: [(LineQuery, &[u64]); 18] = [
         (all(), &[1, 2, 3, 4, 5, 6]),
         (LineQuery { after: 2, ..all() }, &[3, 4, 5, 6]),
         (LineQuery { after: 6, ..all() }, &[]),
@@ -81,9 +82,15 @@ async fn each_condition_narrows_the_answer() {
         (LineQuery { level: Some(Level::Warning), ..all() }, &[3, 4, 5]),
         (LineQuery { level: Some(Level::Info), ..all() }, &[1, 3, 4, 5, 6]),
         (LineQuery { errors_only: true, ..all() }, &[4, 5]),
-        (LineQuery { class: Some(Class::Mapping), ..all() }, &[5, 6]),
+        (LineQuery { classes: vec![Class::Mapping], ..all() }, &[5, 6]),
+        (LineQuery { classes: vec![Class::Mapping, Class::External], ..all() }, &[4, 5, 6]),
         (LineQuery { attempt: Some(2), errors_only: true, ..all() }, &[5]),
-        (LineQuery { contains: Some("apple".to_owned()), ..all() }, &[1, 2, 4]),
+        (LineQuery { before: 3, ..all() }, &[1, 2]),
+        (LineQuery { before: 1, ..all() }, &[]),
+        (LineQuery { after: 2, before: 6, errors_only: true, ..all() }, &[4, 5]),
+        (LineQuery { text: holds("apple"), ..all() }, &[1, 2, 4]),
+        (LineQuery { text: holds("APPLE"), ..all() }, &[]),
+        (LineQuery { text: holds("e p"), ..all() }, &[3, 5]),
         (LineQuery { regex: Some(Regex::new("^(two|six) .*s$").unwrap()), ..all() }, &[2, 6]),
     ];
     for (query, expected) in cases {
@@ -147,4 +154,33 @@ async fn a_page_ends_with_the_line_that_reaches_its_bytes() {
     assert_eq!(numbers(&store, &page(3, 20)), [4, 5]);
     assert_eq!(numbers(&store, &page(5, 1)), [6], "never an empty page");
     assert_eq!(numbers(&store, &page(8, 1_000)), [9, 10]);
+}
+
+/// The numbers of the last `count` rows, as somebody gets them who asks backwards.
+fn last(store: &LineStore, query: LineQuery, count: usize) -> Vec<u64> {
+    let after = store.after_all_but(execution(1), &query, count).expect("looks");
+    numbers(store, &LineQuery { after, ..query })
+}
+
+#[tokio::test]
+async fn the_last_lines_that_fit_are_found_from_the_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let mut writer = store.writer(execution(1));
+    for n in 1..=100_000 {
+        match n {
+            7 | 40_000 | 40_001 | 99_990 => writer.push(error("timed out", Class::External)),
+            _ => writer.push(info("working")),
+        };
+    }
+    writer.finish().await.unwrap();
+    let errors = |before| LineQuery { errors_only: true, before, ..LineQuery::default() };
+    assert_eq!(last(&store, LineQuery::default(), 3), [99_998, 99_999, 100_000]);
+    assert_eq!(last(&store, LineQuery { before: 3, ..LineQuery::default() }, 9), [1, 2]);
+    assert_eq!(last(&store, errors(u64::MAX), 1), [99_990]);
+    assert_eq!(last(&store, errors(99_990), 1), [40_001]);
+    assert_eq!(last(&store, errors(99_990), 2), [40_000, 40_001]);
+    assert_eq!(last(&store, errors(u64::MAX), 9), [7, 40_000, 40_001, 99_990]);
+    assert_eq!(last(&store, LineQuery { after: 7, ..errors(40_000) }, 1), [0; 0]);
+    assert_eq!(last(&store, errors(7), 1), [0; 0]);
 }
