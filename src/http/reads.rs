@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::FromRequestParts;
+use http::Uri;
 use http::request::Parts;
 use serde::Deserialize;
 use tokio::sync::watch;
@@ -43,7 +44,7 @@ impl FromRequestParts<App> for Reads {
     type Rejection = Problem;
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
         let header = parts.headers.get(POSITION_HEADER).map(|value| value.to_str().unwrap_or("?"));
-        let query = Input::from_query(&parts.uri)?.with("at_least", |text| Ok(text.to_owned()));
+        let query = asked_in_query(&parts.uri);
         let mut at_least = app.memory.newest_answer();
         for (pointer, text) in [("X-Daybook-Position", header), ("?at_least", query.as_deref())] {
             if let Some(text) = text {
@@ -52,6 +53,12 @@ impl FromRequestParts<App> for Reads {
         }
         Self::at(app, at_least).await
     }
+}
+
+/// The position that a query names. What else is wrong with the query is for whoever reads all of it.
+fn asked_in_query(uri: &Uri) -> Option<String> {
+    let pairs: Vec<(String, String)> = serde_urlencoded::from_str(uri.query()?).ok()?;
+    pairs.into_iter().find(|(name, _)| name == "at_least").map(|(_, value)| value)
 }
 
 fn asked_position(app: &App, pointer: &str, text: &str) -> Result<Position, Problem> {

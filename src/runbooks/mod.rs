@@ -56,18 +56,16 @@ pub const fn page(cause: Cause) -> &'static str {
     }
 }
 
-/// The part of a page that an operator needs first: what to do, and whether it may be run again.
+/// The part of a page that an operator needs first, in Markdown: what to do, whether it may be run again, whom to contact.
+pub fn what_to_do(cause: Cause) -> &'static str {
+    let after = page(cause).split_once("## What to do").map_or("", |(_, after)| after);
+    after.split("\n## ").next().unwrap_or_default().trim()
+}
+
+/// The lines of that part for a terminal, without whom to contact.
 pub fn gist(cause: Cause) -> Vec<String> {
-    let mut gist = Vec::new();
-    let mut inside = false;
-    for line in page(cause).lines() {
-        if let Some(heading) = line.strip_prefix("## ") {
-            inside = heading.trim() == "What to do";
-        } else if inside && !line.trim().is_empty() && !line.starts_with("**Whom") {
-            gist.push(line.replace("**", ""));
-        }
-    }
-    gist
+    let lines = what_to_do(cause).lines().filter(|line| !line.trim().is_empty());
+    lines.filter(|line| !line.starts_with("**Whom")).map(|line| line.replace("**", "")).collect()
 }
 
 #[cfg(test)]

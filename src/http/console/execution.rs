@@ -16,9 +16,11 @@ use self::story::Story;
 use super::executions::Row;
 use super::filter::{LIST, encoded};
 use super::form::{Filters, Posted};
+use super::markdown::Markdown;
 use super::shell::{Section, Shell, page};
 use super::words;
 use crate::domain::class::{Class, Level};
+use crate::domain::classify::indicated;
 use crate::domain::definition::{self, Job};
 use crate::domain::line::Line;
 use crate::domain::masking::masked;
@@ -51,7 +53,7 @@ struct Page {
     /// Parameters, secrets masked.
     params: Vec<(String, String)>,
     /// What to do about the cause, from its runbook.
-    gist: Vec<String>,
+    to_do: Option<&'static str>,
     /// The interface's own runbook.
     runbook: Option<String>,
     changes: Option<Changes>,
@@ -85,6 +87,16 @@ impl Page {
     fn pace(&self) -> &'static str {
         let age = self.shell.now.since(self.row.0.created_at).as_secs();
         if age < 120 { "every 2s" } else { "every 10s" }
+    }
+
+    fn lines_in_all(&self) -> String {
+        words::count(usize::try_from(self.count).unwrap_or(usize::MAX), "line")
+    }
+
+    /// The first error with its class in front.
+    fn first_error(&self) -> Option<String> {
+        let error = self.row.0.first_error.as_ref()?;
+        Some(indicated(error.class, error.text.trim()).into_owned())
     }
 
     fn errors(&self) -> Vec<(Class, u64)> {
@@ -131,7 +143,7 @@ impl Page {
     /// The class of a line in the page.
     fn line_class(&self, line: &Line) -> String {
         let first = self.row.0.first_error.as_ref().is_some_and(|error| error.line == line.line);
-        format!("{}{}", line.level.as_str(), if first { " first" } else { "" })
+        format!("l-{}{}", line.level.as_str(), if first { " first" } else { "" })
     }
 
     fn is_loud(&self, line: &Line) -> bool {
@@ -191,7 +203,7 @@ pub(super) async fn show(
     page(&Page {
         story: Story::of(&reads.story(id, EVENTS_MAX).await?),
         params: params(&row),
-        gist: row.cause.map(runbooks::gist).unwrap_or_default(),
+        to_do: row.cause.filter(|_| row.status == Status::Ko).map(runbooks::what_to_do),
         runbook: definition.as_ref().and_then(|it| it.runbook.clone()),
         changes: Changes::since_last_ok(&reads, &row).await?,
         exchanges,

@@ -10,6 +10,7 @@ use super::marks::{self, Badge};
 use super::shell::{Section, Shell, page};
 use super::words;
 use crate::domain::class::Class;
+use crate::domain::classify::indicated;
 use crate::http::access::Caller;
 use crate::http::parts::App;
 use crate::http::problem::Problem;
@@ -66,13 +67,9 @@ impl Row {
         self.0.duration_ms.map_or_else(|| "–".to_owned(), |ms| words::duration(&ms))
     }
 
-    pub(super) fn class(&self) -> Option<Class> {
-        self.0.class
-    }
-
     pub(super) fn error(&self) -> Option<String> {
         let error = self.0.first_error.as_ref().filter(|_| self.0.status != Status::Ok)?;
-        Some(words::cut(error.text.trim(), ERROR_MAX))
+        Some(words::cut(&indicated(error.class, error.text.trim()), ERROR_MAX))
     }
 
     /// What became of a KO since.

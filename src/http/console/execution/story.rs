@@ -138,6 +138,12 @@ impl Story {
             Event::DeliveryEnded(delivery) => (delivered(delivery), None),
             other => (other.name().replace('-', " "), None),
         };
+        let asked = matches!(
+            envelope.event,
+            Event::Opened(_) | Event::CancelRequested(_) | Event::Noted(_)
+        );
+        // What follows from a command bears its actor too.
+        let by = by.filter(|_| asked);
         self.moments.push(Moment { at, text, by, status });
     }
 
@@ -175,7 +181,7 @@ impl Story {
 
 fn begun(opened: &Opened) -> String {
     let forced = if opened.forced { ", by force" } else { "" };
-    format!("opened by {}{forced}", opened.trigger.as_str())
+    format!("opened ({}){forced}", opened.trigger.as_str())
 }
 
 fn retry(planned: &RetryPlanned) -> String {

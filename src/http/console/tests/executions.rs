@@ -180,6 +180,9 @@ async fn all_that_fit_a_filter_are_previewed_with_what_stands_in_the_way_of_the_
     let place = ran.header("location").expect("a place").to_owned();
     assert!(place.starts_with("/executions?trigger=rerun&from="), "{place}");
     assert_eq!(page(&daemon, &place).await.matches("data-row").count(), 2);
+    let chosen =
+        page(&daemon, &format!("/executions/rerun?ids={dealt}&ids={open}&force=true")).await;
+    assert!(chosen.contains("2 executions"), "several boxes that were ticked: {chosen}");
     for nothing in ["/executions/rerun", "/executions/rerun?query=limit%3D2"] {
         let refused = daemon.local_with(Method::GET, nothing, &[BROWSER], "").await;
         assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{nothing}");
