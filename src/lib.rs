@@ -13,6 +13,7 @@ pub mod demo;
 pub mod domain;
 pub mod engine;
 pub mod error_text;
+pub mod export;
 pub mod http;
 pub mod ids;
 pub mod instant;

@@ -181,3 +181,98 @@ fn a_damaged_store_is_refused_with_the_way_out() {
     let events = events.iter().filter(|row| row.contains("\"row\":\"event\""));
     assert_eq!(events.count().to_string(), until);
 }
+
+#[test]
+fn a_store_with_more_segments_than_open_files_are_usual_is_copied_and_checked_whole() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut daemon = Daemon::with_files(folder.path(), &[("shop.toml", FILE)]);
+    daemon.variables.push(("TEST_SEGMENT_BYTES".to_owned(), "256".to_owned()));
+    daemon.start();
+    for _ in 0..20 {
+        assert_eq!(ended(&daemon, &["schedule", "run", "shop/say"]).0, Some(0));
+    }
+    stop(&mut daemon);
+    let segments = fs::read_dir(folder.path().join("data/journal")).expect("a folder").count();
+    assert!(segments > 40, "{segments}");
+    let with_few = |limit: &str, verb: &str| {
+        let line = format!("{limit}; exec {} store {verb}", env!("CARGO_BIN_EXE_daybook"));
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-c", &line]).env_clear().env("PATH", "/usr/bin:/bin");
+        shell.env("DAYBOOK_DATA", folder.path().join("data")).current_dir(folder.path());
+        shell.output().expect("sh runs")
+    };
+    for verb in ["backup", "verify", "export --jsonl all.jsonl"] {
+        let output = with_few("ulimit -S -n 40", verb);
+        assert!(output.status.success(), "{verb}: {}", text(&output.stderr));
+    }
+    // Where no more is allowed it is refused, with the reason.
+    let output = with_few("ulimit -n 40", "backup");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("Too many open files"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn nothing_is_put_where_commands_of_a_killed_daemon_still_run() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file =
+        format!("{FILE}\n[schedules.stays]\nmanual = true\ncommand = [\"sleep\", \"600\"]\n");
+    let mut daemon = Daemon::with_files(folder.path(), &[("shop.toml", &file)]);
+    daemon.start();
+    let made = daemon.json(&["store", "backup"]);
+    let backup = word(&made, "path").to_owned();
+    let run = daemon.json(&["schedule", "run", "shop/stays"]);
+    until("it runs", || {
+        let shown = daemon.json(&["execution", "show", word(&run, "id")]);
+        (shown["status"] == "running").then_some(())
+    });
+    daemon.kill();
+    let refused = daemon.run(&["store", "restore", &backup, "--replace"]);
+    assert_eq!(refused.status.code(), Some(7), "{}", text(&refused.stderr));
+    let said = text(&refused.stderr);
+    assert!(said.contains("commands still run under") && said.contains("hint:"), "{said}");
+    // An export is read while they run; it is not imported over them.
+    let file = folder.path().join("all.jsonl");
+    let file = file.to_str().expect("text");
+    assert!(daemon.run(&["store", "export", "--jsonl", file]).status.success());
+    let refused = daemon.run(&["store", "import", file]);
+    assert_eq!(refused.status.code(), Some(7), "{}", text(&refused.stderr));
+    daemon.kill_runners();
+    let restored = daemon.run(&["store", "restore", &backup, "--replace"]);
+    assert!(restored.status.success(), "{}", text(&restored.stderr));
+}
+
+/// Asks for an export over the socket, and takes one byte of it.
+fn slow_export(folder: &Path) -> std::os::unix::net::UnixStream {
+    use std::io::{Read, Write};
+    let socket = folder.join("data/daybook.sock");
+    let mut stream = std::os::unix::net::UnixStream::connect(socket).expect("it listens");
+    let asked = "GET /api/store/export.jsonl HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    stream.write_all(asked.as_bytes()).expect("it reads");
+    stream.read_exact(&mut [0]).expect("it answers");
+    stream
+}
+
+#[test]
+fn exports_that_nobody_reads_on_hold_up_neither_the_daemon_nor_its_end() {
+    let folder = tempfile::tempdir().expect("a folder");
+    // More than what lies on its way.
+    let file =
+        "[schedules.say]\nmanual = true\nshell = \"od -An -v -N 1000000 -tx1 /dev/urandom\"\n";
+    let mut daemon = Daemon::with_files(folder.path(), &[("shop.toml", file)]);
+    daemon.start();
+    assert_eq!(ended(&daemon, &["schedule", "run", "shop/say"]).0, Some(0));
+    let first = slow_export(folder.path());
+    let second = slow_export(folder.path());
+    let third = daemon.run(&["store", "export", "--jsonl", "-"]);
+    assert_eq!(third.status.code(), Some(7), "{}", text(&third.stderr));
+    assert_eq!(ended(&daemon, &["schedule", "run", "shop/say"]).0, Some(0));
+    assert!(daemon.json(&["store", "backup"])["path"].is_string());
+    // Whoever hangs up makes room for another one.
+    drop(second);
+    until("an export", || {
+        let asked = daemon.run(&["store", "export", "--jsonl", "-"]);
+        asked.status.success().then_some(())
+    });
+    stop(&mut daemon);
+    drop(first);
+}

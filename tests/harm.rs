@@ -19,6 +19,8 @@ mod load;
 mod places;
 #[path = "harm/powercut.rs"]
 mod powercut;
+#[path = "harm/rounds.rs"]
+mod rounds;
 #[expect(dead_code, reason = "shared with other tests")]
 mod support;
 #[path = "harm/world.rs"]

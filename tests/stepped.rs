@@ -11,7 +11,7 @@ mod support;
 
 use std::path::Path;
 
-use asking::{items, until, word};
+use asking::{ended, id_of, items, number, text, until, word};
 use serde_json::Value;
 use support::Daemon;
 
@@ -195,4 +195,126 @@ fn zone_data_that_changed_tells_at_the_start_which_slots_moved() {
     assert_eq!(noon["after"], "2026-11-22T12:00:00.000Z");
     let next = daemon.json(&["schedule", "next", "shop/noon", "-n", "1"]);
     assert_eq!(items(&next)[0]["at"], "2026-11-22T12:00:00.000Z");
+}
+
+/// What each run prints, so that it fills segments.
+const NOISE: &str = "od -An -N 1500 -tx1 /dev/urandom";
+
+/// Has a schedule run so many times, one after another.
+fn history(daemon: &Daemon, runs: usize) -> Vec<String> {
+    let run = |_| {
+        let (code, execution) = ended(daemon, &["schedule", "run", "shop/says"]);
+        assert_eq!(code, Some(0), "{execution}");
+        id_of(&execution).to_owned()
+    };
+    (0..runs).map(run).collect()
+}
+
+/// What `execution show` says of one that is gone.
+fn gone(daemon: &Daemon, id: &str) -> String {
+    let shown = daemon.run(&["execution", "show", id]);
+    assert!(!shown.status.success(), "{}", text(&shown.stdout));
+    text(&shown.stderr)
+}
+
+/// Asks about a slot that is gone.
+const WHY: [&str; 5] = ["schedule", "why", "shop/quiet", "--at", "2020-01-02T06:00:00Z"];
+
+/// Whoever asks about slots that are gone is told so.
+fn slots_that_are_gone_are_told(daemon: &Daemon) {
+    let slots = daemon.json(&["schedule", "slots", "shop/quiet", "--limit", "1000"]);
+    assert!(items(&slots).iter().all(|row| word(row, "at") >= "2020-01-03T06"), "{slots}");
+    let until_there = word(&slots["pruned"], "until").to_owned();
+    assert!(until_there.starts_with("2020-01-05T03:00"), "{slots}");
+    let newer = daemon.json(&["schedule", "slots", "shop/quiet", "--from", "2020-01-06T00:00:00Z"]);
+    assert_eq!(newer["pruned"], Value::Null);
+    let shown = daemon.run(&["schedule", "slots", "shop/quiet"]);
+    assert!(text(&shown.stderr).contains("were pruned by retention"), "{}", text(&shown.stderr));
+    let why = daemon.json(&WHY);
+    assert!(word(&why, "text").contains("was pruned by retention, last on 2020-01-10"), "{why}");
+    assert_eq!(why["events"][1]["type"], "history-pruned", "{why}");
+}
+
+#[test]
+fn what_is_over_is_pruned_by_the_daemon_and_without_it_and_its_space_is_back() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let schedules = format!(
+        "[schedules.says]\nmanual = true\nshell = \"{NOISE}\"\n\
+         [schedules.quiet]\ncron = \"0 */6 * * *\"\ncommand = [\"true\"]\ncatch_up = {{ mode = \"none\" }}\n"
+    );
+    let mut daemon = Daemon::with_files(folder.path(), &[("shop.toml", &schedules)]);
+    set(folder.path(), "2020-01-01T00:00:01Z");
+    let clock = folder.path().join("clock").to_string_lossy().into_owned();
+    daemon.variables.push(("TEST_CLOCK".to_owned(), clock));
+    daemon.variables.push(("TEST_SEGMENT_BYTES".to_owned(), "8192".to_owned()));
+    daemon.start();
+    let old = history(&daemon, 30);
+    set(folder.path(), "2020-01-03T03:00:00Z");
+    wait_for(&daemon, "shop/quiet", "2020-01-03 00:00:00 clock");
+    set(folder.path(), "2020-01-10T03:00:00Z");
+    wait_for(&daemon, "shop/quiet", "2020-01-10 00:00:00 clock");
+    let before = daemon.json(&["store", "info"]);
+
+    // Nothing is over until somebody says how long it counts.
+    assert_eq!(daemon.json(&["store", "compact", "--dry-run"])["interfaces"], Value::Array(vec![]));
+    let limited = format!("retention = {{ ok = \"5d\", ko = \"5d\" }}\n{schedules}");
+    std::fs::write(folder.path().join("schedules/shop.toml"), limited).expect("written");
+    assert!(daemon.run(&["reload"]).status.success());
+    // The daemon looks by itself, too: then one pass is in the way of the other for a moment.
+    until("a pass", || {
+        let asked = daemon.run(&["store", "compact", "--online"]);
+        assert!([Some(0), Some(7)].contains(&asked.status.code()), "{}", text(&asked.stderr));
+        asked.status.success().then_some(())
+    });
+    let after = daemon.json(&["store", "info"]);
+    assert_eq!(number(&after["pruned"][0], "executions"), 29, "{after}");
+    for part in ["journal_bytes", "lines_bytes"] {
+        let (before, after) = (number(&before, part), number(&after, part));
+        assert!(after < before / 2, "{part}: {before} to {after}");
+    }
+    assert!(gone(&daemon, &old[0]).contains("was pruned by retention on 2020-01-10"));
+    assert_eq!(daemon.json(&["execution", "show", &old[29]])["status"], "ok");
+    let verified = daemon.json(&["store", "verify"]);
+    assert!(verified["ok"] == true && number(&verified, "pruned") > 80, "{verified}");
+
+    slots_that_are_gone_are_told(&daemon);
+
+    // Without the daemon the machine's own clock counts: to it all of that is long over.
+    let young = history(&daemon, 10);
+    daemon.signal("TERM");
+    assert!(daemon.ended().success());
+    let plan = daemon.json(&["store", "compact", "--dry-run"]);
+    assert_eq!(number(&plan["interfaces"][0], "executions"), 10, "{plan}");
+    let compacted = daemon.json(&["store", "compact"]);
+    assert_eq!(compacted["interfaces"], plan["interfaces"]);
+    let parts = &compacted["parts"];
+    assert!(number(parts, "lines_after") < number(parts, "lines_before"), "{compacted}");
+    assert_eq!(daemon.json(&["store", "verify"])["ok"], true);
+
+    // An index that is damaged then is made anew from what is left.
+    damage(&folder.path().join("data/index"));
+    daemon.start();
+    let left = until("the lists", || {
+        let listed = daemon.run(&["execution", "list", "--json"]);
+        listed.status.success().then(|| text(&listed.stdout))
+    });
+    assert!(left.contains(&young[9]) && !left.contains(&young[8]), "{left}");
+    for id in [&old[0], &old[29], &young[0]] {
+        assert!(gone(&daemon, id).contains("was pruned by retention on"));
+    }
+    assert!(word(&daemon.json(&WHY), "text").contains("was pruned by retention"));
+    let verified = daemon.json(&["store", "verify"]);
+    assert!(verified["ok"] == true && verified["index"].is_u64(), "{verified}");
+}
+
+/// Overwrites every file below a folder.
+fn damage(folder: &Path) {
+    for entry in std::fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            damage(&path);
+        } else {
+            std::fs::write(&path, "no index").expect("written");
+        }
+    }
 }

@@ -12,7 +12,7 @@ const LAYERS: [&[&str]; 14] = [
     &["domain"],
     &["store"],
     &["projection"],
-    &["telemetry"],
+    &["telemetry", "export"],
     &["engine"],
     &["jobs", "notify", "config", "runbooks", "archive"],
     &["http"],

@@ -1,8 +1,8 @@
 //! The figures that need the whole daemon: the real binary on a scratch folder, asked over its Unix socket.
 //!
 //! `cargo bench --bench daemon [-- [FOLDER] [NAME…]]`, with the names `executions`, `capture`, `due`, `idle`, `start`,
-//! `rebuild`, `ko`, `retention`, `trees`, `queued`, `noisy`, `followers` and `stalled`; all of them when none is named. FOLDER (else the system's folder for temporary files) decides
-//! whose disk is measured. Each row is what it is, ours, the limit that was measured in the same run, the ratio of both,
+//! `rebuild`, `ko`, `retention`, `export`, `trees`, `queued`, `noisy`, `followers`, `stalled` and `soak` (half an hour); all of them when
+//! none is named. FOLDER (else the system's folder for temporary files) decides whose disk is measured. Each row is what it is, ours, the limit that was measured in the same run, the ratio of both,
 //! and what is wanted. The two sides take turns, medians of five rounds. What failed leaves its folder, with the daemon's
 //! log in it.
 //!
@@ -15,6 +15,7 @@ mod client;
 mod day;
 mod due;
 mod executions;
+mod export;
 mod figure;
 mod files;
 mod group;
@@ -28,6 +29,7 @@ mod output;
 mod past;
 mod rebuild;
 mod retention;
+mod soak;
 mod spawning;
 mod stamp;
 mod start;
@@ -59,7 +61,7 @@ struct Place {
 type Figure = (&'static str, fn(&Place) -> Outcome<()>);
 
 /// In the order of the table of figures.
-const FIGURES: [Figure; 13] = [
+const FIGURES: [Figure; 15] = [
     ("executions", executions::measure),
     ("capture", capture::measure),
     ("due", due::measure),
@@ -68,11 +70,13 @@ const FIGURES: [Figure; 13] = [
     ("rebuild", rebuild::measure),
     ("ko", ko::measure),
     ("retention", retention::measure),
+    ("export", export::measure),
     ("trees", executions::trees),
     ("queued", load::queued),
     ("noisy", load::noisy),
     ("followers", load::followers),
     ("stalled", load::stalled),
+    ("soak", soak::measure),
 ];
 
 fn main() -> Outcome<ExitCode> {

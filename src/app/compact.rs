@@ -15,10 +15,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::daemon::usual;
 use super::error::ServeError;
-use super::retention::{Care, Retention};
+use super::retention::{Care, PassError, Retention};
 use super::serve::VERSION;
 use super::store::{self, Stores};
-use super::upkeep::Upkeep;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Settings;
 use crate::domain::definition;
@@ -85,14 +84,8 @@ async fn work(
     let following = follow(&stores, &stop);
     let (news, heard) = mpsc::unbounded_channel();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let engine = begin(&mut stores, (&clock, news.clone()), heard);
-    let upkeep = Upkeep {
-        space: Arc::clone(&stores.space),
-        log: stores.log.clone(),
-        projections: stores.projections.clone(),
-        checkpoints: Arc::clone(&stores.checkpoints),
-        news,
-    };
+    let (engine, failure) = begin(&mut stores, (&clock, news.clone()), heard);
+    let upkeep = stores.upkeep(news);
     whole(&stores).await;
     let retention = Retention {
         upkeep: upkeep.clone(),
@@ -113,11 +106,19 @@ async fn work(
     following.await.map_err(|err| failed(&err))?;
     stores.log.close();
     drop((retention, upkeep, stores));
-    let pruned = pruned.map_err(|err| failed(&err))?;
+    let pruned = pruned.map_err(|err| why_not(&err, failure.borrow().clone()))?;
     if mode == PruneMode::Remove {
         index_anew(data, &metrics).await?;
     }
     Ok(pruned)
+}
+
+/// An engine that ended did so because the log failed, which says more.
+pub(super) fn why_not(err: &PassError, failure: Option<String>) -> ServeError {
+    match failure {
+        Some(why) => ServeError::Store(why),
+        None => ServeError::machine("compacting", err),
+    }
 }
 
 /// Waits until the lists show all that is on disk.
@@ -147,15 +148,15 @@ async fn index_anew(data: &Path, metrics: &Arc<Metrics>) -> Result<(), ServeErro
     Ok(())
 }
 
-/// Starts an engine for which nothing is due, and whoever lets its decisions take effect.
+/// Starts an engine for which nothing is due, and whoever lets its decisions take effect; tells why that came to its end.
 pub(super) fn begin(
     stores: &mut Stores,
     (clock, news): (&Arc<dyn Clock>, mpsc::UnboundedSender<News>),
     heard: mpsc::UnboundedReceiver<News>,
-) -> JoinHandle<Option<()>> {
+) -> (JoinHandle<Option<()>>, watch::Receiver<Option<String>>) {
     let board = Arc::new(Board::default());
     let (commits, committed) = mpsc::unbounded_channel();
-    let (failed, _) = watch::channel(None);
+    let (failed, failure) = watch::channel(None);
     let performer: Arc<dyn Performer> = Arc::new(Nobody);
     let courier: Arc<dyn Courier> = Arc::new(Nobody);
     let committer = Committer {
@@ -184,10 +185,11 @@ pub(super) fn begin(
     let engine = Engine::new(parts, std::mem::take(&mut stores.state), commits, news);
     // Whoever holds the sender keeps the engine going; it is ended from outside.
     let (asking, requests) = mpsc::channel(1);
-    task::spawn("the engine", async move {
+    let engine = task::spawn("the engine", async move {
         engine.run(requests, heard).await;
         drop(asking);
-    })
+    });
+    (engine, failure)
 }
 
 /// Performs nothing and delivers nothing: nobody asks for it here.

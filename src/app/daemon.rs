@@ -117,6 +117,8 @@ impl Daemon {
                 metrics: settings.metrics.value,
                 version: VERSION.to_owned(),
                 revision: REVISION.map(str::to_owned),
+                shown: settings.rows(),
+                file: settings.file.clone(),
             },
             runners: runners.clone(),
             files: Box::new(move || folder.read()),

@@ -3,6 +3,13 @@
 //! One pass at a time. What goes is recorded before any byte does, so a pass that is cut short is taken up by the next one.
 //! Between its steps it pauses: slots must not wait for it.
 
+mod error;
+mod gone;
+#[cfg(test)]
+mod history;
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,21 +17,21 @@ use std::time::Duration;
 use tokio::sync::{Mutex, oneshot};
 use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
 
+pub(super) use self::error::PassError;
+use self::gone::Gone;
 use super::upkeep::Upkeep;
 use crate::clock::Clock;
 use crate::domain::definition;
 use crate::domain::event::{Event, Forgotten, HistoryPruned, PruneStep};
 use crate::domain::retention::{Fate, Judge, Limit, Summary, divide};
 use crate::engine::Engine;
-use crate::engine::forget::{Chains, Keeping, NotNow};
+use crate::engine::forget::{Chains, Keeping};
 use crate::engine::ports::go_on;
 use crate::http::{PruneMode, PrunedInterface, StorePruned};
 use crate::ids::{ExecutionId, Position, ScheduleRef, StreamId};
-use crate::instant::Instant;
-use crate::projection::{Projections, QueryError, Rebuilding};
-use crate::store::journal::RawEvent;
-use crate::store::lines::{LineStore, LinesError, Pruning};
-use crate::store::{EventLog, ReadError};
+use crate::projection::{Projections, QueryError};
+use crate::store::EventLog;
+use crate::store::lines::{LineStore, Pruning};
 
 /// When it is looked whether a pass is due: every ten minutes, away from the seconds that people choose.
 const LOOK: &str = "37 4-59/10 * * * *";
@@ -38,27 +45,6 @@ const PAUSE: Duration = Duration::from_millis(5);
 const SEGMENT_PAUSE: Duration = Duration::from_millis(50);
 /// A segment is written again when that frees at least this share of it.
 const WORTH: u64 = 16;
-
-/// Why a pass did not come to its end. What it recorded holds; the next one goes on.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum PassError {
-    #[error("another pass of retention, or a check of the store, is under way")]
-    UnderWay,
-    #[error(transparent)]
-    NotNow(#[from] NotNow),
-    #[error("the lists cannot be asked: {0}")]
-    Lists(#[from] QueryError),
-    #[error("the lists do not follow: {0}")]
-    Behind(#[from] Rebuilding),
-    #[error("the event log: {0}")]
-    Log(#[from] ReadError),
-    #[error("the lines: {0}")]
-    Lines(#[from] LinesError),
-    #[error("the engine has ended")]
-    Engine,
-    #[error("a step of it failed: {0}")]
-    Step(#[from] tokio::task::JoinError),
-}
 
 /// How thorough a pass is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,62 +74,6 @@ struct Planned {
     shown: PrunedInterface,
     forgotten: Vec<Forgotten>,
     chains: Chains,
-}
-
-/// What has to leave the segments.
-#[derive(Default)]
-struct Gone {
-    executions: HashSet<ExecutionId>,
-    lines: BTreeSet<ExecutionId>,
-    slots: HashMap<ScheduleRef, Instant>,
-    /// Positions of events that go, one for each stretch that is likely to lie in one segment; none when all segments are
-    /// to be looked at.
-    near: Option<BTreeSet<u64>>,
-}
-
-/// Events that lie within so many positions are looked for together.
-const STRETCH: u64 = 1_024;
-
-impl Gone {
-    fn take(&mut self, all: &[Forgotten]) {
-        for forgotten in all {
-            self.executions.extend(&forgotten.executions);
-            self.lines.extend(forgotten.executions.iter().chain(&forgotten.lines));
-            if let Some(until) = forgotten.slots_until {
-                let known = self.slots.entry(forgotten.schedule.clone()).or_insert(until);
-                *known = (*known).max(until);
-            }
-        }
-    }
-
-    fn at(&mut self, positions: &[u64]) {
-        if let Some(near) = &mut self.near {
-            near.extend(positions.iter().map(|position| position / STRETCH));
-        }
-    }
-
-    fn may_be_between(&self, first: Position, last: Position) -> bool {
-        let stretches = first.0 / STRETCH..=last.0 / STRETCH;
-        self.near.as_ref().is_none_or(|near| near.range(stretches).next().is_some())
-    }
-
-    /// Whether the bytes of an event go.
-    fn takes(&self, event: RawEvent<'_>) -> bool {
-        let Ok(header) = event.header() else { return false };
-        match &header.stream {
-            StreamId::Execution(id) => self.executions.contains(id),
-            StreamId::Schedule(schedule) => {
-                let until = self.slots.get(schedule).copied();
-                match event.decode().map(|envelope| envelope.event) {
-                    Ok(Event::SlotStarted(started)) => self.executions.contains(&started.execution),
-                    Ok(Event::SlotsPassed(passed)) => Some(passed.last) <= until,
-                    Ok(Event::SlotAwaited(awaited)) => Some(awaited.slot) <= until,
-                    _ => false,
-                }
-            }
-            StreamId::Daemon | StreamId::Interface(_) => false,
-        }
-    }
 }
 
 impl Retention {
@@ -229,7 +159,8 @@ impl Retention {
         let executions = gone.executions.len() as u64;
         let counts = (executions, gone.lines.len() as u64 - executions);
         self.tell_engine(move |engine, then| engine.decide_pass(pass, counts, then)).await?;
-        // The next start goes on behind what is written again: a checkpoint's place in it would be lost.
+        // The next start goes on behind what is written again: a checkpoint's place in it would be lost. There are two of them,
+        // in two files: the older one must not lead there either.
         let settled = *self.upkeep.log.durable().borrow();
         for _ in 0..2 {
             self.upkeep.checkpoint(0).await;
@@ -531,8 +462,3 @@ fn all_forgotten(upkeep: &Upkeep) -> Result<Vec<Forgotten>, PassError> {
     }
     Ok(found)
 }
-
-#[cfg(test)]
-mod history;
-#[cfg(test)]
-mod tests;

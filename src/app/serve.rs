@@ -35,7 +35,7 @@ use crate::engine::ports::{Courier, News, Performer};
 use crate::engine::{Engine, Identity, Parts};
 use crate::http;
 use crate::http::server::Server;
-use crate::jobs::{LocalPerformer, Proxies, Runners};
+use crate::jobs::{LocalPerformer, Proxies, Runners, boot_id};
 use crate::notify::{self, CourierParts, OutboxCourier};
 use crate::task;
 use crate::telemetry::logging;
@@ -139,16 +139,6 @@ impl Core {
         let core = Self { clock, board, handle, metrics, client, news, stop };
         (core, Heard { requests, news: heard })
     }
-
-    fn upkeep(&self, stores: &Stores) -> Upkeep {
-        Upkeep {
-            space: Arc::clone(&stores.space),
-            log: stores.log.clone(),
-            projections: stores.projections.clone(),
-            checkpoints: Arc::clone(&stores.checkpoints),
-            news: self.news.clone(),
-        }
-    }
 }
 
 /// The size of the store's segments, where a test of this build wants another one.
@@ -210,7 +200,7 @@ impl Daemon {
         };
         let watch = space::watch(Arc::clone(&stores.space), core.news.clone());
         task::spawn("the watch over the disk", watch);
-        let upkeep = core.upkeep(&stores);
+        let upkeep = stores.upkeep(core.news.clone());
         upkeep.tell_head();
         let retention = self.retention(&core, &stores, &upkeep);
         let mut scheduler = match self.prepare(&core, &upkeep, &retention).await {
@@ -375,10 +365,4 @@ impl Daemon {
 fn jitter() -> f64 {
     let bytes: [u8; 4] = http::auth::random().unwrap_or([128; 4]);
     f64::from(u32::from_be_bytes(bytes)) / f64::from(u32::MAX)
-}
-
-/// The kernel's boot id; empty where there is none.
-fn boot_id() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
-        .map_or_else(|_| String::new(), |id| id.trim().to_owned())
 }

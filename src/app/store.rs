@@ -3,19 +3,21 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, mpsc};
 
 use super::error::ServeError;
 use super::retention::Retention;
 use super::serve::VERSION;
-use crate::archive::{self, BackupOrder, Source};
+use super::upkeep::Upkeep;
+use crate::archive::{self, BackupError, BackupOrder, Source};
 use crate::clock::Clock;
 use crate::crash;
 use crate::domain::space::{Room, Watermarks};
+use crate::engine::ports::News;
 use crate::engine::state::{STATE_VERSION, State};
 use crate::error_text::in_full;
 use crate::http;
-use crate::ids::{InterfaceId, Position, StreamId};
+use crate::ids::{InterfaceId, Position, StreamId, hex};
 use crate::projection::{LateHeads, Projections, PrunedOf};
 use crate::store::checkpoint::{Checkpoint, Checkpoints};
 use crate::store::journal::{Indexed, JournalLog, JournalOptions, Positions};
@@ -38,6 +40,17 @@ pub(super) struct Stores {
 }
 
 impl Stores {
+    /// What keeps them in order while the engine that hears `news` writes to them.
+    pub(super) fn upkeep(&self, news: mpsc::UnboundedSender<News>) -> Upkeep {
+        Upkeep {
+            space: Arc::clone(&self.space),
+            log: Arc::clone(&self.log),
+            projections: self.projections.clone(),
+            checkpoints: Arc::clone(&self.checkpoints),
+            news,
+        }
+    }
+
     /// The store's figures and what is done with it as a whole.
     pub(super) fn access(
         &self,
@@ -67,13 +80,14 @@ impl Stores {
             }),
             backup: Box::new(move |dir, keep, progress| {
                 let alone = copying.blocking_lock();
-                let source = Source::in_use(&backed_up, &copied, &copied_lines)?;
+                let source = Source::in_use(&backed_up, &copied, &copied_lines)
+                    .map_err(BackupError::NoMoment)?;
                 drop(alone);
                 // Lines are dropped below this mark: a backup must not lead there.
                 let spare = space.marks(space.seen().measured.total).0;
                 let created = now.now();
                 let order = BackupOrder { dir, version: VERSION, created, keep, spare };
-                source.back_up(order, progress).map_err(|err| in_full(&err))
+                source.back_up(order, progress)
             }),
             export: Box::new(move |to| {
                 let alone = exporting.blocking_lock();
@@ -85,7 +99,7 @@ impl Stores {
             }),
             prune: Box::new(move |mode| {
                 let retention = retention.clone();
-                Box::pin(async move { retention.run(mode).await.map_err(|err| err.to_string()) })
+                Box::pin(async move { retention.run(mode).await.map_err(http::PruneError::from) })
             }),
         }
     }
@@ -99,7 +113,7 @@ impl Stores {
             Ok(http::StoreInfo {
                 data: data.clone(),
                 position,
-                head: http::auth::hex(&head),
+                head: hex(&head),
                 journal_bytes: shown.size_bytes(),
                 lines_bytes: lines_shown.size_bytes(),
                 index_bytes: status.size_bytes,

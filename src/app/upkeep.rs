@@ -9,7 +9,7 @@ use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
 use crate::domain::space::Room;
 use crate::engine::ports::{News, settled};
 use crate::engine::state::STATE_VERSION;
-use crate::ids::Position;
+use crate::ids::{Position, hex};
 use crate::projection::Projections;
 use crate::store::EventLog;
 use crate::store::checkpoint::{Checkpoint, Checkpoints};
@@ -73,7 +73,7 @@ impl Upkeep {
     /// tells later whether anything before was changed.
     pub(super) fn tell_head(&self) {
         let (head, position) = self.log.head();
-        let head = crate::http::auth::hex(&head);
+        let head = hex(&head);
         tracing::info!(position = position.0, %head, "head of the log");
     }
 

@@ -5,13 +5,14 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::check::check_folder;
-use super::files::{Copying, create_private, make_private, remove, sync_folder};
+use super::files::{Copying, create_private, make_private, remove};
 use super::fold::{Finding, Part};
 use super::manifest::{MANIFEST, Manifest};
 use super::source::Source;
-use super::{Asked, Progress, hex};
-use crate::ids::Position;
+use super::{Asked, Progress};
+use crate::ids::{Position, hex};
 use crate::instant::Instant;
+use crate::store::sync_folder;
 
 /// What a backup's folder begins with; the position follows, in 20 digits.
 const NAME: &str = "backup-";
@@ -74,6 +75,15 @@ pub enum BackupError {
     /// What was written is not sound.
     #[error("the backup was written and is not sound: {}: {}", .0.place, .0.what)]
     Unsound(Box<Finding>),
+    /// A backup of this position is there, and is not of this log.
+    #[error("`{}` is of another log that had the same number of events; name another folder", path.display())]
+    AnotherLog {
+        /// Its folder.
+        path: PathBuf,
+    },
+    /// At no moment was there anything whole to copy; in words.
+    #[error("{0}")]
+    NoMoment(String),
     /// It could not be checked.
     #[error("the backup cannot be checked: {0}")]
     Unchecked(String),
@@ -210,10 +220,7 @@ impl Source {
     ) -> Result<Made, BackupError> {
         let mut manifest = Manifest::read(&path).map_err(BackupError::Unchecked)?;
         if manifest.head != hex(&self.journal.head) {
-            return Err(BackupError::Unchecked(format!(
-                "`{}` is of another log that had the same number of events; name another folder",
-                path.display()
-            )));
+            return Err(BackupError::AnotherLog { path });
         }
         let findings = self.read_back(&path, &mut manifest, progress)?;
         let removed = self.prune(order, &path);

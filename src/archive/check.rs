@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
-use super::fold::{Finding, Fold, Part};
+use super::files::size_of;
+use super::fold::{Finding, Fold, Part, mend_lines};
 use super::manifest::Manifest;
-use super::{INDEX, JOURNAL, LINES, Progress, Tick, hex};
+use super::{INDEX, JOURNAL, LINES, Progress, Tick};
 use crate::error_text::in_full;
-use crate::ids::Position;
+use crate::ids::{Position, hex};
 use crate::projection::{IndexCopy, Projections, Recount};
 use crate::store::checkpoint;
 use crate::store::journal::{JournalLog, VerifyReport};
@@ -77,7 +78,7 @@ pub fn check_folder(
     let survey = LinesSurvey::of(&extent).map_err(|err| CheckError::new(&err))?;
     let report = if lines.is_dir() {
         progress(Tick { what: "reading the lines", done: 0, total: 0 });
-        LineStore::verify_folder(&lines).map_err(|err| CheckError::new(&err))?
+        LineStore::verify_surveyed(&lines, &survey).map_err(|err| CheckError::new(&err))?
     } else {
         LinesReport::default()
     };
@@ -320,7 +321,7 @@ fn conclude(
             what: damage.what.clone(),
             expected: None,
             found: None,
-            mend: "the events are whole, and the daemon runs on; `daybook store restore BACKUP` brings the lines of a backup back".to_owned(),
+            mend: mend_lines(),
         });
     }
     let mut findings = std::mem::take(&mut fold.findings);
@@ -353,10 +354,4 @@ fn of_head(head: [u8; 32], at: Option<Position>, log: &VerifyReport) -> Finding 
         found: (at == Some(log.position)).then(|| hex(&log.head)),
         mend: "keep this folder as it is; compare it with a backup from before: `daybook store verify --backup DIR`, `daybook store export`".to_owned(),
     }
-}
-
-/// Bytes of all files in a folder; what cannot be read counts as nothing.
-fn size_of(folder: &Path) -> u64 {
-    let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
-    entries.filter_map(|entry| entry.ok()?.metadata().ok()).map(|metadata| metadata.len()).sum()
 }

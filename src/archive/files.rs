@@ -8,6 +8,7 @@ use std::path::Path;
 use super::manifest::FileEntry;
 use super::source::Source;
 use super::{JOURNAL, LINES, Progress, Tick};
+use crate::store::sync_folder;
 
 /// How much is copied at once.
 const BUFFER: usize = 1 << 20;
@@ -118,11 +119,6 @@ pub(super) fn create_private(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }
 
-/// Brings a folder's entries to disk.
-pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
-}
-
 /// Lets the system forget the pages of a file that is on disk, so that reading it back reads the disk.
 fn forget(file: &File) {
     // Only an advice: without it the check reads what memory holds.
@@ -135,4 +131,15 @@ pub(super) fn remove(path: &Path) -> io::Result<()> {
         Err(err) if err.kind() != io::ErrorKind::NotFound => Err(err),
         _ => Ok(()),
     }
+}
+
+/// Bytes of all files below a folder; what cannot be read counts as nothing.
+pub fn size_of(folder: &Path) -> u64 {
+    let Ok(entries) = fs::read_dir(folder) else { return 0 };
+    let size = |entry: fs::DirEntry| match entry.metadata() {
+        Ok(metadata) if metadata.is_dir() => size_of(&entry.path()),
+        Ok(metadata) => metadata.len(),
+        Err(_gone) => 0,
+    };
+    entries.filter_map(Result::ok).map(size).sum()
 }

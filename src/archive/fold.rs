@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::{Progress, Tick, hex};
+use super::{Progress, Tick};
 use crate::domain::event::{Closed, Envelope, Event, Forgotten, HistoryPruned, PruneStep};
 use crate::engine::state::{STATE_VERSION, State};
-use crate::ids::{ExecutionId, Position, StreamId};
+use crate::ids::{ExecutionId, Position, StreamId, hex};
 use crate::projection::Recount;
 use crate::store::checkpoint::CheckpointFile;
 use crate::store::codec;
@@ -357,7 +357,7 @@ fn mend_checkpoint(place: &str) -> String {
     format!("with the daemon stopped delete `{place}`: the next start folds the log instead")
 }
 
-fn mend_lines() -> String {
+pub(super) fn mend_lines() -> String {
     "the events are whole, and the daemon runs on; `daybook store restore BACKUP` brings the lines of a backup back"
         .to_owned()
 }

@@ -12,9 +12,9 @@ use super::fold::Part;
 use super::restore::{RestoreError, StillAtWork, into_place, take};
 use super::row::{FORMAT, Row};
 use super::switch::{STAGE, is_filled};
-use super::{Asked, JOURNAL, LINES, Progress, Tick, hex, parse_hash};
+use super::{Asked, JOURNAL, LINES, Progress, Tick, parse_hash};
 use crate::error_text::in_full;
-use crate::ids::Position;
+use crate::ids::{Position, hex};
 use crate::instant::Instant;
 use crate::store::codec;
 use crate::store::journal::{JournalBuilder, Piece, RawEvent};
@@ -167,8 +167,10 @@ impl Reader {
         if self.promised.is_none() {
             return self.header(row);
         }
-        let before = self.hasher.clone();
-        self.hasher.update(line);
+        // The last row tells the hash of those before it.
+        if !matches!(row, Row::End { .. }) {
+            self.hasher.update(line);
+        }
         match row {
             Row::Header { .. } => Err("a second header".to_owned()),
             Row::Segment { first, created, pruned } => {
@@ -216,19 +218,19 @@ impl Reader {
                 self.damaged.push(format!("damaged when it was exported: {place}: {what}"));
                 Ok(())
             }
-            end @ Row::End { .. } => self.end(&end, &before),
+            end @ Row::End { .. } => self.end(&end),
         }
     }
 
     /// Holds what was read against what the last row says of it.
-    fn end(&mut self, row: &Row, hasher: &blake3::Hasher) -> Result<(), String> {
+    fn end(&mut self, row: &Row) -> Result<(), String> {
         self.ended = true;
         let own = Row::End {
             events: self.events,
             chunks: self.chunks,
             lines: self.line_rows,
             damaged: self.damaged.len() as u64,
-            blake3: hasher.finalize().to_hex().to_string(),
+            blake3: self.hasher.finalize().to_hex().to_string(),
             position: self.promised.as_ref().map_or(Position(0), |(position, _)| *position),
             head: self.promised.as_ref().map_or_else(String::new, |(_, head)| head.clone()),
         };
@@ -263,7 +265,7 @@ impl Reader {
         };
         let (position, found) = self.journal.finish().map_err(|err| in_full(&err))?;
         self.lines.finish().map_err(|err| in_full(&err))?;
-        super::files::sync_folder(&self.stage).map_err(|err| err.to_string())?;
+        crate::store::sync_folder(&self.stage).map_err(|err| err.to_string())?;
         if (position, hex(&found)) != (promised, head.clone()) {
             return Err(format!(
                 "the events come to position {position} with head {}, the export promised {promised} with head {head}",

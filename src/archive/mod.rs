@@ -22,6 +22,7 @@ mod tests;
 pub use backup::{BackupError, BackupOrder, Made, newest_backup};
 pub use check::{Asked, CheckError, Checked, check_backup, check_folder, check_running};
 pub use export::{ExportError, Exported, export};
+pub use files::size_of;
 pub use fold::{Finding, Part};
 pub use import::{Imported, import};
 pub use manifest::{MANIFEST, Manifest};
@@ -50,11 +51,6 @@ pub struct Tick {
 
 /// Told how far long work has come.
 pub type Progress<'a> = &'a mut dyn FnMut(Tick);
-
-/// Hex digits of a hash.
-pub(crate) fn hex(hash: &[u8; 32]) -> String {
-    blake3::Hash::from_bytes(*hash).to_hex().to_string()
-}
 
 /// A hash of its hex digits.
 ///

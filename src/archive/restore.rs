@@ -11,10 +11,10 @@ use super::files::{Copying, make_private, remove};
 use super::fold::{Finding, Part};
 use super::source::Source;
 use super::switch::{STAGE, SwitchError, finish_switch, is_filled, switch};
-use super::{Asked, JOURNAL, LINES, Progress, hex};
+use super::{Asked, JOURNAL, LINES, Progress};
 use crate::domain::event::Event;
 use crate::error_text::in_full;
-use crate::ids::{ExecutionId, Position, StreamId};
+use crate::ids::{ExecutionId, Position, StreamId, hex};
 use crate::instant::Instant;
 use crate::store::journal::{JournalExtent, JournalLog, Piece};
 use crate::store::lines::{LinePiece, LinesBuilder, LinesError, LinesExtent, Moved};
@@ -219,15 +219,13 @@ fn ends_of_backup(backup: &Path, progress: Progress<'_>) -> Result<Ends, Restore
     let (_, checked) = check_backup(backup, Asked::default(), progress)
         .map_err(|err| RestoreError::Unreadable { what: err.what })?;
     // Lines that were damaged when the backup was made are no reason to go without the events.
-    let wrong = checked.findings.into_iter().find(|finding| finding.part != Part::Lines);
+    let wrong = checked.findings.iter().find(|finding| finding.part != Part::Lines);
     if let Some(finding) = wrong {
-        return Err(RestoreError::Unsound(Box::new(finding)));
+        return Err(RestoreError::Unsound(Box::new(finding.clone())));
     }
-    let extent = JournalExtent::of_folder(&backup.join(JOURNAL), None);
-    let extent = extent.map_err(|err| RestoreError::Unreadable { what: in_full(&err) })?;
-    let mut segments = extent.ends();
-    let end = segments.pop();
-    Ok(Ends { segments, end, damage: String::new() })
+    let segments = JournalExtent::segment_ends(&backup.join(JOURNAL));
+    let segments = segments.map_err(|err| RestoreError::Unreadable { what: in_full(&err) })?;
+    Ok(Ends { segments, end: Some(checked.log.position), damage: String::new() })
 }
 
 /// Of what is there, whatever is whole can be used.

@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::files::{create_private, make_private, remove, sync_folder};
+use super::files::{create_private, make_private, remove};
 use super::{INDEX, JOURNAL, LINES};
+use crate::store::sync_folder;
 
 /// Where a store is put together.
 pub(super) const STAGE: &str = "restore.partial";

@@ -7,7 +7,7 @@ use super::*;
 use crate::domain::class::{Level, Source as From};
 use crate::domain::event::{Actor, Closed, ErrorCounts, Event, Opened, Outcome, Trigger};
 use crate::engine::state::{STATE_VERSION, State};
-use crate::ids::{ExecutionId, Position, ScheduleRef, StreamId};
+use crate::ids::{ExecutionId, Position, ScheduleRef, StreamId, hex};
 use crate::instant::Instant;
 use crate::projection::Projections;
 use crate::store::checkpoint::{Checkpoint, Checkpoints};
@@ -16,6 +16,7 @@ use crate::store::journal::{JournalLog, JournalOptions};
 use crate::store::lines::{LineStore, LinesOptions, NewLine};
 use crate::store::{Append, EventLog, Expected, Links, StreamAppend};
 
+mod alone;
 mod damage;
 mod moving;
 mod tampering;
@@ -103,8 +104,14 @@ impl Lab {
 
     fn try_back_up(&self, keep: Option<usize>) -> Result<Made, BackupError> {
         let source = Source::of_folder(&self.data(), None).unwrap();
-        let dir = self.dir.path().join("backups");
         let created = at(source.journal.position.0.try_into().unwrap());
+        self.back_up_at(created, keep)
+    }
+
+    /// Makes a backup while the clock shows `created`.
+    fn back_up_at(&self, created: Instant, keep: Option<usize>) -> Result<Made, BackupError> {
+        let source = Source::of_folder(&self.data(), None).unwrap();
+        let dir = self.dir.path().join("backups");
         let order = BackupOrder { dir: &dir, version: "0.1.0", created, keep, spare: 0 };
         source.back_up(order, &mut |_| {})
     }

@@ -108,7 +108,7 @@ async fn list(asked: &List, context: &mut Context<'_>) -> Outcome {
     let after = asked.after.map(|after| after.to_string());
     let address = asked.which.address().with_some("after", after);
     let headings = ["POSITION", "AT", "TYPE", "STREAM", "ACTOR"];
-    asked.paging.show(address, &headings, cells, context).await
+    asked.paging.show(address, &headings, cells, context).await.map(drop)
 }
 
 fn cells(event: &Event, context: &Context<'_>) -> Vec<Cell> {

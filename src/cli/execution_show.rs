@@ -4,7 +4,6 @@ use super::client::{Address, shaped};
 use super::context::Context;
 use super::failure::Outcome;
 use super::render::{Tone, brief, clean, duration, moment};
-use crate::domain::cause::Cause;
 use crate::domain::classify::indicated;
 use crate::projection::view::{Execution, FirstError, Note, Remark, Status};
 use crate::runbooks;
@@ -68,25 +67,10 @@ fn first_error(error: &FirstError, context: &mut Context<'_>) -> Outcome {
     context.out.line(palette.paint(Tone::Faint, &place))?;
     context.out.line("")?;
     context.out.line(palette.paint(Tone::Strong, &error.action))?;
-    for line in gist(error.cause) {
+    for line in runbooks::gist(error.cause) {
         context.out.line(line)?;
     }
-    Ok(())
-}
-
-/// The part of a runbook page that an operator needs first: what to do, and whether it may be run again.
-pub fn gist(cause: Cause) -> Vec<String> {
-    let mut gist = Vec::new();
-    let mut inside = false;
-    for line in runbooks::page(cause).lines() {
-        if let Some(heading) = line.strip_prefix("## ") {
-            inside = heading.trim() == "What to do";
-        } else if inside && !line.trim().is_empty() && !line.starts_with("**Whom") {
-            gist.push(line.replace("**", ""));
-        }
-    }
-    gist.push(format!("More: daybook explain {cause}"));
-    gist
+    Ok(context.out.line(format!("More: daybook explain {}", error.cause))?)
 }
 
 fn facts(execution: &Execution) -> Vec<(&'static str, String)> {
@@ -183,19 +167,4 @@ fn next_step(execution: &Execution, context: &mut Context<'_>) -> Outcome {
         }
     };
     Ok(context.out.message(message)?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// S3-9.
-    #[test]
-    fn the_gist_of_every_page_says_whether_it_may_be_run_again() {
-        for &cause in Cause::ALL {
-            let gist = gist(cause);
-            assert!(gist.len() >= 2, "{cause}: {gist:?}");
-            assert!(gist.iter().any(|line| line.starts_with("May I run it again?")), "{cause}");
-        }
-    }
 }

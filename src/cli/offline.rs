@@ -1,8 +1,8 @@
 //! The store without a daemon: what is on disk, read while nobody writes.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde_json::Value;
 
@@ -12,9 +12,9 @@ use super::exit::Exit;
 use super::failure::{Failure, Outcome};
 use super::meter::Meter;
 pub use crate::archive::JOURNAL;
-use crate::archive::{Asked, INDEX, LINES, SwitchError, check_folder, finish_switch};
-use crate::http::auth::hex;
+use crate::archive::{Asked, INDEX, LINES, SwitchError, check_folder, finish_switch, size_of};
 use crate::http::parts::{StoreInfo, StoreVerified, damage};
+use crate::ids::hex;
 use crate::store::journal::{JournalLog, VerifyReport};
 
 /// A data folder that no daemon uses, and none can while this lives.
@@ -161,15 +161,4 @@ pub fn compact(context: &Context<'_>, dry_run: bool, absent: Failure) -> Outcome
 pub fn as_value<T: serde::Serialize>(shape: &T) -> Outcome<Value> {
     serde_json::to_value(shape)
         .map_err(|err| Failure::new(Exit::Failed, "the answer cannot be written").because(&err))
-}
-
-/// Bytes of all files below a folder; what cannot be read counts as nothing.
-fn size_of(folder: &Path) -> u64 {
-    let Ok(entries) = fs::read_dir(folder) else { return 0 };
-    let size = |entry: fs::DirEntry| match entry.metadata() {
-        Ok(metadata) if metadata.is_dir() => size_of(&entry.path()),
-        Ok(metadata) => metadata.len(),
-        Err(_gone) => 0,
-    };
-    entries.filter_map(Result::ok).map(size).sum()
 }

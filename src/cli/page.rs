@@ -1,6 +1,7 @@
 //! Pages of lists that may be long: executions, events, a schedule's slots.
 
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::client::{Address, shaped};
 use super::context::Context;
@@ -22,6 +23,7 @@ pub struct Paging {
 
 impl Paging {
     /// Reads the page of the list at `address` and shows it: as it came, or a row of `cells` below `headings` for each item.
+    /// Gives what came.
     ///
     /// # Errors
     /// The daemon cannot be reached, or refuses.
@@ -31,13 +33,14 @@ impl Paging {
         headings: &[&str],
         cells: impl Fn(&T, &Context<'_>) -> Vec<Cell>,
         context: &mut Context<'_>,
-    ) -> Outcome {
+    ) -> Outcome<Value> {
         let address = address
             .with("limit", self.limit.to_string())
             .with_some("cursor", self.cursor.as_deref());
         let value = context.get(&address).await?;
         if context.out.json {
-            return Ok(context.out.document(&value)?);
+            context.out.document(&value)?;
+            return Ok(value);
         }
         let page: Page<T> = shaped(&value)?;
         let mut rows = Rows::new(headings);
@@ -48,11 +51,9 @@ impl Paging {
         if page.items.is_empty() {
             context.out.message("nothing fits")?;
         }
-        match page.next {
-            Some(cursor) => {
-                Ok(context.out.message(format!("there are more: --cursor {cursor}"))?)
-            }
-            None => Ok(()),
+        if let Some(cursor) = page.next {
+            context.out.message(format!("there are more: --cursor {cursor}"))?;
         }
+        Ok(value)
     }
 }

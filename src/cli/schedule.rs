@@ -19,7 +19,7 @@ use crate::civil::Zone;
 use crate::domain::slot::Reason;
 use crate::http::api::schedules::Ahead;
 use crate::ids::{InterfaceId, ScheduleRef};
-use crate::projection::view::{Execution, Page, Schedule, Slot, SlotOutcome, State};
+use crate::projection::view::{Execution, Page, Schedule, Slot, SlotOutcome, SlotPage, State};
 
 /// What can be done with schedules.
 #[derive(Debug, clap::Subcommand)]
@@ -345,7 +345,18 @@ async fn ledger(slots: &Slots, context: &mut Context<'_>) -> Outcome {
     let asked = address(&slots.name, Some("slots"))
         .with_some("from", context.times.text("--from", slots.from.as_deref())?)
         .with_some("to", context.times.text("--to", slots.to.as_deref())?);
-    slots.paging.show(asked, &["SLOT", "OUTCOME", "REASON", "EXECUTION"], row_of, context).await
+    let headings = ["SLOT", "OUTCOME", "REASON", "EXECUTION"];
+    let value = slots.paging.show(asked, &headings, row_of, context).await?;
+    let page: SlotPage = shaped(&value)?;
+    if let Some(pruned) = page.pruned.filter(|_| !context.out.json) {
+        context.out.message(format!(
+            "slots up to {} were pruned by retention, last on {} (event {})",
+            moment(pruned.until),
+            moment(pruned.at),
+            pruned.position
+        ))?;
+    }
+    Ok(())
 }
 
 fn row_of(slot: &Slot, context: &Context<'_>) -> Vec<Cell> {

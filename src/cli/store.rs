@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::{Value, json};
 
 use super::client::{Address, shaped};
@@ -13,7 +14,7 @@ use super::render::{Tone, bytes, clean};
 use super::{offline, store_move};
 use crate::archive::{Asked, check_backup, newest_backup, parse_hash};
 use crate::http::parts::{StoreInfo, StorePruned, StoreVerified};
-use crate::ids::Position;
+use crate::ids::{Position, hex};
 
 /// What can be done with the store.
 #[derive(Debug, clap::Subcommand)]
@@ -64,6 +65,7 @@ pub struct Verify {
 /// # Errors
 /// Neither a daemon nor a data folder can be reached; something is damaged (1).
 pub async fn run(verb: Verb, context: &mut Context<'_>) -> Outcome {
+    open_as_many_as_allowed();
     match verb {
         Verb::Info => {
             let answer = context.get(&Address::of(&["api", "store"])).await;
@@ -86,6 +88,14 @@ pub async fn run(verb: Verb, context: &mut Context<'_>) -> Outcome {
         Verb::Export(export) => export.run(context).await,
         Verb::Import(import) => import.run(context),
     }
+}
+
+/// A backup, a check or an export holds a descriptor for each segment of the store, and the usual limit is 1,024: 64 GiB of
+/// events and lines. Nothing is started from here that could inherit it.
+fn open_as_many_as_allowed() {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    // Only a larger store than the limit allows is refused then, with the system's words.
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).unwrap_or_default();
 }
 
 impl Verify {
@@ -115,7 +125,7 @@ impl Verify {
     fn body(&self) -> Value {
         let mut body = json!({});
         if let Some(head) = &self.head {
-            body["head"] = json!(crate::http::auth::hex(head));
+            body["head"] = json!(hex(head));
         }
         if let Some(at) = self.at {
             body["at"] = json!(at);
@@ -209,6 +219,8 @@ fn info(info: &StoreInfo, context: &mut Context<'_>) -> Outcome {
     if let Some(percent) = info.rebuilding {
         context.out.line(format!("{:<10} {percent} %", "rebuilding"))?;
     }
+    // What is over by now takes minutes to count in a large store.
+    context.out.line(format!("{:<10} see `daybook store compact --dry-run`", "prunable"))?;
     for one in &info.pruned {
         let at = one.at.map_or_else(|| "-".to_owned(), |at| at.to_string());
         let line = format!(

@@ -200,6 +200,11 @@ macro_rules! events {
 
         $(impl From<$variant> for Event {
             fn from(payload: $variant) -> Self { Self::$variant(payload) }
+        }
+
+        impl $variant {
+            /// The number of these events on disk.
+            pub const CODE: u16 = $code;
         })*
     };
 }

@@ -31,6 +31,10 @@ pub struct Execution {
     pub anomaly: bool,
     /// A person asked for its end.
     pub cancelling: bool,
+    /// Its log has reached its limit.
+    pub limited: bool,
+    /// The last line that was kept before the disk had little room for its log; the newest time.
+    pub curtailed: Option<u64>,
     /// Its opening's place among all openings, from 1.
     pub ordinal: u64,
 }
@@ -142,6 +146,8 @@ impl Execution {
             first_error: None,
             anomaly: false,
             cancelling: false,
+            limited: false,
+            curtailed: None,
             ordinal,
         }
     }
@@ -161,7 +167,12 @@ impl Execution {
             Command::EndAttempt(ended) if running => Ok(ended.into()),
             Command::SeeError(_) if self.first_error.is_some() => Err(Rejection::Repeated),
             Command::SeeError(error) if running => Ok(ErrorSeen { error }.into()),
+            // Whoever goes on with a log reads over such places again.
+            Command::LimitLog(_) if self.limited => Err(Rejection::Repeated),
             Command::LimitLog(limited) if running => Ok(limited.into()),
+            Command::CurtailLog(curtailed) if self.curtailed >= Some(curtailed.line) => {
+                Err(Rejection::Repeated)
+            }
             Command::CurtailLog(curtailed) if running => Ok(curtailed.into()),
             Command::EndAttempt(_)
             | Command::SeeError(_)
@@ -211,11 +222,9 @@ impl Execution {
             Event::AnomalySeen(_) => self.anomaly = true,
             Event::CancelRequested(_) => self.cancelling = true,
             Event::Closed(closed) => self.phase = Phase::Closed(closed.outcome),
-            Event::Opened(_)
-            | Event::LogLimited(_)
-            | Event::LogCurtailed(_)
-            | Event::Noted(_)
-            | Event::DeliveryEnded(_) => (),
+            Event::LogLimited(_) => self.limited = true,
+            Event::LogCurtailed(curtailed) => self.curtailed = Some(curtailed.line),
+            Event::Opened(_) | Event::Noted(_) | Event::DeliveryEnded(_) => (),
             Event::DaemonStarted(_)
             | Event::DaemonStopped(_)
             | Event::DrainAsked(_)
@@ -256,6 +265,7 @@ mod tests {
 
     use super::*;
     use crate::domain::event::Trigger;
+    use crate::domain::space::Room;
     use crate::ids::ExecutionId;
 
     const START: Instant = Instant::from_secs(1_000);
@@ -337,6 +347,19 @@ mod tests {
         ] {
             assert_eq!(closed.decide(START, command), Err(Rejection::Closed));
         }
+    }
+
+    /// A daemon that takes an attempt over reads its output once more from its beginning.
+    #[test]
+    fn a_limit_and_a_want_of_room_are_recorded_once_each() {
+        let limit = || Command::LimitLog(LogLimited { line: 70, max_bytes: 1 << 20 });
+        let curtail = |line| Command::CurtailLog(LogCurtailed { line, room: Room::Low });
+        let known = vec![Command::StartAttempt, curtail(12), limit()];
+        let known = after(queued(), START, known);
+        for again in [limit(), curtail(12)] {
+            assert_eq!(known.decide(START, again), Err(Rejection::Repeated));
+        }
+        assert!(known.decide(START, curtail(90)).is_ok(), "it may be low another time");
     }
 
     /// S3-17: once.

@@ -27,6 +27,7 @@ mod zones;
 
 pub use self::core::{Engine, Identity, Parts};
 pub use handle::{Done, Handle, Refusal};
+pub use startup::HEARING_MAX;
 
 #[cfg(test)]
 mod sim;

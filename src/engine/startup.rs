@@ -22,7 +22,7 @@ use crate::task;
 
 /// The start waits so long for what a killed daemon left running, and as long for ends that no daemon has heard of. What
 /// takes longer ends while slots run.
-const SETTLING_FIRST_MAX: Duration = Duration::from_secs(1);
+pub const HEARING_MAX: Duration = Duration::from_secs(1);
 
 /// The end of an execution that is being settled.
 type Settling = JoinHandle<Option<Conclusion>>;
@@ -130,7 +130,7 @@ impl Engine {
             self.go_on_with(&mut draft, work, After::TakeOver);
         }
         self.submit(draft);
-        let until = Stopwatch::now() + SETTLING_FIRST_MAX;
+        let until = Stopwatch::now() + HEARING_MAX;
         while executions.iter().any(|id| self.is_running(id)) {
             let Ok(Some(news)) = timeout_at(until, heard.recv()).await else { break };
             self.hear(news);
@@ -203,7 +203,7 @@ impl Engine {
             (work, end)
         };
         let all: Vec<_> = unfinished.into_iter().map(begin).collect();
-        let until = Stopwatch::now() + SETTLING_FIRST_MAX;
+        let until = Stopwatch::now() + HEARING_MAX;
         let (mut concluded, mut settling) = (Vec::new(), Vec::new());
         for (work, mut end) in all {
             match timeout_at(until, &mut end).await {

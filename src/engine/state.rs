@@ -21,7 +21,7 @@ use crate::instant::Instant;
 
 /// The version of [`State`]'s form in checkpoints. Raise it with every change of a type that `State` holds; an older
 /// checkpoint is then dropped and the log folded again.
-pub const STATE_VERSION: u32 = 7;
+pub const STATE_VERSION: u32 = 8;
 
 /// How long an answer to a request with an idempotency key is kept, in milliseconds (contract, section 6).
 pub const ANSWER_KEPT_MS: i64 = 24 * 3_600_000;

@@ -14,6 +14,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 use crate::domain::access::Role;
 use crate::domain::event::TokenCreated;
 use crate::engine::board::TokenRow;
+use crate::ids::hex;
 
 /// Failed logins from one address before further ones are slowed down.
 const FREE_FAILURES: f64 = 10.0;
@@ -35,13 +36,6 @@ pub fn random<const N: usize>() -> Result<[u8; N], NoRandomness> {
     let mut bytes = [0; N];
     SystemRandom::new().fill(&mut bytes).map_err(|_unspecified| NoRandomness)?;
     Ok(bytes)
-}
-
-/// Bytes as lower-case hex digits.
-pub fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble)]);
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 /// SHA-256 in hex: the stored form of a secret with 256 random bits, which needs no salt.

@@ -21,6 +21,7 @@ use super::{auth, console};
 use crate::config::MetricsAccess;
 use crate::domain::access::Role;
 use crate::domain::event::Actor;
+use crate::ids::hex;
 
 /// The header with the request's id.
 pub const REQUEST_ID: &str = "x-request-id";
@@ -106,7 +107,7 @@ fn request_id(headers: &HeaderMap) -> String {
             && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
     };
     given.filter(plain).map_or_else(
-        || auth::random::<8>().map_or_else(|_| "unknown".to_owned(), |bytes| auth::hex(&bytes)),
+        || auth::random::<8>().map_or_else(|_| "unknown".to_owned(), |bytes| hex(&bytes)),
         str::to_owned,
     )
 }

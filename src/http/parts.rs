@@ -5,18 +5,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 
-use super::auth::{Failures, hex};
+use super::auth::Failures;
 use super::idempotency::Answers;
+use super::problem::{Code, Problem};
 use super::session::Sessions;
-use crate::archive::{Asked, Checked, Finding, Made, Progress, Tick};
+use crate::archive::{Asked, BackupError, Checked, Finding, Made, Progress, Tick};
 use crate::clock::Clock;
-use crate::config::{Loaded, MetricsAccess};
+use crate::config::{Loaded, MetricsAccess, SettingRow};
 use crate::engine::handle::Handle;
 use crate::engine::ports::BoxFuture;
-use crate::ids::Position;
+use crate::ids::{Position, hex};
 use crate::instant::Instant;
 use crate::jobs::Runners;
 use crate::jobs::probe::Probe;
@@ -76,25 +78,41 @@ pub struct Memory {
     pub backfills: tokio::sync::Mutex<()>,
     /// Held by a check or a backup: each reads the whole store, and one at a time is enough for the disk.
     pub store_work: Arc<tokio::sync::Mutex<()>>,
-    /// One permit for each export: a slow reader holds a thread.
-    pub exports: Exports,
+    /// One permit for each export of the whole store.
+    pub store_exports: Exports<2>,
+    /// One permit for each export of executions: whoever may look may ask for these.
+    pub exports: Exports<4>,
     /// How far a check or a backup has come.
     pub tick: std::sync::Mutex<Option<Tick>>,
     newest: AtomicU64,
 }
 
-/// The exports that may go on at once.
+/// Exports, of which `MOST` may go on at once: a slow reader holds a thread or a file.
 #[derive(Debug)]
-pub struct Exports(pub Arc<tokio::sync::Semaphore>);
+pub struct Exports<const MOST: usize>(Arc<Semaphore>);
 
-impl Default for Exports {
+impl<const MOST: usize> Default for Exports<MOST> {
     fn default() -> Self {
-        Self(Arc::new(tokio::sync::Semaphore::new(EXPORTS_MAX)))
+        Self(Arc::new(Semaphore::new(MOST)))
     }
 }
 
-/// Exports at once.
-const EXPORTS_MAX: usize = 2;
+impl<const MOST: usize> Exports<MOST> {
+    /// Begins one; it goes on for as long as its permit is held.
+    ///
+    /// # Errors
+    /// Too many go on.
+    pub fn begin(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        Arc::clone(&self.0).try_acquire_owned().map_err(|_full| {
+            let detail =
+                format!("{MOST} exports go on, and no more may; wait for one of them to end");
+            Problem::new(Code::Conflict, detail).with_retry_after(EXPORT_RETRY_S)
+        })
+    }
+}
+
+/// When it is worth trying again to begin an export, in seconds.
+const EXPORT_RETRY_S: u64 = 5;
 
 impl Memory {
     /// Notes that a command was answered with `position`: reads from now on wait for it.
@@ -123,6 +141,10 @@ pub struct Settings {
     pub version: String,
     /// The revision that it was built from.
     pub revision: Option<String>,
+    /// All settings with their origins, as people see them.
+    pub shown: Vec<SettingRow>,
+    /// The `daybook.toml` that was read.
+    pub file: Option<PathBuf>,
 }
 
 /// The store's figures and what is done with it as a whole, wired by `app.rs` to the journal and the line store. All of it
@@ -137,7 +159,35 @@ pub struct StoreAccess {
     /// Writes out everything.
     pub export: Box<Export>,
     /// Plans what retention removes, or removes it. Waits and does not block.
-    pub prune: Box<dyn Fn(PruneMode) -> BoxFuture<Result<StorePruned, String>> + Send + Sync>,
+    pub prune: Box<Prune>,
+}
+
+/// See [`StoreAccess::prune`].
+pub type Prune = dyn Fn(PruneMode) -> BoxFuture<Result<StorePruned, PruneError>> + Send + Sync;
+
+/// Why retention did not come to its end. What it recorded holds, and the next pass goes on with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PruneError {
+    /// Something is under way that has to end first.
+    UnderWay {
+        /// What.
+        why: String,
+    },
+    /// The lists that it plans with are being rebuilt, or lag behind.
+    Rebuilding {
+        /// How much is done.
+        percent: u8,
+    },
+    /// The daemon ends.
+    Closing {
+        /// What has ended.
+        why: String,
+    },
+    /// The store cannot be read or written.
+    Failed {
+        /// What is wrong.
+        why: String,
+    },
 }
 
 /// Whether retention only says what it would do.
@@ -203,8 +253,9 @@ pub struct PrunedInterface {
 /// See [`StoreAccess::verify`].
 pub type Verify = dyn Fn(Asked, Progress<'_>) -> Result<Checked, String> + Send + Sync;
 /// See [`StoreAccess::backup`].
-pub type BackUp =
-    dyn Fn(&std::path::Path, Option<usize>, Progress<'_>) -> Result<Made, String> + Send + Sync;
+pub type BackUp = dyn Fn(&std::path::Path, Option<usize>, Progress<'_>) -> Result<Made, BackupError>
+    + Send
+    + Sync;
 /// See [`StoreAccess::export`].
 pub type Export = dyn Fn(&mut dyn std::io::Write) -> Result<(), String> + Send + Sync;
 

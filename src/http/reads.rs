@@ -3,6 +3,7 @@
 //! A read reflects every command that was answered before it (contract, rule 2): it waits up to 2 s for the lists, else it
 //! is answered 503. Queries block on files, so they run on the threads for that.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,12 +17,13 @@ use super::input::Input;
 use super::parts::App;
 use super::problem::{Code, Problem};
 use crate::domain::class::{Class, ClassError, Level};
+use crate::domain::event::Envelope;
 use crate::domain::line::Line;
 use crate::domain::{definition, event};
 use crate::engine::board;
 use crate::ids::{ExecutionId, InterfaceId, Position, ScheduleRef, StreamId};
 use crate::instant::Instant;
-use crate::projection::view::{Event, Execution, Page, Slot, Status};
+use crate::projection::view::{Event, Execution, Page, Slot, SlotsPruned, Status};
 use crate::projection::{
     EventFilter, ExecutionFilter, ExpandRequest, Order, QueryError, ResolveError, SlotRange,
 };
@@ -94,6 +96,26 @@ impl Reads {
         }
     }
 
+    /// How executions stand, by id; those that were pruned are left out.
+    ///
+    /// # Errors
+    /// The lists cannot be read.
+    pub async fn ends(&self, ids: Vec<ExecutionId>) -> Result<HashMap<ExecutionId, End>, Problem> {
+        let app = Arc::clone(&self.0);
+        blocking(move || {
+            let mut ends = HashMap::with_capacity(ids.len());
+            for id in ids {
+                if let Some(row) = app.projections.execution(id)? {
+                    let solved = row.solved_by.is_some();
+                    ends.insert(id, End { status: row.status, solved });
+                }
+            }
+            Ok(ends)
+        })
+        .await?
+        .map_err(query_problem)
+    }
+
     /// Why there is no execution with this id.
     async fn gone(&self, id: ExecutionId) -> Problem {
         let app = Arc::clone(&self.0);
@@ -139,6 +161,18 @@ impl Reads {
         .map_err(query_problem)
     }
 
+    /// Up to where retention took slots of a schedule.
+    ///
+    /// # Errors
+    /// The lists cannot be read.
+    pub async fn slots_pruned(
+        &self,
+        schedule: ScheduleRef,
+    ) -> Result<Option<SlotsPruned>, Problem> {
+        let app = Arc::clone(&self.0);
+        blocking(move || app.projections.slots_pruned(&schedule)).await?.map_err(query_problem)
+    }
+
     /// The newest decisions on a schedule's slots from `range`, with the positions of their events.
     ///
     /// # Errors
@@ -171,6 +205,30 @@ impl Reads {
         blocking(move || app.projections.last_ok_slot(&schedule, before))
             .await?
             .map_err(query_problem)
+    }
+
+    /// The events of one execution, oldest first, at most `limit`.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub async fn story(&self, id: ExecutionId, limit: usize) -> Result<Vec<Envelope>, Problem> {
+        let app = Arc::clone(&self.0);
+        blocking(move || app.log.read_stream(&StreamId::Execution(id), 0, limit))
+            .await?
+            .map_err(|err| Problem::internal("the log cannot be read", &err))
+    }
+
+    /// An interface's definition of some version; none that is not in the log.
+    ///
+    /// # Errors
+    /// The query did not finish.
+    pub async fn definition(
+        &self,
+        id: InterfaceId,
+        version: u32,
+    ) -> Result<Option<Arc<definition::Interface>>, Problem> {
+        let app = Arc::clone(&self.0);
+        blocking(move || definition_of(&app, &id, version)).await
     }
 
     /// One event; none that was pruned.
@@ -251,6 +309,15 @@ impl Reads {
             .await?
             .map_err(query_problem)
     }
+}
+
+/// How an execution stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct End {
+    /// Where it is in its life.
+    pub status: Status,
+    /// A re-run of it ended ok.
+    pub solved: bool,
 }
 
 /// A part of a ledger: from `from` on, before `to`.

@@ -44,6 +44,13 @@ pub fn documented() -> (Router<App>, serde_json::Value) {
 #[derive(Clone)]
 pub struct DocumentText(Arc<str>);
 
+impl DocumentText {
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 /// This document.
 #[utoipa::path(get, path = "/api/openapi.json", operation_id = "openapi", tag = "daemon",
     responses((status = 200, body = serde_json::Value, description = "OpenAPI 3.1")))]

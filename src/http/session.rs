@@ -11,6 +11,7 @@ use super::access::Peer;
 use super::auth::{self, NoRandomness};
 use crate::domain::access::Role;
 use crate::domain::event::Actor;
+use crate::ids::hex;
 
 /// How long a login link works (contract, section 6).
 pub const LINK_LIFE: Duration = Duration::from_secs(10 * 60);
@@ -119,8 +120,8 @@ impl Sessions {
     /// # Errors
     /// [`NoRandomness`].
     pub fn new_link(&self, now: Duration) -> Result<Link, NoRandomness> {
-        let secret = auth::hex(&auth::random::<32>()?);
-        let id = auth::hex(&auth::random::<4>()?);
+        let secret = hex(&auth::random::<32>()?);
+        let id = hex(&auth::random::<4>()?);
         self.with(|rows| {
             rows.links.retain(|_, (_, made)| now.saturating_sub(*made) < LINK_LIFE);
             make_room(&mut rows.links, |(_, made)| *made);
@@ -134,7 +135,7 @@ impl Sessions {
     /// # Errors
     /// [`NoRandomness`]; the link stays usable.
     pub fn redeem(&self, secret: &str, now: Duration) -> Result<Option<String>, NoRandomness> {
-        let session = auth::hex(&auth::random::<32>()?);
+        let session = hex(&auth::random::<32>()?);
         Ok(self.with(|rows| {
             let (id, made) = rows.links.remove(&auth::sha256_hex(secret))?;
             if now.saturating_sub(made) >= LINK_LIFE {
@@ -150,7 +151,7 @@ impl Sessions {
     /// # Errors
     /// [`NoRandomness`].
     pub fn begin(&self, holder: Holder, now: Duration) -> Result<String, NoRandomness> {
-        let session = auth::hex(&auth::random::<32>()?);
+        let session = hex(&auth::random::<32>()?);
         self.with(|rows| rows.begin(&session, holder, now));
         Ok(session)
     }

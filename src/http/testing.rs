@@ -17,9 +17,9 @@ use tokio_util::sync::CancellationToken;
 use super::parts::{App, Memory, Parts, PruneMode, Settings, StoreAccess, StoreInfo, StorePruned};
 use super::server::{Bind, Server, SocketMode, TlsFiles};
 use super::{auth, router};
-use crate::archive::Checked;
+use crate::archive::{BackupError, Checked};
 use crate::clock::{Clock, VirtualClock};
-use crate::config::{Loaded, MetricsAccess};
+use crate::config::{self, Environment, Flags, Loaded, MetricsAccess, SettingRow};
 use crate::domain::access::Role;
 use crate::domain::cause::Cause;
 use crate::domain::class::{Class, Level, Source};
@@ -104,6 +104,8 @@ impl Daemon {
             metrics,
             version: "0.1.0".to_owned(),
             revision: Some("test".to_owned()),
+            shown: shown(),
+            file: None,
         };
         let projections =
             Projections::open(&folder.path().join("index"), Arc::clone(&log)).expect("projections");
@@ -303,11 +305,19 @@ pub(super) async fn read(response: http::Response<hyper::body::Incoming>) -> Ans
     Answer { status: parts.status, headers: parts.headers, body }
 }
 
+/// Settings of which one is a secret.
+fn shown() -> Vec<SettingRow> {
+    let flags = Flags::from([("data", "/var/lib/daybook".to_owned())]);
+    let variables = [("DAYBOOK_PING", "https://hc-ping.example/secret")];
+    let settings = config::Settings::load(&flags, &Environment::from_iter(variables));
+    settings.expect("settings").rows()
+}
+
 fn store() -> StoreAccess {
     StoreAccess {
         info: Box::new(|| Ok(StoreInfo { journal_bytes: 4096, ..StoreInfo::default() })),
         verify: Box::new(|_, _| Ok(Checked::default())),
-        backup: Box::new(|_, _, _| Err("no store here".to_owned())),
+        backup: Box::new(|_, _, _| Err(BackupError::NoMoment("no store here".to_owned()))),
         export: Box::new(|to| to.write_all(b"{}\n").map_err(|err| err.to_string())),
         prune: Box::new(|mode| {
             let dry_run = mode == PruneMode::Plan;

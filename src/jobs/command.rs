@@ -132,7 +132,8 @@ pub(super) fn values(context: &AttemptContext, schedule: &Schedule) -> Result<Va
         .map_err(|err| local(format!("time zone `{}`: {err}", schedule.timezone)))?;
     let mut values = Values::new();
     values.set(Name::SlotAt, shown(opened.slot));
-    values.set(Name::SlotDate, zone.local_date(opened.slot.unwrap_or_else(|| created(context))));
+    values
+        .set(Name::SlotDate, zone.local_date(opened.slot.unwrap_or_else(|| opened.root.instant())));
     values.set(Name::SlotPrevious, shown(opened.previous_slot));
     values.set(Name::SlotLastOk, shown(opened.last_ok_slot));
     values.set(Name::ExecutionId, context.execution.to_string());
@@ -158,12 +159,6 @@ pub(super) fn render(text: &str, values: &Values, place: &str) -> Result<String,
     template::render(text, values)
         .map(std::borrow::Cow::into_owned)
         .map_err(|err| local(format!("`{place}`: {err}")))
-}
-
-/// When the first execution of the re-run chain was made: the first 48 bits of its id.
-fn created(context: &AttemptContext) -> Instant {
-    let (high, low, ..) = context.opened.root.uuid().as_fields();
-    Instant::from_millis(i64::from(high) << 16 | i64::from(low))
 }
 
 fn folder(context: &AttemptContext, schedule: &Schedule) -> Result<PathBuf, End> {

@@ -29,6 +29,7 @@ use super::scribe::{Scribe, ScribeState};
 use crate::domain::class::{Level, Source};
 use crate::domain::event::ErrorCounts;
 use crate::domain::verdict::End;
+use crate::engine::ports::BoxFuture;
 use crate::store::lines::{FollowState, LineStore};
 
 /// A line is handed on after so long even when its chunk is not full (contract, rule 11).
@@ -42,13 +43,15 @@ pub(super) struct Followed {
     reader: SpoolReader,
     /// The output reaches up to here.
     until: Place,
-    end: Known,
+    end: KnownEnd,
     marks: Marks,
 }
 
 /// What is known of its end.
-enum Known {
-    Not,
+enum KnownEnd {
+    NotYet,
+    /// Nobody can ask its runner: what that has put on record is read when it is gone.
+    WhenGone(BoxFuture<Option<Ended>>),
     Ended(Ended),
     /// Its runner is gone, and has not seen it end.
     Never,
@@ -89,6 +92,13 @@ pub(super) struct Remains {
 }
 
 impl Remains {
+    /// What is left of an attempt that nobody goes on with.
+    pub(super) fn of(left: &Left) -> Self {
+        let (generation, of) = (Arc::clone(&left.generation), left.of);
+        let from = read_mark(&generation, of).map_or(0, |mark| mark.place.piece);
+        Self { generation, of, from }
+    }
+
     pub(super) fn forget(&self) {
         let folder = self.generation.folder();
         // One that runs removes them itself; those before this one went as they were read.
@@ -97,12 +107,12 @@ impl Remains {
             while pieces.next().is_some_and(|piece| runner::remove(folder.path(), self.of, piece)) {
             }
         }
-        fs::remove_file(mark_of(&self.generation, self.of)).unwrap_or_default();
+        fs::remove_file(mark_path(&self.generation, self.of)).unwrap_or_default();
         self.generation.forget(self.of);
     }
 }
 
-fn mark_of(generation: &Generation, of: AttemptKey) -> PathBuf {
+fn mark_path(generation: &Generation, of: AttemptKey) -> PathBuf {
     generation.folder().path().join(format!("{}-{}.mark", of.execution, of.attempt))
 }
 
@@ -122,55 +132,45 @@ impl Followed {
     fn at(generation: Arc<Generation>, of: AttemptKey, place: Place, lines: &LineStore) -> Self {
         let reader = SpoolReader::new(generation.folder().path(), of, place);
         let marks = Marks {
-            path: mark_of(&generation, of),
+            path: mark_path(&generation, of),
             log: lines.follow(of.execution),
             pending: VecDeque::new(),
             keep_from: place.piece,
         };
-        Self { generation, of, news: None, reader, until: place, end: Known::Not, marks }
+        Self { generation, of, news: None, reader, until: place, end: KnownEnd::NotYet, marks }
     }
 
-    /// Goes on with an attempt of a former daemon: `scribe` stands then where the output is read from. `errors_before` counts
-    /// the error lines of the log up to a line.
+    /// Has `scribe` stand where the output of an attempt of a former daemon is read on from, and says where that is.
+    /// `errors_before` counts the error lines of the log up to a line.
     ///
     /// # Errors
     /// The log cannot be read.
-    pub(super) async fn take_over<E>(
-        left: Left,
+    pub(super) fn stand<E>(
         scribe: &mut Scribe,
-        lines: &LineStore,
+        left: &Left,
         errors_before: impl FnOnce(u64) -> Result<ErrorCounts, E>,
-    ) -> Result<Self, E> {
-        let Left { generation, of, before, secrets, end } = left;
-        scribe.learn(&secrets);
-        let place = match mark(&generation, of) {
-            Some(mark) => {
-                scribe.stand_at(mark.scribe);
-                mark.place
-            }
-            None => {
-                scribe.begin_again(before, errors_before(before.lines)?);
-                Place::default()
-            }
-        };
-        let (news, end) = match end {
-            LeftEnd::Followed(news) => (Some(news), Known::Not),
-            LeftEnd::Known(ended) => (None, Known::Ended(ended)),
-            LeftEnd::WhenGone => {
-                let ended = end_on_record(generation.folder().clone(), of).await;
-                (None, ended.map_or(Known::Never, Known::Ended))
-            }
-            LeftEnd::Never => (None, Known::Never),
-        };
+    ) -> Result<Place, E> {
+        scribe.learn(&left.secrets);
+        if let Some(mark) = read_mark(&left.generation, left.of) {
+            scribe.stand_at(mark.scribe);
+            return Ok(mark.place);
+        }
+        scribe.begin_again(left.before, errors_before(left.before.lines)?);
+        Ok(Place::default())
+    }
+
+    /// Goes on with an attempt of a former daemon from `place`, where a scribe stands.
+    pub(super) fn take_over(left: Left, place: Place, lines: &LineStore) -> Self {
+        let Left { generation, of, end, .. } = left;
         let mut followed = Self::at(generation, of, place, lines);
-        (followed.news, followed.end) = (news, end);
-        followed.until = match &followed.end {
-            Known::Ended(ended) => ended.spooled,
-            Known::Never => Place::END,
-            Known::Not => place,
-        };
+        match end {
+            LeftEnd::Followed(news) => followed.news = Some(news),
+            LeftEnd::Known(ended) => followed.know(Some(ended)),
+            LeftEnd::WhenGone => followed.wait_for_the_record(),
+            LeftEnd::Never => followed.know(None),
+        }
         followed.ask_for_more();
-        Ok(followed)
+        followed
     }
 
     /// What is to be forgotten at last.
@@ -188,13 +188,14 @@ impl Followed {
         loop {
             let over = !more && !full;
             match &self.end {
-                Known::Ended(ended) if over => {
-                    return Followup::Ended(told(context, ended, scribe));
+                KnownEnd::Ended(ended) if over => {
+                    return Followup::Ended(ran(context, ended, scribe));
                 }
-                Known::Never if over => return Followup::Lost,
-                Known::Not | Known::Ended(_) | Known::Never => (),
+                KnownEnd::Never if over => return Followup::Lost,
+                KnownEnd::NotYet | KnownEnd::WhenGone(_) | KnownEnd::Ended(_) | KnownEnd::Never => {
+                }
             }
-            let running = matches!(self.end, Known::Not);
+            let running = matches!(self.end, KnownEnd::NotYet | KnownEnd::WhenGone(_));
             tokio::select! {
                 biased;
                 () = context.cancel.cancelled(), if running && !cancelling => {
@@ -202,7 +203,11 @@ impl Followed {
                     self.generation.send(&Order::End { of: self.of, why: Why::Cancel });
                 }
                 news = next(self.news.as_mut()), if running => {
-                    self.hear(news).await;
+                    self.hear(news);
+                    more = self.reader.place() < self.until;
+                }
+                ended = recorded(&mut self.end) => {
+                    self.know(ended);
                     more = self.reader.place() < self.until;
                 }
                 // What has ended is told first.
@@ -229,20 +234,25 @@ impl Followed {
         }
     }
 
-    async fn hear(&mut self, news: Option<AttemptNews>) {
+    fn hear(&mut self, news: Option<AttemptNews>) {
         match news {
             Some(AttemptNews::Grew(to)) => self.until = self.until.max(to),
-            Some(AttemptNews::Ended(ended)) => {
-                self.until = ended.spooled;
-                self.end = Known::Ended(ended);
-            }
-            None => {
-                // It may have seen the end, and told nobody.
-                let ended = end_on_record(self.generation.folder().clone(), self.of).await;
-                self.until = ended.as_ref().map_or(Place::END, |ended| ended.spooled);
-                self.end = ended.map_or(Known::Never, Known::Ended);
-            }
+            Some(AttemptNews::Ended(ended)) => self.know(Some(ended)),
+            // It may have seen the end, and told nobody.
+            None => self.wait_for_the_record(),
         }
+    }
+
+    fn wait_for_the_record(&mut self) {
+        self.news = None;
+        let ended = end_on_record(self.generation.folder().clone(), self.of);
+        self.end = KnownEnd::WhenGone(Box::pin(ended));
+    }
+
+    /// How it ended; none when nobody has seen that.
+    fn know(&mut self, ended: Option<Ended>) {
+        self.until = ended.as_ref().map_or(Place::END, |ended| ended.spooled);
+        self.end = ended.map_or(KnownEnd::Never, KnownEnd::Ended);
     }
 
     /// Takes one record. False when nothing more is there.
@@ -290,7 +300,7 @@ impl Followed {
 
     /// Everything that was told of is read.
     fn ask_for_more(&self) {
-        if self.news.is_some() && matches!(self.end, Known::Not) {
+        if self.news.is_some() && matches!(self.end, KnownEnd::NotYet) {
             let read = self.until;
             // What cannot be read holds nobody up.
             let unreadable = self.reader.place() == Place::END;
@@ -307,7 +317,7 @@ impl Followed {
             for piece in before..self.marks.keep_from {
                 runner::remove(self.generation.folder().path(), self.of, piece);
             }
-            if self.news.is_some() && matches!(self.end, Known::Not) {
+            if self.news.is_some() && matches!(self.end, KnownEnd::NotYet) {
                 // What was told of beyond that is told again.
                 let (read, keep_from) = (self.reader.place(), self.marks.keep_from);
                 self.generation.send(&Order::Took { of: self.of, read, keep_from });
@@ -319,7 +329,7 @@ impl Followed {
 impl Drop for Followed {
     fn drop(&mut self) {
         // Whoever follows it has failed: the execution is closed as such, and nobody goes on with the command.
-        if std::thread::panicking() && matches!(self.end, Known::Not) {
+        if std::thread::panicking() && matches!(self.end, KnownEnd::NotYet) {
             self.generation.abandon(self.of);
         }
     }
@@ -360,8 +370,8 @@ impl Marks {
     }
 }
 
-fn mark(generation: &Generation, of: AttemptKey) -> Option<Mark> {
-    serde_json::from_slice(&fs::read(mark_of(generation, of)).ok()?).ok()
+fn read_mark(generation: &Generation, of: AttemptKey) -> Option<Mark> {
+    serde_json::from_slice(&fs::read(mark_path(generation, of)).ok()?).ok()
 }
 
 async fn next(news: Option<&mut mpsc::UnboundedReceiver<AttemptNews>>) -> Option<AttemptNews> {
@@ -371,8 +381,16 @@ async fn next(news: Option<&mut mpsc::UnboundedReceiver<AttemptNews>>) -> Option
     }
 }
 
+/// What stands on record of the end, when the runner is gone.
+async fn recorded(end: &mut KnownEnd) -> Option<Ended> {
+    match end {
+        KnownEnd::WhenGone(ended) => ended.await,
+        KnownEnd::NotYet | KnownEnd::Ended(_) | KnownEnd::Never => std::future::pending().await,
+    }
+}
+
 /// How the attempt ended, in the words of verdicts.
-fn told(context: &AttemptContext, ended: &Ended, scribe: &mut Scribe) -> Ran {
+fn ran(context: &AttemptContext, ended: &Ended, scribe: &mut Scribe) -> Ran {
     if ended.lost_bytes > 0 {
         let text = format!("{} bytes of output were not kept", ended.lost_bytes);
         scribe.note(Level::Warning, None, None, &text, None);
@@ -406,5 +424,42 @@ fn told(context: &AttemptContext, ended: &Ended, scribe: &mut Scribe) -> Ran {
         retry_after: None,
         repeatable: true,
         took,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+    use crate::instant::Instant as Moment;
+    use crate::jobs::runner::{Folder, Greeting, PROTOCOL, Tale, framed};
+    use crate::jobs::testing::shell;
+
+    #[tokio::test]
+    async fn a_stop_does_not_wait_for_a_runner_that_lives_and_cannot_be_understood() {
+        let mut bench = shell("true");
+        let folder =
+            Folder::make(&bench.root.path().join("runs"), Moment::default()).expect("made");
+        let _lives = folder.lock().expect("a lock");
+        let (ours, mut theirs) = UnixStream::pair().expect("a pair");
+        let (version, attempts) = ("0.1.0".to_owned(), Vec::new());
+        let hello = Tale::Hello(Greeting { protocol: PROTOCOL, version, pid: 1, attempts });
+        theirs.write_all(&framed(&hello)).expect("it hears");
+        let generation = Generation::greet(folder, ours).await.expect("it is greeted").generation;
+        let store = bench.lines();
+        let (context, mut scribe, _seen) = bench.attempt(&store);
+        let of = AttemptKey { execution: bench.execution, attempt: 1 };
+        let news = generation.follow(of);
+        let mut followed = Followed::new(Arc::clone(&generation), of, news, &store);
+        let stopped = async {
+            theirs.write_all(&[u8::MAX; 8]).expect("it hears");
+            generation.gone().await;
+            bench.interrupt.cancel();
+        };
+        let reading = async { tokio::join!(followed.read(&context, &mut scribe), stopped).0 };
+        let followup = tokio::time::timeout(Duration::from_secs(10), reading).await;
+        assert!(matches!(followup.expect("it stops"), Followup::LeftToItsRunner));
     }
 }

@@ -4,17 +4,19 @@ use std::collections::{HashMap, HashSet};
 use std::io;
 use std::os::unix::net::UnixStream as StdStream;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use rustix::net::{Shutdown, shutdown};
 use tokio::net::UnixStream;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::runner::{
-    AttemptKey, Ended, Folder, Greeting, Inbox, Order, PROTOCOL, Place, Tale, Way, Why, framed,
+    AttemptKey, Ended, Folder, Greeting, Inbox, Kept, Order, PROTOCOL, Place, Tale, Way, Why,
+    framed,
 };
-use crate::task;
+use crate::task::{self, locked};
 
 /// A runner that does not answer within this time is taken for one that cannot be talked to.
 const HELLO_MAX: Duration = Duration::from_secs(5);
@@ -25,6 +27,15 @@ pub(super) enum AttemptNews {
     /// There is output up to here.
     Grew(Place),
     Ended(Ended),
+}
+
+/// A runner that has answered.
+pub(super) struct Greeted {
+    pub(super) generation: Arc<Generation>,
+    /// The runner's.
+    pub(super) version: String,
+    /// What it has, with what it tells of each from now on.
+    pub(super) attempts: Vec<(Kept, mpsc::UnboundedReceiver<AttemptNews>)>,
 }
 
 /// A generation. The last attempt that is forgotten takes the folder of a gone one along.
@@ -49,10 +60,6 @@ struct Talk {
     way: watch::Sender<Option<Way>>,
 }
 
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Generation {
     /// What a runner that is gone has left in `folder`: these attempts.
     pub(super) fn left(folder: Folder, attempts: HashSet<AttemptKey>) -> Arc<Self> {
@@ -66,30 +73,13 @@ impl Generation {
     ///
     /// # Errors
     /// [`io::ErrorKind::Unsupported`] when it speaks another protocol; else the system's.
-    pub(super) async fn greet(
-        folder: Folder,
-        stream: StdStream,
-    ) -> io::Result<(Arc<Self>, Greeting)> {
+    pub(super) async fn greet(folder: Folder, stream: StdStream) -> io::Result<Greeted> {
         stream.set_nonblocking(true)?;
         let stream = UnixStream::from_std(stream)?;
-        let version = env!("CARGO_PKG_VERSION").to_owned();
-        let mut unsent = framed(&Order::Hello { protocol: PROTOCOL, version });
-        let mut inbox = Inbox::default();
-        let answered = tokio::time::timeout(HELLO_MAX, async {
-            while !unsent.is_empty() {
-                stream.writable().await?;
-                send(&stream, &mut unsent)?;
-            }
-            loop {
-                if let Some(Tale::Hello(greeting)) = inbox.next()? {
-                    return Ok::<_, io::Error>(greeting);
-                }
-                stream.readable().await?;
-                receive(&stream, &mut inbox)?;
-            }
-        });
-        let greeting: Greeting =
-            answered.await.unwrap_or_else(|_late| Err(io::ErrorKind::TimedOut.into()))?;
+        let (mut inbox, mut before) = (Inbox::default(), Vec::new());
+        let answered =
+            tokio::time::timeout(HELLO_MAX, answer(&stream, &mut inbox, &mut before)).await;
+        let greeting = answered.unwrap_or_else(|_late| Err(io::ErrorKind::TimedOut.into()))?;
         if greeting.protocol != PROTOCOL {
             let text =
                 format!("it speaks protocol {}, and this daemon {PROTOCOL}", greeting.protocol);
@@ -103,14 +93,19 @@ impl Generation {
             routes: Mutex::default(),
             way: watch::Sender::new(None),
         };
-        let attempts = greeting.attempts.iter().map(|attempt| attempt.of).collect();
-        let (attempts, gone) = (Mutex::new(attempts), CancellationToken::new());
-        let abandoned = Mutex::default();
-        let talk = Some(talk);
+        let (attempts, abandoned) = (Mutex::default(), Mutex::default());
+        let (talk, gone) = (Some(talk), CancellationToken::new());
         let generation = Arc::new(Self { folder, talk, attempts, abandoned, gone });
+        // Before it is heard: an end may follow at once.
+        let followed = |attempt: Kept| {
+            let news = generation.follow(attempt.of);
+            (attempt, news)
+        };
+        let attempts = greeting.attempts.into_iter().map(followed).collect();
+        before.into_iter().for_each(|tale| generation.pass_on(tale));
         task::spawn("a runner's ear", Arc::clone(&generation).hear(inbox));
         task::spawn("a runner's mouth", Arc::clone(&generation).flush());
-        Ok((generation, greeting))
+        Ok(Greeted { generation, version: greeting.version, attempts })
     }
 
     pub(super) const fn folder(&self) -> &Folder {
@@ -214,7 +209,7 @@ impl Generation {
         let Some(talk) = &self.talk else { return };
         let why = loop {
             match inbox.next() {
-                Ok(Some(tale)) => self.told(talk, tale),
+                Ok(Some(tale)) => self.pass_on(tale),
                 Err(err) => break err,
                 Ok(None) => {
                     let read = match talk.stream.readable().await {
@@ -228,6 +223,8 @@ impl Generation {
             }
         };
         tracing::debug!(generation = self.folder.name(), %why, "a runner is gone");
+        // One that lives, and cannot be understood, must know that nobody listens. One that is gone has shut it before.
+        shutdown(&talk.stream, Shutdown::Both).unwrap_or_default();
         self.gone.cancel();
         locked(&talk.routes).clear();
         if locked(&self.attempts).is_empty() {
@@ -236,7 +233,8 @@ impl Generation {
         }
     }
 
-    fn told(&self, talk: &Talk, tale: Tale) {
+    fn pass_on(&self, tale: Tale) {
+        let Some(talk) = &self.talk else { return };
         let (of, news) = match tale {
             Tale::Hello(_) => return,
             Tale::Way(way) => {
@@ -267,6 +265,30 @@ impl Generation {
     }
 }
 
+/// Says hello, and waits for the answer; what else came until then goes to `before`.
+async fn answer(
+    stream: &UnixStream,
+    inbox: &mut Inbox,
+    before: &mut Vec<Tale>,
+) -> io::Result<Greeting> {
+    let version = env!("CARGO_PKG_VERSION").to_owned();
+    let mut unsent = framed(&Order::Hello { protocol: PROTOCOL, version });
+    while !unsent.is_empty() {
+        stream.writable().await?;
+        send(stream, &mut unsent)?;
+    }
+    loop {
+        match inbox.next()? {
+            Some(Tale::Hello(greeting)) => return Ok(greeting),
+            Some(tale) => before.push(tale),
+            None => {
+                stream.readable().await?;
+                receive(stream, inbox)?;
+            }
+        }
+    }
+}
+
 /// Sends what the socket takes now.
 fn send(stream: &UnixStream, unsent: &mut Vec<u8>) -> io::Result<()> {
     while !unsent.is_empty() {
@@ -286,5 +308,84 @@ fn receive(stream: &UnixStream, inbox: &mut Inbox) -> io::Result<()> {
         Ok(_) => Ok(()),
         Err(err) if err.kind() == io::ErrorKind::WouldBlock => Ok(()),
         Err(err) => Err(err),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+
+    use super::*;
+    use crate::ids::ExecutionId;
+    use crate::instant::Instant;
+    use crate::jobs::runner::{Before, How};
+    use crate::jobs::runners::{Left, LeftEnd};
+
+    fn key(n: u8) -> AttemptKey {
+        AttemptKey { execution: ExecutionId::random(Instant::from_secs(5), [n; 10]), attempt: 1 }
+    }
+
+    fn ended(of: AttemptKey) -> Tale {
+        let spooled = Place::default();
+        Tale::Ended(Box::new(Ended { of, how: How::Lost, spooled, lost_bytes: 0, took_ms: 0 }))
+    }
+
+    fn hello(attempts: &[AttemptKey]) -> Tale {
+        let kept = |of: &AttemptKey| {
+            let before = Before::default();
+            Kept { of: *of, before, secrets: Vec::new(), ended: None }
+        };
+        let (version, attempts) = ("0.1.0".to_owned(), attempts.iter().map(kept).collect());
+        Tale::Hello(Greeting { protocol: PROTOCOL, version, pid: 1, attempts })
+    }
+
+    /// What comes of a runner that says these things at once, and its end of the socket.
+    async fn greeted(tales: &[Tale]) -> (tempfile::TempDir, Greeted, StdStream) {
+        let runs = tempfile::tempdir().expect("a folder");
+        let folder = Folder::make(runs.path(), Instant::default()).expect("made");
+        let (ours, mut theirs) = StdStream::pair().expect("a pair");
+        let said: Vec<u8> = tales.iter().flat_map(framed).collect();
+        theirs.write_all(&said).expect("it hears");
+        (runs, Generation::greet(folder, ours).await.expect("it is greeted"), theirs)
+    }
+
+    #[tokio::test]
+    async fn an_end_is_heard_whether_it_comes_before_the_greeting_or_right_after_it() {
+        let [first, second] = [key(1), key(2)];
+        let tales = [ended(first), hello(&[first, second]), ended(second)];
+        let (_runs, greeted, _theirs) = greeted(&tales).await;
+        for (attempt, mut news) in greeted.attempts {
+            let Some(AttemptNews::Ended(ended)) = news.recv().await else { panic!("no end") };
+            assert_eq!(ended.of, attempt.of);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_runner_that_cannot_be_understood_learns_that_nobody_listens() {
+        let (_runs, greeted, mut theirs) = greeted(&[hello(&[])]).await;
+        theirs.write_all(&[u8::MAX; 8]).expect("it hears");
+        greeted.generation.gone().await;
+        theirs.set_read_timeout(Some(Duration::from_secs(10))).expect("a socket");
+        theirs.read_to_end(&mut Vec::new()).expect("it ends");
+    }
+
+    #[tokio::test]
+    async fn nothing_is_let_go_of_while_a_runner_lives_that_cannot_be_understood() {
+        let (_runs, mut greeted, mut theirs) = greeted(&[hello(&[key(1)])]).await;
+        let generation = greeted.generation;
+        let lives = generation.folder().lock().expect("a lock");
+        let (Kept { of, before, .. }, news) = greeted.attempts.remove(0);
+        let (secrets, end) = (Vec::new(), LeftEnd::Followed(news));
+        let left = Left { generation: Arc::clone(&generation), of, before, secrets, end };
+        let let_go = tokio::spawn(left.let_go());
+        theirs.write_all(&[u8::MAX; 8]).expect("it hears");
+        generation.gone().await;
+        for _ in 0..8 {
+            tokio::task::yield_now().await;
+        }
+        assert!(!let_go.is_finished(), "it may run on");
+        drop(lives);
+        let_go.await.expect("no panic");
+        assert!(!generation.folder().path().exists());
     }
 }

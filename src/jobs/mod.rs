@@ -33,6 +33,6 @@ pub use call::{Caller, Proxies};
 pub use credentials::{CredentialDirs, CredentialError, Secret, Value};
 pub use performer::LocalPerformer;
 pub use redact::{MASK, Redactor, names_a_secret};
-pub use runner::{Way, entered};
+pub use runner::{Way, boot_id, entered};
 pub use runners::{RunnerState, Runners, living_runners};
 pub use scribe::{Scribe, ScribeNews, ScribeParts, ScribeSummary};

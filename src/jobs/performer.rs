@@ -13,7 +13,7 @@ use super::follow::{Followed, Remains};
 use super::redact::Redactor;
 use super::runner::AttemptKey;
 use super::runners::Runners;
-use super::scribe::{Scribe, ScribeNews, ScribeParts, ScribeSummary};
+use super::scribe::{Scribe, ScribeNews, ScribeParts};
 use super::survivors::Survivors;
 use super::tidings::Tidings;
 use crate::clock::{Clock, Woke};
@@ -21,17 +21,19 @@ use crate::domain::cause::Cause;
 use crate::domain::class::Level;
 use crate::domain::classify::Classifier;
 use crate::domain::definition;
-use crate::domain::event::{AttemptEnded, Outcome, RetryPlanned};
+use crate::domain::event::RetryPlanned;
 use crate::domain::execution::{Command, Conclusion};
 use crate::domain::retry;
 use crate::domain::verdict::{self, End};
 use crate::engine::ports::{BoxFuture, Held, HeldAttempt, Performer, Reporter, Unfinished, Work};
 use crate::ids::InterfaceId;
 use crate::instant::Instant;
-use crate::store::lines::{LineStore, LinesError, LogWriter};
-use crate::task;
+use crate::store::lines::{LineStore, LogWriter};
 
+mod closing;
 mod left;
+
+use closing::{ended, finish, forget, judged, leave_open, unwritten};
 
 /// Performs executions on this machine.
 #[derive(Clone)]
@@ -425,79 +427,6 @@ impl Shared {
 
 fn schedule_of(work: &Work) -> Option<&definition::Schedule> {
     work.interface.as_ref()?.schedules.get(&work.opened.schedule.schedule)
-}
-
-fn ended(attempt: u32, report: &AttemptReport) -> Command {
-    Command::EndAttempt(AttemptEnded {
-        attempt,
-        exit_code: report.exit_code,
-        signal: report.signal,
-        usage: report.usage,
-        outcome: report.outcome,
-        cause: report.cause,
-    })
-}
-
-/// Forgets what is left of an attempt when its end is on record.
-fn forget(remains: Option<Remains>, recorded: oneshot::Receiver<()>) {
-    let Some(remains) = remains else { return };
-    task::spawn("an attempt that is over", async move {
-        if recorded.await.is_ok() {
-            remains.forget();
-        }
-    });
-}
-
-/// Ends the log of an execution that the next start goes on with.
-async fn leave_open(scribe: Scribe, reporter: &Reporter) {
-    if let Err(err) = scribe.finish().await {
-        tracing::error!(execution = %reporter.execution, error = %err, "the end of a log is lost");
-    }
-}
-
-/// Judges an end that no job had a part in, and writes the closing line.
-fn judged(scribe: &mut Scribe, end: End) -> AttemptReport {
-    let verdict = verdict::judge(&end, Duration::ZERO, &[], scribe.attempt_summary());
-    scribe.close_attempt(&verdict.closing);
-    AttemptReport {
-        end,
-        outcome: verdict.outcome,
-        class: verdict.class,
-        cause: verdict.cause,
-        first_error: scribe.attempt_summary().first_error.clone(),
-        exit_code: None,
-        signal: None,
-        usage: None,
-        retry_after: None,
-        retryable: false,
-    }
-}
-
-async fn finish(scribe: Scribe, report: &AttemptReport) -> Conclusion {
-    let interrupted = report.end == End::Interrupted;
-    match scribe.finish().await {
-        Ok(ScribeSummary { lines, hash, errors, .. }) => Conclusion {
-            outcome: report.outcome,
-            class: report.class,
-            cause: report.cause,
-            exit_code: report.exit_code,
-            lines,
-            errors,
-            first_error: if report.outcome == Outcome::Ko {
-                report.first_error.clone()
-            } else {
-                None
-            },
-            log_hash: hash,
-            interrupted,
-        },
-        Err(err) => Conclusion { interrupted, ..unwritten(&err) },
-    }
-}
-
-/// An execution whose log could not be written: whatever it did, nobody can tell from the log.
-fn unwritten(err: &LinesError) -> Conclusion {
-    Conclusion::unknown(Cause::TecDisk, format!("the log could not be written: {err}"))
 }
 
 async fn wait_until(clock: &dyn Clock, at: Instant) {

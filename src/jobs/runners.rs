@@ -7,13 +7,14 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::{Mutex as AsyncMutex, mpsc, oneshot};
 
 use super::cgroup::Cgroups;
 use super::credentials::Secret;
-use super::generation::{AttemptNews, Generation};
+use super::follow::Remains;
+use super::generation::{AttemptNews, Generation, Greeted};
 use super::procfs::{self, MARKER};
 use super::runner::{
     self, AttemptKey, Before, Ended, Folder, Kept, OnRecord, Order, Start, Way, Why, on_record,
@@ -21,7 +22,7 @@ use super::runner::{
 use super::shared::off_the_workers;
 use crate::clock::Clock;
 use crate::engine::ports::{Held, HeldAttempt};
-use crate::task;
+use crate::task::{self, locked};
 use crate::telemetry::metrics::Metrics;
 
 /// Below the data folder: a folder for each generation.
@@ -88,21 +89,29 @@ pub(super) enum LeftEnd {
 impl Left {
     /// Ends the attempt and forgets it. Resolves when nothing of it is left.
     pub(super) async fn let_go(self) {
+        let remains = Remains::of(&self);
         let Self { generation, of, end, .. } = self;
-        match end {
+        let may_run = match end {
             LeftEnd::Followed(mut news) => {
                 generation.send(&Order::End { of, why: Why::LetGo });
-                while let Some(AttemptNews::Grew(_)) = news.recv().await {}
+                loop {
+                    match news.recv().await {
+                        Some(AttemptNews::Grew(_)) => (),
+                        Some(AttemptNews::Ended(_)) => break false,
+                        // Its runner is gone, or cannot be understood any more.
+                        None => break true,
+                    }
+                }
             }
-            LeftEnd::WhenGone => drop(wait_until_gone(generation.folder().clone()).await),
-            LeftEnd::Known(_) | LeftEnd::Never => (),
+            LeftEnd::WhenGone => true,
+            LeftEnd::Known(_) | LeftEnd::Never => false,
+        };
+        if may_run && let Err(err) = wait_until_gone(generation.folder().clone()).await {
+            tracing::warn!(runner = generation.folder().name(), %err,
+                "a former runner's folder cannot be read");
         }
-        generation.forget(of);
+        remains.forget();
     }
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The folders of the runners that live in a data folder, with their processes (0 when it is not known yet).
@@ -256,8 +265,8 @@ impl Runners {
             }
         };
         let greeted = Generation::greet(folder.clone(), ours).await;
-        let (generation, _) = match greeted {
-            Ok(greeted) => greeted,
+        let generation = match greeted {
+            Ok(greeted) => greeted.generation,
             Err(err) => {
                 let said = folder.take_said();
                 if let Some(mut child) = child {
@@ -341,22 +350,20 @@ impl Runners {
             Err(err) => Err(err),
         };
         match greeted {
-            Ok((generation, greeting)) => {
+            Ok(Greeted { generation, version, attempts }) => {
                 tracing::info!(
                     runner = name,
-                    pid = greeting.pid,
-                    version = greeting.version,
-                    attempts = greeting.attempts.len(),
+                    pid = generation.pid(),
+                    version,
+                    attempts = attempts.len(),
                     "a former daemon's runner was found"
                 );
-                for attempt in greeting.attempts {
-                    self.hold(&generation, attempt);
+                for (attempt, news) in attempts {
+                    self.hold(&generation, attempt, news);
                 }
             }
             // It ended while it was asked.
-            Err(_) if folder.lock().is_ok_and(|free| free.is_some()) => {
-                self.find_files(folder, false)
-            }
+            Err(_) if folder.is_free().is_ok_and(|free| free) => self.find_files(folder, false),
             Err(err) => {
                 tracing::error!(runner = name, %err,
                     "a former daemon's runner cannot be talked to; what it runs goes on, and is told when it has ended");
@@ -365,12 +372,14 @@ impl Runners {
         }
     }
 
-    fn hold(&self, generation: &Arc<Generation>, attempt: Kept) {
+    fn hold(
+        &self,
+        generation: &Arc<Generation>,
+        attempt: Kept,
+        news: mpsc::UnboundedReceiver<AttemptNews>,
+    ) {
         let Kept { of, before, secrets, ended } = attempt;
-        let end = match ended {
-            Some(ended) => LeftEnd::Known(ended),
-            None => LeftEnd::Followed(generation.follow(of)),
-        };
+        let end = ended.map_or(LeftEnd::Followed(news), LeftEnd::Known);
         let secrets = secrets.iter().map(|value| Secret::new(value)).collect();
         let left = Left { generation: Arc::clone(generation), of, before, secrets, end };
         locked(&self.0.left).insert(of, left);
@@ -447,7 +456,7 @@ pub(super) async fn wait_until_gone(folder: Folder) -> io::Result<()> {
     // No worker's: the end of the daemon does not wait for it.
     std::thread::Builder::new().name("a runner's end".to_owned()).spawn(move || {
         // Who waited for it may have gone.
-        tell.send(folder.wait_for_lock().map(drop)).unwrap_or_default();
+        tell.send(folder.wait_until_free()).unwrap_or_default();
     })?;
     told.await.unwrap_or_else(|_gone| Err(io::ErrorKind::Interrupted.into()))
 }

@@ -10,31 +10,32 @@ use tempfile::TempDir;
 use tokio::sync::{Mutex, MutexGuard, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::procfs::{self, Process};
 use super::survivors::Survivors;
 use super::{
-    AttemptContext, AttemptReport, Caller, CredentialDirs, JobSettings, LocalPerformer, Made,
-    Redactor, Runners, Scribe, ScribeNews, ScribeParts, ScribeSummary, run_attempt,
+    AttemptContext, AttemptReport, Caller, CredentialDirs, JobSettings, Made, Redactor, Runners,
+    Scribe, ScribeNews, ScribeParts, ScribeSummary, run_attempt,
 };
 use crate::clock::{Clock, Woke};
-use crate::domain::class::{Class, Level, Source};
+use crate::domain::class::{Level, Source};
 use crate::domain::classify::Classifier;
 use crate::domain::definition::{
     CatchUp, CatchUpMode, Dst, Http, Interface, Job, Limits, OnInterrupt, Overlap, Retention,
     Retry, Role, Schedule, Timing,
 };
 use crate::domain::event::{Opened, Trigger};
-use crate::domain::execution::{Command, Conclusion};
 use crate::domain::line::Line;
-use crate::engine::ports::{News, Performer, Reporter, Unfinished, Work};
 use crate::ids::{ExecutionId, ScheduleRef};
 use crate::instant::Instant;
-use crate::store::lines::{LineQuery, LineStore, LinesOptions, NewLine};
+use crate::store::lines::{LineQuery, LineStore, LinesOptions};
 use crate::store::space::Space;
 use crate::telemetry::metrics::Metrics;
 
+mod performing;
+mod threads;
 mod trees;
 
+pub(super) use performing::Outlived;
+pub(super) use threads::started;
 pub(super) use trees::{Trees, in_each_way};
 
 /// Only one attempt at a time, so that what one leaves behind is never taken for another one's.
@@ -96,6 +97,9 @@ pub(super) struct Bench {
     /// Cancelled: the daemon stops.
     pub(super) interrupt: CancellationToken,
 }
+
+/// What a log says while it is written.
+type Seen = mpsc::UnboundedReceiver<ScribeNews>;
 
 pub(super) struct Finished {
     pub(super) report: AttemptReport,
@@ -209,7 +213,7 @@ impl Bench {
         Runners::inside(self.root.path().join("runs"), self.trees.processes(), shared)
     }
 
-    fn lines(&self) -> LineStore {
+    pub(super) fn lines(&self) -> LineStore {
         let folder = self.root.path().join("lines");
         let options = LinesOptions::default();
         let opened = match &self.space {
@@ -219,179 +223,10 @@ impl Bench {
         opened.expect("a line store").0
     }
 
-    /// A performer, the execution as work for it, and its lines.
-    fn performer(mut self) -> (LocalPerformer, Work, LineStore, TempDir) {
-        let lines = self.lines();
-        let performer = self.performer_on(lines.clone());
-        self.interface.schedules.insert(self.opened.schedule.schedule.clone(), self.schedule);
-        let work = Work {
-            execution: self.execution,
-            opened: Arc::new(self.opened),
-            interface: Some(Arc::new(self.interface)),
-            attempts: 1,
-            cancel: self.cancel,
-        };
-        (performer, work, lines, self.root)
-    }
-
-    /// Has a performer perform the execution, stops it at its first report, and has the next one take over and cancel.
-    /// `sleepers` are command lines of what runs.
-    pub(super) async fn outlived(self, sleepers: &[String]) -> Outlived {
-        let (trees, execution) = (self.trees, self.execution);
-        let (environment, grace) = (self.environment.clone(), self.grace);
-        let told_first;
-        let (lines, root, work) = {
-            let _alone = ONE_AT_A_TIME.lock().await;
-            let (performer, work, lines, root) = self.performer();
-            told_first = stopped_at_once(performer, work.clone()).await;
-            (lines, root, work)
-        };
-        let line_of = |process: &Process| process.describe(&Redactor::none());
-        let all: Vec<String> = procfs::all().iter().map(line_of).collect();
-        let lives = sleepers.iter().all(|line| all.iter().any(|one| one.contains(line.as_str())));
-        let mut next = Bench::new(Job::Shell(String::new()));
-        (next.root, next.trees, next.environment, next.grace) = (root, trees, environment, grace);
-        let _alone = ONE_AT_A_TIME.lock().await;
-        let performer = next.performer_on(lines.clone());
-        assert_eq!(performer.held().await.get(&execution).map(|held| held.number), Some(1));
-        work.cancel.cancel();
-        let (news, mut heard) = mpsc::unbounded_channel();
-        let performed = tokio::spawn(performer.take_over(work, Reporter { execution, news }));
-        let mut told_by_next = Vec::new();
-        while let Some(News::Happened { commands, done, .. }) = heard.recv().await {
-            told_by_next.extend(commands);
-            done.map_or(Ok(()), |done| done.send(())).expect("it is waited for");
-        }
-        performed.await.expect("no panic");
-        let lines = lines.read(execution, &LineQuery::default()).expect("readable");
-        Outlived { told: told_first, lives, told_by_next, lines }
-    }
-
-    /// Has a performer perform the execution, interrupts it at its first report, and gives all reports.
-    pub(super) async fn interrupted(self) -> Vec<Command> {
-        let _alone = ONE_AT_A_TIME.lock().await;
-        let (performer, work, _lines, _root) = self.performer();
-        stopped_at_once(performer, work).await
-    }
-
-    fn performer_on(&mut self, lines: LineStore) -> LocalPerformer {
-        let settings = Arc::new(self.settings());
-        let builtin = Arc::new(Classifier::new(&[]).expect("no rules"));
-        let jitter = Box::new(|| 1.0);
-        LocalPerformer::new(lines, settings, Arc::new(EndlessClock), builtin, jitter)
-    }
-
-    /// Has a performer perform the execution, lets the daemon stop once the first line is on disk, and gives all reports
-    /// with the log.
-    pub(super) async fn drained(self) -> (Vec<Command>, Vec<Line>) {
-        let _alone = ONE_AT_A_TIME.lock().await;
-        let execution = self.execution;
-        let (performer, work, lines, _root) = self.performer();
-        let mut log = lines.follow(execution);
-        let (news, mut heard) = mpsc::unbounded_channel();
-        let performed = tokio::spawn(performer.perform(work, Reporter { execution, news }));
-        drop(log.wait_for(|log| log.last_line >= 1).await.expect("a line"));
-        performer.drain();
-        let mut told = Vec::new();
-        while let Some(News::Happened { commands, .. }) = heard.recv().await {
-            told.extend(commands);
-        }
-        performed.await.expect("no panic");
-        (told, lines.read(execution, &LineQuery::default()).expect("readable"))
-    }
-
-    /// Has a performer perform the execution to its end; each report with the number of lines that were on disk when it
-    /// was heard, and the log.
-    pub(super) async fn performed(self) -> (Vec<(Command, u64)>, Vec<Line>) {
-        let _alone = ONE_AT_A_TIME.lock().await;
-        let execution = self.execution;
-        let (performer, work, lines, _root) = self.performer();
-        let log = lines.follow(execution);
-        let (news, mut heard) = mpsc::unbounded_channel();
-        let performed = tokio::spawn(performer.perform(work, Reporter { execution, news }));
-        let mut told = Vec::new();
-        while let Some(News::Happened { commands, .. }) = heard.recv().await {
-            let on_disk = log.borrow().last_line;
-            told.extend(commands.into_iter().map(|command| (command, on_disk)));
-        }
-        performed.await.expect("no panic");
-        (told, lines.read(execution, &LineQuery::default()).expect("readable"))
-    }
-
-    /// Has a performer go on with the execution, whose first attempt left the error line and the note of `former`.
-    pub(super) async fn resumed(self, former: [&str; 2]) -> (Vec<Command>, Vec<Line>) {
-        let _alone = ONE_AT_A_TIME.lock().await;
-        let execution = self.execution;
-        let (performer, work, lines, _root) = self.performer();
-        let mut writer = lines.writer(execution);
-        let note = NewLine {
-            at: StillClock.now(),
-            attempt: 1,
-            source: Source::Daybook,
-            level: Level::Info,
-            class: None,
-            cause: None,
-            text: former[1],
-            cascade_of: None,
-            fields: None,
-        };
-        let class = Some(Class::Mapping);
-        writer.push(NewLine { level: Level::Error, class, text: former[0], ..note });
-        writer.push(note);
-        writer.finish().await.expect("written");
-        let (news, mut heard) = mpsc::unbounded_channel();
-        let past = StillClock.now();
-        let performed = tokio::spawn(performer.resume(work, past, Reporter { execution, news }));
-        let mut told = Vec::new();
-        while let Some(News::Happened { commands, done, .. }) = heard.recv().await {
-            told.extend(commands);
-            if let Some(done) = done {
-                done.send(()).expect("the performer waits for it");
-            }
-        }
-        performed.await.expect("no panic");
-        (told, lines.read(execution, &LineQuery::default()).expect("readable"))
-    }
-
-    /// Has a performer go on with the execution where nothing gets recorded any more, interrupts it at its first report,
-    /// and gives all reports.
-    pub(super) async fn resumed_without_a_journal(self) -> Vec<Command> {
-        let _alone = ONE_AT_A_TIME.lock().await;
-        let execution = self.execution;
-        let (performer, work, lines, _root) = self.performer();
-        lines.writer(execution).finish().await.expect("written");
-        let (news, mut heard) = mpsc::unbounded_channel();
-        let past = StillClock.now();
-        let performed = tokio::spawn(performer.resume(work, past, Reporter { execution, news }));
-        let (mut told, mut unanswered) = (Vec::new(), Vec::new());
-        let ended = tokio::time::timeout(Duration::from_secs(10), async {
-            while let Some(News::Happened { commands, done, .. }) = heard.recv().await {
-                told.extend(commands);
-                unanswered.push(done);
-                performer.interrupt();
-            }
-            performer.idle().await;
-        });
-        ended.await.expect("the interrupt ends it");
-        performed.await.expect("no panic");
-        told
-    }
-
-    /// Has a performer conclude the execution, and reads its log.
-    pub(super) async fn concluded(self, why: Unfinished) -> (Conclusion, Vec<Line>) {
-        let _alone = ONE_AT_A_TIME.lock().await;
-        let (performer, work, lines, _root) = self.performer();
-        let execution = work.execution;
-        let conclusion = performer.conclude(work, why).await;
-        (conclusion, lines.read(execution, &LineQuery::default()).expect("readable"))
-    }
-
-    /// Runs one attempt and reads its log.
-    pub(super) async fn run(mut self) -> Finished {
-        let _alone = ONE_AT_A_TIME.lock().await;
-        let store = self.lines();
-        let (seen, mut news) = mpsc::unbounded_channel();
-        let mut scribe = Scribe::new(ScribeParts {
+    /// What one attempt needs, with its log in `store`.
+    pub(super) fn attempt(&mut self, store: &LineStore) -> (AttemptContext, Scribe, Seen) {
+        let (seen, news) = mpsc::unbounded_channel();
+        let scribe = Scribe::new(ScribeParts {
             writer: store.writer(self.execution),
             classifier: Arc::new(Classifier::new(&[]).expect("no rules")),
             secrets: Redactor::none(),
@@ -401,22 +236,29 @@ impl Bench {
             interface: self.interface.id.clone(),
             seen,
         });
-        let settings = Arc::new(self.settings());
         let schedule: crate::ids::ScheduleId = "sales".parse().expect("valid");
         self.interface.schedules.insert(schedule.clone(), self.schedule.clone());
         let context = AttemptContext {
             execution: self.execution,
             attempt: 1,
-            interface: Arc::new(self.interface),
+            interface: Arc::new(self.interface.clone()),
             schedule,
-            opened: Arc::new(self.opened),
-            settings,
+            opened: Arc::new(self.opened.clone()),
+            settings: Arc::new(self.settings()),
             clock: Arc::new(StillClock),
             cancel: self.cancel.clone(),
             draining: self.interrupt.child_token(),
             lines: store.clone(),
             survivors: Arc::new(Survivors::new(None)),
         };
+        (context, scribe, news)
+    }
+
+    /// Runs one attempt and reads its log.
+    pub(super) async fn run(mut self) -> Finished {
+        let _alone = ONE_AT_A_TIME.lock().await;
+        let store = self.lines();
+        let (context, mut scribe, mut news) = self.attempt(&store);
         let mut told = Vec::new();
         let made = {
             let attempt = run_attempt(&context, &mut scribe);
@@ -442,31 +284,6 @@ impl Bench {
         let lines = store.read(self.execution, &query).expect("readable");
         Finished { report, lines, summary, news: told }
     }
-}
-
-/// What became of an execution that outlived its first performer.
-pub(super) struct Outlived {
-    /// By the first one.
-    pub(super) told: Vec<Command>,
-    /// Whether all of it lived when that was gone.
-    pub(super) lives: bool,
-    pub(super) told_by_next: Vec<Command>,
-    pub(super) lines: Vec<Line>,
-}
-
-/// All that `performer` reports until it is stopped, at its first report.
-async fn stopped_at_once(performer: LocalPerformer, work: Work) -> Vec<Command> {
-    let execution = work.execution;
-    let (news, mut heard) = mpsc::unbounded_channel();
-    let performed = tokio::spawn(performer.perform(work, Reporter { execution, news }));
-    let mut told = Vec::new();
-    while let Some(News::Happened { commands, .. }) = heard.recv().await {
-        told.extend(commands);
-        performer.interrupt();
-    }
-    performer.idle().await;
-    performed.await.expect("no panic");
-    told
 }
 
 fn metrics() -> Arc<Metrics> {

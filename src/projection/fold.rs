@@ -13,7 +13,7 @@ use crate::domain::event::{
 use crate::ids::{ExecutionId, Position, StreamId};
 
 /// Counts the rows' form. Another number in the index means another form: it is folded again.
-pub(super) const SCHEMA: u32 = 3;
+pub(super) const SCHEMA: u32 = 4;
 
 /// How far the rows reach.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -8,6 +8,7 @@ use super::fold::Checkpoint;
 use super::keys::{self, List};
 use super::postings::{self, Cursor};
 use super::rows::{Overlay, RowError, Rows};
+use super::view::SlotsPruned;
 use super::{chain, ledger, ok_slots, schedule_row};
 use crate::domain::event::{EVENT_NAMES, Forgotten, Trigger};
 use crate::ids::{ExecutionId, InterfaceId, Position, StreamId};
@@ -80,6 +81,7 @@ pub(super) fn apply<R: Rows>(
             }
         }
         count(rows, &forgotten.schedule.interface, forgotten, at)?;
+        note_slots(rows, forgotten, (position, at))?;
     }
     let ids = all.iter().flat_map(|forgotten| &forgotten.executions).map(|id| id.instant());
     if let (Some(lowest), Some(highest)) = (ids.clone().min(), ids.max()) {
@@ -104,6 +106,37 @@ fn count<R: Rows>(
     pruned.at = Some(at);
     rows.put(key, pruned.encode());
     Ok(())
+}
+
+/// Notes up to where slots may be gone. It follows from the event alone: a fold of what is left knows nothing of what went.
+fn note_slots<R: Rows>(
+    rows: &mut Overlay<R>,
+    forgotten: &Forgotten,
+    (position, at): (Position, Instant),
+) -> Result<(), RowError> {
+    let started = forgotten.decided_until.filter(|_| !forgotten.executions.is_empty());
+    let Some(until) = started.max(forgotten.slots_until) else { return Ok(()) };
+    let key = keys::pruned_slots(&forgotten.schedule);
+    let known = rows.get(&key)?.map(|value| SlotsPruned::decode(&value)).transpose()?;
+    let until = known.map_or(until, |known| until.max(known.until));
+    rows.put(key, SlotsPruned { until, at, position }.encode());
+    Ok(())
+}
+
+impl SlotsPruned {
+    pub(super) fn decode(value: &[u8]) -> Result<Self, RowError> {
+        let from = &mut Reader::new(value, "up to where retention took slots");
+        let (until, at) = (from.instant()?, from.instant()?);
+        Ok(Self { until, at, position: Position(from.number()?) })
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let mut to = Writer::with_capacity(24);
+        to.instant(self.until);
+        to.instant(self.at);
+        to.number(self.position.0);
+        to.finish()
+    }
 }
 
 /// Takes an execution out of its own rows, and notes in which lists it stands.

@@ -23,6 +23,7 @@ const VERSION: u8 = 0x0a;
 const DAY: u8 = 0x0b;
 const PRUNED: u8 = 0x0c;
 const PRUNED_OF: u8 = 0x0d;
+const PRUNED_SLOTS: u8 = 0x0e;
 
 /// What a row's value may have at most: sled splits a leaf above 16 items, and a page above 128 KiB leaves the log
 /// for a file of its own that is never synced.
@@ -244,6 +245,11 @@ pub(super) fn pruned_of_all() -> (Vec<u8>, Vec<u8>) {
     (vec![PRUNED_OF], vec![PRUNED_OF + 1])
 }
 
+/// Up to where retention took a schedule's slots.
+pub(super) fn pruned_slots(schedule: &ScheduleRef) -> Vec<u8> {
+    schedule_named(&[PRUNED_SLOTS], schedule)
+}
+
 /// The interface that a key made by [`pruned_of`] names.
 pub(super) fn interface_of(key: &[u8]) -> Option<InterfaceId> {
     std::str::from_utf8(key.get(1..key.len().checked_sub(1)?)?).ok()?.parse().ok()
@@ -292,6 +298,7 @@ pub(super) fn told(key: &[u8]) -> String {
         Some(&DAY) => "day",
         Some(&PRUNED) => "what retention forgot",
         Some(&PRUNED_OF) => "what retention took of an interface",
+        Some(&PRUNED_SLOTS) => "up to where retention took a schedule's slots",
         _ => "row of an unknown kind",
     };
     let rest = key.get(1..).unwrap_or_default();

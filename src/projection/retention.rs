@@ -9,7 +9,7 @@ use super::keys::{self, List};
 use super::postings::Cursor;
 use super::query::{self, QueryError};
 use super::rows::{RowError, Rows};
-use super::view::Status;
+use super::view::{SlotsPruned, Status};
 use super::{bytes, ledger};
 use crate::domain::event::{Event, Forgotten, HistoryPruned, Outcome, PruneStep, Trigger};
 use crate::domain::retention::Summary;
@@ -108,16 +108,26 @@ impl Projections {
         Ok(None)
     }
 
+    /// Up to where retention took slots of a schedule; none when it never did.
+    ///
+    /// # Errors
+    /// [`QueryError::Rebuilding`].
+    pub fn slots_pruned(&self, schedule: &ScheduleRef) -> Result<Option<SlotsPruned>, QueryError> {
+        self.ask(|rows| {
+            let value = rows.get(&keys::pruned_slots(schedule))?;
+            Ok(value.map(|value| SlotsPruned::decode(&value)).transpose()?)
+        })
+    }
+
     /// What retention forgot since it last freed bytes, oldest first.
     ///
     /// # Errors
     /// [`QueryError::Rebuilding`], [`QueryError::Log`].
     pub fn unfreed(&self) -> Result<Vec<Forgotten>, QueryError> {
-        const PRUNED: u16 = 14;
         let mut found = Vec::new();
         let mut most = Some(u64::MAX);
         while let Some(top) = most {
-            let list = List::EventKind(PRUNED).prefix();
+            let list = List::EventKind(HistoryPruned::CODE).prefix();
             let at = self.ask(|rows| Ok(Cursor::new(list.clone()).at_most(rows, top)?))?;
             let Some(position) = at else { break };
             let events = self.log().read(Position(position - 1), 1)?;

@@ -368,6 +368,31 @@ pub struct Event {
     pub data: serde_json::Value,
 }
 
+/// Up to where retention took a schedule's slots: of those before, some or all are no longer known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SlotsPruned {
+    /// Slots up to this instant, which belongs to them, may be gone.
+    #[schema(value_type = String, format = "date-time")]
+    pub until: Instant,
+    /// When some were last taken.
+    #[schema(value_type = String, format = "date-time")]
+    pub at: Instant,
+    /// The event `history-pruned` that says so.
+    #[schema(value_type = u64)]
+    pub position: Position,
+}
+
+/// A list of a schedule's slots.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SlotPage {
+    /// The rows.
+    pub items: Vec<Slot>,
+    /// The cursor of the next page.
+    pub next: Option<String>,
+    /// On the last page, when slots that were asked for are gone: what retention took.
+    pub pruned: Option<SlotsPruned>,
+}
+
 /// A list of something.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Page<T> {

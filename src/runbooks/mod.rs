@@ -56,6 +56,20 @@ pub const fn page(cause: Cause) -> &'static str {
     }
 }
 
+/// The part of a page that an operator needs first: what to do, and whether it may be run again.
+pub fn gist(cause: Cause) -> Vec<String> {
+    let mut gist = Vec::new();
+    let mut inside = false;
+    for line in page(cause).lines() {
+        if let Some(heading) = line.strip_prefix("## ") {
+            inside = heading.trim() == "What to do";
+        } else if inside && !line.trim().is_empty() && !line.starts_with("**Whom") {
+            gist.push(line.replace("**", ""));
+        }
+    }
+    gist
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -94,6 +108,15 @@ mod tests {
                 assert!(page(cause).contains(part), "{cause}: {part}");
             }
             assert!((15..=40).contains(&page(cause).lines().count()), "{cause}");
+        }
+    }
+
+    /// S3-9.
+    #[test]
+    fn the_gist_of_every_page_says_whether_it_may_be_run_again() {
+        for &cause in Cause::ALL {
+            let gist = gist(cause);
+            assert!(gist.iter().any(|line| line.starts_with("May I run it again?")), "{cause}");
         }
     }
 }

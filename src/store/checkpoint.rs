@@ -164,7 +164,7 @@ impl Checkpoints {
             crash::point(crash::Point::CheckpointWritten);
             fs::rename(&beside, &path)?;
             crash::point(crash::Point::CheckpointNamed);
-            File::open(&self.dir)?.sync_all()
+            super::sync_folder(&self.dir)
         };
         if let Err(err) = replace() {
             // On a full disk it would take room for nothing.

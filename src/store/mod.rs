@@ -20,7 +20,10 @@ mod testing;
 
 pub use heads::{ColdHead, ColdHeads, Head, NoColdStreams};
 
+use std::fs::File;
 use std::future::Future;
+use std::io;
+use std::path::Path;
 use std::pin::Pin;
 
 use crate::domain::event::{Actor, Envelope, Event};
@@ -134,6 +137,11 @@ pub enum ReadError {
         /// The system's words.
         why: String,
     },
+}
+
+/// Brings a folder's entries to disk: which files there are, and under which names.
+pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
 }
 
 /// The answer to an append, once it is on disk.

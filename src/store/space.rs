@@ -155,6 +155,16 @@ impl Space {
         *self.seen.borrow()
     }
 
+    /// Whether there is room at this moment for what is written beside the log and can be done without. It needs a quarter
+    /// more than what counts as little, so that it is never what makes it little.
+    pub fn has_room_to_spare(&self) -> bool {
+        let seen = self.seen();
+        let lacking = reserve_wanted(seen.measured.total).saturating_sub(seen.reserve);
+        let measured = (self.measure)(&self.data).unwrap_or(seen.measured);
+        let usable = Measured { free: measured.free.saturating_sub(lacking), ..measured };
+        seen.room() == Room::Enough && self.marks.room(Room::Low, usable) == Room::Enough
+    }
+
     /// What is known, as a value that can be waited on.
     pub fn watch(&self) -> watch::Receiver<Seen> {
         self.seen.subscribe()
@@ -354,6 +364,20 @@ mod tests {
         assert!(reserve_on_disk(data.path()) >= 4 * MIB);
         let mode = fs::metadata(data.path().join("reserve")).expect("a reserve").permissions();
         assert_eq!(mode.mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn what_can_be_done_without_needs_a_quarter_more_than_what_counts_as_little() {
+        let data = tempfile::tempdir().expect("a folder");
+        let (space, free) = space(data.path());
+        for (mib, spare) in [(100, true), (13, true), (12, false), (9, false)] {
+            free.store(mib * MIB, Ordering::Relaxed);
+            assert_eq!(space.has_room_to_spare(), spare, "{mib} MiB");
+            assert_eq!(space.seen().room, Room::Enough, "nobody has looked yet");
+        }
+        space.look();
+        assert_eq!(space.seen().room, Room::Low);
+        assert!(!space.has_room_to_spare());
     }
 
     #[tokio::test(start_paused = true)]

@@ -163,12 +163,12 @@ async function follow() {
 async function plain() {
   const still = { ...wide, javaScriptEnabled: false };
   const page = await open(log, still);
-  assert.equal(await page.locator(".lines > li[id]").count(), 500);
+  assert.equal(await page.locator(".loglines > li[id]").count(), 500);
   assert.ok(await page.locator("[data-tools]").isHidden());
   await page.getByRole("link", { name: "newer" }).click();
-  assert.match(await page.locator(".lines").innerText(), /page 501 of/);
+  assert.match(await page.locator(".loglines").innerText(), /page 501 of/);
   await page.getByRole("link", { name: "older" }).click();
-  assert.match(await page.locator(".lines").innerText(), /page 1 of/);
+  assert.match(await page.locator(".loglines").innerText(), /page 1 of/);
   await page.getByRole("link", { name: /^First error/ }).click();
   assert.match(await page.locator("#L4000").getAttribute("class"), /m/);
   assert.ok(await page.locator("#L4000").isVisible());

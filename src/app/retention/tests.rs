@@ -6,13 +6,13 @@ use std::future::Future;
 use std::path::Path;
 use std::task::Poll;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::history::{Dice, History, Written};
 use super::*;
-use crate::app::compact::begin;
+use crate::app::compact::{begin, why_not};
 use crate::app::store::{self, Stores};
 use crate::app::wiring::Folder;
 use crate::clock::VirtualClock;
@@ -20,6 +20,8 @@ use crate::config::Environment;
 use crate::domain::event::{EVENT_NAMES, Outcome};
 use crate::domain::space::Watermarks;
 use crate::engine::state::State;
+use crate::http::PruneError;
+use crate::instant::Instant;
 use crate::projection::{EventFilter, ExecutionFilter, Order, SlotRange};
 use crate::store::lines::LineQuery;
 use crate::telemetry::metrics::Metrics;
@@ -44,6 +46,7 @@ struct Working {
     retention: Retention,
     stores: Stores,
     engine: JoinHandle<Option<()>>,
+    failure: watch::Receiver<Option<String>>,
     following: JoinHandle<Option<()>>,
     stop: CancellationToken,
 }
@@ -80,14 +83,8 @@ impl Lab {
             crate::task::spawn("the follower", async move { follow.follow(stopped).await });
         let (news, heard) = mpsc::unbounded_channel();
         let clock: Arc<dyn Clock> = Arc::new(VirtualClock::new(now()));
-        let engine = begin(&mut stores, (&clock, news.clone()), heard);
-        let upkeep = Upkeep {
-            space: Arc::clone(&stores.space),
-            log: stores.log.clone(),
-            projections: stores.projections.clone(),
-            checkpoints: Arc::clone(&stores.checkpoints),
-            news,
-        };
+        let (engine, failure) = begin(&mut stores, (&clock, news.clone()), heard);
+        let upkeep = stores.upkeep(news);
         let retention = Retention {
             upkeep,
             lines: stores.lines.clone(),
@@ -96,7 +93,7 @@ impl Lab {
             care: Care::Thorough,
             under_way: Arc::default(),
         };
-        Working { retention, stores, engine, following, stop }
+        Working { retention, stores, engine, failure, following, stop }
     }
 
     async fn written(&self, seed: u64, days: u64) -> BTreeMap<ExecutionId, Written> {
@@ -127,7 +124,7 @@ impl Working {
     }
 
     async fn end(self) {
-        let Self { retention, stores, engine, following, stop } = self;
+        let Self { retention, stores, engine, following, stop, .. } = self;
         engine.abort();
         drop(engine.await);
         stop.cancel();
@@ -327,5 +324,35 @@ async fn a_count_and_bytes_hold_for_what_is_there_already() {
     let waits = |it: &Written| it.outcome == Outcome::Ko && !it.acknowledged;
     assert!(written.iter().filter(|(id, _)| gone.contains(id)).all(|(_, it)| !waits(it)));
     assert!(kept.iter().filter(|(_, it)| !waits(it)).count() < 150, "{}", kept.len());
+    working.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pass_that_cannot_go_on_says_whether_to_try_again() {
+    let lab = Lab::new("ok = \"20d\"");
+    let working = lab.open();
+    let other = Arc::clone(&working.retention.under_way).lock_owned().await;
+    let refused = working.retention.run(PruneMode::Plan).await.expect_err("another one goes on");
+    assert!(matches!(PruneError::from(refused), PruneError::UnderWay { .. }));
+    drop(other);
+    assert!(working.retention.run(PruneMode::Plan).await.is_ok());
+    working.engine.abort();
+    // News reach nobody once it is gone.
+    while !working.engine.is_finished() {
+        tokio::task::yield_now().await;
+    }
+    let refused = working.retention.run(PruneMode::Remove).await.expect_err("nobody records it");
+    assert!(matches!(PruneError::from(refused), PruneError::Closing { .. }));
+    working.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pass_that_ends_with_the_log_tells_what_the_log_says() {
+    let lab = Lab::new("ok = \"20d\"");
+    let working = lab.open();
+    working.stores.log.close();
+    let err = working.retention.run(PruneMode::Remove).await.expect_err("nothing is recorded");
+    let told = why_not(&err, working.failure.borrow().clone()).to_string();
+    assert!(told.starts_with("the event log failed: ") && told.contains("closed"), "{told}");
     working.end().await;
 }

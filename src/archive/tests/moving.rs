@@ -6,7 +6,7 @@ use super::*;
 use crate::archive::restore::{RestoreError, StillAtWork};
 use crate::domain::event::Noted;
 
-fn restore_to(
+pub(super) fn restore_to(
     backup: Option<&Path>,
     data: &Path,
     to: To,
@@ -16,19 +16,19 @@ fn restore_to(
     restore(RestoreOrder { backup, data, to, replace, now, at_work }, &mut |_| {})
 }
 
-fn exported(data: &Path) -> Vec<u8> {
+pub(super) fn exported(data: &Path) -> Vec<u8> {
     let source = Source::of_folder(data, None).unwrap();
     let mut rows = Vec::new();
     export(&source, ("0.1.0", at(5_000)), &mut rows, &mut |_| {}).unwrap();
     rows
 }
 
-fn imported(rows: &[u8], data: &Path) -> Result<Imported, RestoreError> {
+pub(super) fn imported(rows: &[u8], data: &Path) -> Result<Imported, RestoreError> {
     import(&mut BufReader::new(rows), data, (at(9_999), rows.len() as u64, |_| Ok(())), &mut |_| {})
 }
 
 /// What lists answer for a store: every execution, folded from its log.
-fn head_of(data: &Path) -> (Position, String, u64) {
+pub(super) fn head_of(data: &Path) -> (Position, String, u64) {
     let checked = check(data);
     assert_eq!(checked.findings, vec![], "{}", data.display());
     (checked.log.position, hex(&checked.log.head), checked.logs)
@@ -308,7 +308,7 @@ async fn an_export_comes_back_to_the_byte() {
 }
 
 /// All that stands in a folder that nothing was put into: the lock that was taken meanwhile.
-fn left_in(folder: &Path) -> Vec<String> {
+pub(super) fn left_in(folder: &Path) -> Vec<String> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();

@@ -1,7 +1,7 @@
 //! Jobs: how long each takes and how it ends follows from the seed and from what it is run for.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -17,6 +17,7 @@ use crate::engine::ports::{BoxFuture, Held, HeldAttempt, Performer, Reporter, Un
 use crate::ids::{ExecutionId, StreamId};
 use crate::instant::Instant;
 use crate::store::EventLog;
+use crate::task::locked;
 
 /// How long a job takes to end after it was asked to.
 const GRACE: Duration = Duration::from_millis(5_003);
@@ -89,10 +90,6 @@ impl Bench {
         locked(&self.taken).push(Taken { work, reporter, how });
         Box::pin(std::future::ready(()))
     }
-}
-
-fn locked<T>(what: &Mutex<T>) -> MutexGuard<'_, T> {
-    what.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn conclusion(outcome: Outcome) -> Conclusion {

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::performers::{concluded, conclusion};
 use crate::clock::{Clock, VirtualClock};
 use crate::domain::cause::Cause;
-use crate::domain::event::{AttemptEnded, Outcome};
+use crate::domain::event::{AttemptEnded, Outcome, RetryPlanned};
 use crate::domain::execution::{Command, Conclusion};
 use crate::engine::ports::{BoxFuture, Held, HeldAttempt, Performer, Reporter, Unfinished, Work};
 use crate::ids::ExecutionId;
@@ -29,6 +29,8 @@ struct Runs {
     let_go: watch::Sender<(Vec<(ExecutionId, u32)>, bool)>,
     /// It is gone, and all that it ran.
     lost: CancellationToken,
+    /// First attempts fail, and another one follows after this.
+    retry_after: Mutex<Option<Duration>>,
 }
 
 impl Runner {
@@ -40,6 +42,7 @@ impl Runner {
             held: Mutex::default(),
             let_go: watch::Sender::new((Vec::new(), true)),
             lost: CancellationToken::new(),
+            retry_after: Mutex::default(),
         }))
     }
 
@@ -53,6 +56,11 @@ impl Runner {
     pub(in crate::engine) fn dies(&self) {
         self.0.held.lock().expect("no panic").clear();
         self.0.lost.cancel();
+    }
+
+    /// First attempts fail from now on, and another one follows after `delay`.
+    pub(in crate::engine) fn fail_first(&self, delay: Duration) {
+        *self.0.retry_after.lock().expect("no panic") = Some(delay);
     }
 
     /// Lets what it is to let go of linger until it is told otherwise.
@@ -71,13 +79,32 @@ impl Runner {
             biased;
             () = self.0.lost.cancelled() => (Outcome::Ko, Some(Cause::TecInterrupted), true),
             () = work.cancel.cancelled() => (Outcome::Cancelled, None, false),
-            _ = self.0.clock.sleep_until(end.unwrap_or_default()) => (Outcome::Ok, None, false),
+            _ = self.0.clock.sleep_until(end.unwrap_or_default()) => {
+                let delay = *self.0.retry_after.lock().expect("no panic");
+                match delay.filter(|_| attempt == 1) {
+                    Some(delay) => return self.try_again(attempt, delay, work, reporter).await,
+                    None => (Outcome::Ok, None, false),
+                }
+            }
         };
         let ended =
             AttemptEnded { attempt, exit_code: None, signal: None, usage: None, outcome, cause };
         let close = Conclusion { interrupted, ..conclusion(outcome) };
         reporter.record(vec![Command::EndAttempt(ended), Command::Close(close)]).await;
         self.0.held.lock().expect("no panic").remove(&work.execution);
+    }
+
+    async fn try_again(self, attempt: u32, delay: Duration, work: Work, reporter: Reporter) {
+        let at = self.0.clock.now() + delay;
+        let delay_ms = u64::try_from(delay.as_millis()).expect("short");
+        let planned = RetryPlanned { attempt: attempt + 1, at, delay_ms, asked: false };
+        let (outcome, cause) = (Outcome::Ko, None);
+        let ended =
+            AttemptEnded { attempt, exit_code: None, signal: None, usage: None, outcome, cause };
+        reporter.record(vec![Command::EndAttempt(ended), Command::PlanRetry(planned)]).await;
+        self.0.held.lock().expect("no panic").remove(&work.execution);
+        let work = Work { attempts: attempt, ..work };
+        self.resume(work, at, reporter).await;
     }
 }
 

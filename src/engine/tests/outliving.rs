@@ -236,3 +236,85 @@ async fn an_interrupted_run_whose_end_was_asked_for_does_not_run_again_while_the
         (1, vec!["sales cron 01:00 ko".to_owned()])
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_lets_what_was_taken_over_come_to_its_end_and_starts_nothing_behind_it() {
+    let text = shop("");
+    let (working, runner, _) = first(&text, 90 * MINUTE).await;
+    let second = next(&text, working, Duration::ZERO, runner).await;
+    second.handle.drain(Actor::Daybook, None).await.expect("recorded");
+    second.pass(2 * HOUR).await;
+    let lives = lives(&second);
+    assert_eq!(lives[..2], ["sales cron 01:00 ok", "books cron - open"], "the lock is free");
+    assert!(lives[2..].iter().all(|life| life.ends_with(" - open")), "{lives:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_leaves_what_was_taken_over_to_the_daemon_after_it() {
+    let text = shop("");
+    let (working, runner, id) = first(&text, 5 * HOUR).await;
+    let second = next(&text, working, Duration::ZERO, runner.clone()).await;
+    let deadline = second.clock.now() + MINUTE;
+    assert!(go_on(&second.news, move |engine| {
+        engine.stop("SIGTERM", deadline);
+        engine.record_stop("SIGTERM");
+    }));
+    second.settle().await;
+    let stopped = second.events().into_iter().find_map(|(_, event)| match event {
+        Event::DaemonStopped(stopped) => Some(stopped.running),
+        _ => None,
+    });
+    assert_eq!(stopped, Some(1));
+    let third = next(&text, second, 10 * MINUTE, runner).await;
+    third.pass(5 * HOUR).await;
+    assert_eq!(starts(&third), [(0, 0), (0, 1), (0, 1)]);
+    let story = ["opened", "attempt-started", "anomaly-seen", "attempt-ended", "closed"];
+    assert_eq!(third.story(id), story);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_follower_hears_of_the_end_of_what_was_taken_over() {
+    let bill = "[schedules.bill]\nafter = { schedule = \"shop/sales\" }\ncommand = [\"true\"]\n";
+    for cancelled in [false, true] {
+        let text = shop("") + bill;
+        let (working, runner, id) = first(&text, 30 * MINUTE).await;
+        let second = next(&text, working, Duration::ZERO, runner).await;
+        if cancelled {
+            second.handle.cancel(Actor::Daybook, id, None).await.expect("it is open");
+        }
+        second.pass(35 * MINUTE).await;
+        let lives = lives(&second);
+        let bills: Vec<_> = lives.iter().filter(|life| life.starts_with("bill")).collect();
+        let expected: &[&str] = if cancelled { &[] } else { &["bill after 01:30 open"] };
+        assert_eq!(bills, expected, "cancelled: {cancelled}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_attempt_follows_one_that_was_taken_over_also_under_the_daemon_after_that() {
+    let story = [
+        "opened",
+        "attempt-started",
+        "attempt-ended",
+        "retry-planned",
+        "attempt-started",
+        "attempt-ended",
+        "closed",
+    ];
+    for killed in [false, true] {
+        let text = shop("");
+        let (working, runner, id) = first(&text, 10 * MINUTE).await;
+        runner.fail_first(20 * MINUTE);
+        let mut daemon = next(&text, working, Duration::ZERO, runner.clone()).await;
+        daemon.pass(14 * MINUTE).await;
+        assert_eq!(daemon.story(id), story[..4]);
+        if killed {
+            daemon = next(&text, daemon, MINUTE, runner).await;
+            assert_eq!(starts(&daemon), [(0, 0), (0, 1), (0, 0)], "no attempt runs");
+        }
+        daemon.pass(30 * MINUTE).await;
+        assert_eq!(daemon.story(id), story, "killed: {killed}");
+        let started = named(&daemon.events(), "attempt-started");
+        assert_eq!(super::turns::clock_time(started[1]), "01:30", "killed: {killed}");
+    }
+}

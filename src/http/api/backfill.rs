@@ -13,6 +13,7 @@ use crate::config::{parse_rate, show_rate};
 use crate::domain::definition::{Rate, Timing};
 use crate::domain::slot::Reason;
 use crate::engine::backfill::{BACKFILL_MAX, Backfill, Backfilled, Candidate};
+use crate::engine::handle::Done;
 use crate::http::access::Caller;
 use crate::http::input::{Fields, Input, LIMIT_MAX};
 use crate::http::parts::App;
@@ -98,18 +99,28 @@ pub struct BackfillItem {
     pub left: Option<String>,
 }
 
-struct Wanted {
-    from: Instant,
-    to: Instant,
+/// Which slots are to run.
+pub struct Wanted {
+    /// At this instant or later.
+    pub from: Instant,
+    /// Before this instant.
+    pub to: Instant,
     only: Vec<Was>,
     rate: Option<Rate>,
-    dry_run: bool,
+    /// Only to be told.
+    pub dry_run: bool,
 }
 
-fn wanted(mut input: Input) -> Result<Wanted, Problem> {
-    let (from, to) = (input.instant("from"), input.instant("to"));
+/// Reads which slots are to run; their time was read before: people may write it as their clocks show it.
+///
+/// # Errors
+/// A value is wrong, or is not there.
+pub fn wanted(
+    mut input: Input,
+    (from, to): (Option<Instant>, Option<Instant>),
+    only: Option<Vec<Was>>,
+) -> Result<Wanted, Problem> {
     let (from, to) = (input.require("from", from), input.require("to", to));
-    let only: Option<Vec<Was>> = input.json("only");
     let rate = input.with("rate", |text| parse_rate(text).map_err(|err| err.to_string()));
     let dry_run = input.flag("dry_run");
     if let (Some(from), Some(to)) = (from, to)
@@ -152,12 +163,33 @@ pub async fn backfill(
     State(app): State<App>,
     caller: Caller,
     Path(name): Path<Name>,
-    Fields(input): Fields,
+    Fields(mut input): Fields,
 ) -> Result<Response, Problem> {
-    let wanted = wanted(input)?;
-    let (name, _) = existing(&app, &name)?;
+    let span = (input.instant("from"), input.instant("to"));
+    let only = input.json("only");
+    let wanted = wanted(input, span, only)?;
+    let (answered, body) = ask(&app, caller, &name, wanted).await?;
+    if body.dry_run {
+        return Ok(Json(body).into_response());
+    }
+    let started = body.items.iter().any(|it| it.execution.is_some());
+    let status = if started { StatusCode::ACCEPTED } else { StatusCode::OK };
+    Ok(done(&app, status, &answered, body))
+}
+
+/// Runs the slots of a schedule that fit, or tells which they are.
+///
+/// # Errors
+/// The schedule does not exist, more than 10,000 slots fit, or the lists are being rebuilt.
+pub async fn ask(
+    app: &App,
+    caller: Caller,
+    name: &Name,
+    wanted: Wanted,
+) -> Result<(Done<Vec<Backfilled>>, BackfillAnswer), Problem> {
+    let (name, _) = existing(app, name)?;
     let _alone = app.memory.backfills.lock().await;
-    let reads = Reads::at(&app, app.memory.newest_answer()).await?;
+    let reads = Reads::at(app, app.memory.newest_answer()).await?;
     let follows = app.engine.definition(&name.interface).is_some_and(|(definition, _)| {
         let schedule = definition.schedules.get(&name.schedule);
         schedule.is_some_and(|schedule| matches!(schedule.timing, Timing::After(_)))
@@ -170,19 +202,13 @@ pub async fn backfill(
     let Wanted { from, to, rate, dry_run, .. } = wanted;
     let ask = Backfill { schedule: name.clone(), from, to, slots, rate, dry_run };
     let answered = app.engine.backfill(caller.actor, ask).await?;
-    let started = !dry_run && answered.value.iter().any(|it| it.execution.is_some());
     let items = fitting.into_iter().zip(&answered.value).map(|(it, what)| item(it, what)).collect();
     let usual = app
         .engine
         .definition(&name.interface)
         .and_then(|(definition, _)| definition.schedules.get(&name.schedule)?.catch_up.rate);
     let rate = rate.or(usual).map(show_rate);
-    let body = BackfillAnswer { dry_run, rate, items, next: None };
-    if dry_run {
-        return Ok(Json(body).into_response());
-    }
-    let status = if started { StatusCode::ACCEPTED } else { StatusCode::OK };
-    Ok(done(&app, status, &answered, body))
+    Ok((answered, BackfillAnswer { dry_run, rate, items, next: None }))
 }
 
 fn item(fitting: Fitting, what: &Backfilled) -> BackfillItem {

@@ -78,13 +78,21 @@ pub fn check(name: &str, state: Finding, detail: impl Into<String>, fix: &str) -
     responses((status = 200, body = Doctor), (status = "default", body = ProblemBody)))]
 pub async fn show(State(app): State<App>, Params(input): Params) -> Result<Json<Doctor>, Problem> {
     input.finish()?;
-    let shared = Arc::clone(&app);
+    examine(&app).await.map(Json)
+}
+
+/// Makes all checks.
+///
+/// # Errors
+/// One of them panicked.
+pub async fn examine(app: &App) -> Result<Doctor, Problem> {
+    let shared = Arc::clone(app);
     let mut checks = blocking(move || local_checks(&shared)).await?;
-    checks.push(process_trees(&app).await);
-    checks.push(runner(&app));
-    checks.extend(job_checks(&app).await);
+    checks.push(process_trees(app).await);
+    checks.push(runner(app));
+    checks.extend(job_checks(app).await);
     let ok = checks.iter().all(|check| check.state != Finding::Fail);
-    Ok(Json(Doctor { ok, checks }))
+    Ok(Doctor { ok, checks })
 }
 
 fn local_checks(app: &App) -> Vec<Check> {

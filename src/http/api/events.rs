@@ -7,7 +7,7 @@ use http::Uri;
 
 use super::page_answer;
 use crate::domain::event::EVENT_NAMES;
-use crate::http::input::{Params, nearest};
+use crate::http::input::{Input, Params, nearest};
 use crate::http::parts::App;
 use crate::http::problem::{Problem, ProblemBody};
 use crate::http::reads::{self, Reads};
@@ -28,15 +28,21 @@ use crate::projection::{EventFilter, Order};
         ("cursor" = Option<String>, Query, description = "`next` of the page before")),
     responses((status = 200, body = Page<Event>), (status = "default", body = ProblemBody)))]
 pub async fn list(reads: Reads, uri: Uri, Params(mut input): Params) -> Result<Response, Problem> {
+    let (filter, order) = filter_of(&mut input);
+    let page = (input.limit(), input.text("cursor", 200));
+    input.finish()?;
+    Ok(page_answer(&uri, reads.events(filter, order, page).await?))
+}
+
+/// Reads which events are wanted, and in which order.
+pub fn filter_of(input: &mut Input) -> (EventFilter, Order) {
     let filter = EventFilter {
         stream: input.parsed("stream"),
         kind: input.with("type", |text| EventFilter::code_of(text).ok_or_else(|| no_type(text))),
         after: input.number("after").map(Position),
     };
-    let page = (input.limit(), input.text("cursor", 200));
-    input.finish()?;
     let order = if filter.after.is_some() { Order::OldestFirst } else { Order::NewestFirst };
-    Ok(page_answer(&uri, reads.events(filter, order, page).await?))
+    (filter, order)
 }
 
 fn no_type(text: &str) -> String {
@@ -59,8 +65,15 @@ pub async fn show(
     Params(input): Params,
 ) -> Result<Json<Event>, Problem> {
     input.finish()?;
-    let missing =
-        |_err| Problem::not_found(format_args!("an event at `{}`", position.escape_debug()));
-    let position = position.parse().map(Position).map_err(missing)?;
-    reads::event(&app, position).await.map(Json)
+    event(&app, &position).await.map(Json)
+}
+
+/// The event at the position that `text` names.
+///
+/// # Errors
+/// There is none, or the log cannot be read.
+pub async fn event(app: &App, text: &str) -> Result<Event, Problem> {
+    let missing = |_err| Problem::not_found(format_args!("an event at `{}`", text.escape_debug()));
+    let position = text.parse().map(Position).map_err(missing)?;
+    reads::event(app, position).await
 }

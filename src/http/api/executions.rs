@@ -13,7 +13,7 @@ use super::{done, page_answer};
 use crate::domain::event::{ErrorCounts, Noted, Trigger};
 use crate::engine::handle::{Done, Refusal};
 use crate::http::access::Caller;
-use crate::http::input::{Fields, Params};
+use crate::http::input::{Fields, Input, Params};
 use crate::http::parts::App;
 use crate::http::problem::{Code, Problem, ProblemBody};
 use crate::http::reads::{ExecutionQuery, Reads, execution_filter, resolve};
@@ -89,17 +89,30 @@ pub async fn cancel(
     State(app): State<App>,
     caller: Caller,
     Path(name): Path<String>,
-    Fields(mut input): Fields,
+    Fields(input): Fields,
 ) -> Result<Response, Problem> {
-    let note = input.text("note", NOTE_MAX);
-    input.finish()?;
-    let id = resolve(&app, &name).await?;
-    let cancelled = match app.engine.cancel(caller.actor, id, note).await {
-        Ok(cancelled) => cancelled,
-        Err(refusal) => return Err(not_cancelled(&app, id, refusal).await),
-    };
+    let (id, cancelled) = ask_to_cancel(&app, caller, &name, input).await?;
     let execution = listed(&app, &cancelled, id).await;
     Ok(done(&app, StatusCode::ACCEPTED, &cancelled, execution))
+}
+
+/// Asks for the end of the execution that `name` means, as `input` says why.
+///
+/// # Errors
+/// It does not exist, is over already, or a field is wrong.
+pub async fn ask_to_cancel(
+    app: &App,
+    caller: Caller,
+    name: &str,
+    mut input: Input,
+) -> Result<(ExecutionId, Done<()>), Problem> {
+    let note = input.text("note", NOTE_MAX);
+    input.finish()?;
+    let id = resolve(app, name).await?;
+    match app.engine.cancel(caller.actor, id, note).await {
+        Ok(cancelled) => Ok((id, cancelled)),
+        Err(refusal) => Err(not_cancelled(app, id, refusal).await),
+    }
 }
 
 /// The engine knows open executions alone: one that is over and one that never was look the same to it.
@@ -126,8 +139,23 @@ pub async fn notes(
     State(app): State<App>,
     caller: Caller,
     Path(name): Path<String>,
-    Fields(mut input): Fields,
+    Fields(input): Fields,
 ) -> Result<Response, Problem> {
+    let (id, written) = write_note(&app, caller, &name, input).await?;
+    let execution = listed(&app, &written, id).await;
+    Ok(done(&app, StatusCode::CREATED, &written, execution))
+}
+
+/// Writes what `input` says beside the execution that `name` means.
+///
+/// # Errors
+/// It does not exist, there is nothing to write, or a field is wrong.
+pub async fn write_note(
+    app: &App,
+    caller: Caller,
+    name: &str,
+    mut input: Input,
+) -> Result<(ExecutionId, Done<()>), Problem> {
     let noted = Noted {
         text: input.text("text", NOTE_MAX).filter(|text| !text.trim().is_empty()),
         reference: input.text("reference", REFERENCE_MAX).filter(|text| !text.trim().is_empty()),
@@ -137,10 +165,8 @@ pub async fn notes(
         input.refuse("text", "give a `text`, a `reference` or `acknowledged`");
     }
     input.finish()?;
-    let id = resolve(&app, &name).await?;
-    let written = app.engine.note(caller.actor, id, noted).await?;
-    let execution = listed(&app, &written, id).await;
-    Ok(done(&app, StatusCode::CREATED, &written, execution))
+    let id = resolve(app, name).await?;
+    Ok((id, app.engine.note(caller.actor, id, noted).await?))
 }
 
 /// The execution after a command; none while the lists are rebuilt: the command itself is done.

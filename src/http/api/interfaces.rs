@@ -13,6 +13,7 @@ use crate::http::input::{Fields, Input, Params};
 use crate::http::parts::App;
 use crate::http::problem::{Problem, ProblemBody};
 use crate::ids::InterfaceId;
+use crate::instant::Instant;
 use crate::jobs::probe::Report;
 use crate::projection::view::{Interface, Page};
 
@@ -30,13 +31,17 @@ pub struct PauseBody {
     until: Option<String>,
 }
 
-/// Reads a pause of `target`.
+/// Reads a pause of `target` that ends at `until`, which was read before: people may write it as their clocks show it.
 ///
 /// # Errors
 /// A field is wrong.
-pub fn pause_of(app: &App, mut input: Input, target: Target) -> Result<Pause, Problem> {
+pub fn pause_of(
+    app: &App,
+    mut input: Input,
+    target: Target,
+    until: Option<Instant>,
+) -> Result<Pause, Problem> {
     let note = input.text("note", NOTE_MAX);
-    let until = input.instant("until");
     if until.is_some_and(|until| until <= app.clock.now()) {
         input.refuse("until", "must lie in the future");
     }
@@ -90,7 +95,15 @@ pub async fn show(
     Params(input): Params,
 ) -> Result<Json<Interface>, Problem> {
     input.finish()?;
-    app.engine.interface(&interface_id(&id)?).map(Json).ok_or_else(|| missing(&id))
+    existing(&app, &id).map(Json)
+}
+
+/// The interface with this name.
+///
+/// # Errors
+/// There is none.
+pub fn existing(app: &App, id: &str) -> Result<Interface, Problem> {
+    app.engine.interface(&interface_id(id)?).ok_or_else(|| missing(id))
 }
 
 /// Looks whether its jobs could run: programs, credentials, and DNS, TCP and TLS of its hosts. Runs nothing, pings nothing.
@@ -106,8 +119,16 @@ pub async fn test(
     Fields(input): Fields,
 ) -> Result<Json<Report>, Problem> {
     input.finish()?;
-    let (definition, _) = app.engine.definition(&interface_id(&id)?).ok_or_else(|| missing(&id))?;
-    Ok(Json(app.probe.interface(&definition).await))
+    look(&app, &id).await.map(Json)
+}
+
+/// Looks whether the jobs of the interface with this name could run.
+///
+/// # Errors
+/// There is none.
+pub async fn look(app: &App, id: &str) -> Result<Report, Problem> {
+    let (definition, _) = app.engine.definition(&interface_id(id)?).ok_or_else(|| missing(id))?;
+    Ok(app.probe.interface(&definition).await)
 }
 
 /// Pauses all its schedules: their slots are skipped from now on. A pause that is in force keeps what is not named.
@@ -121,10 +142,11 @@ pub async fn pause(
     State(app): State<App>,
     caller: Caller,
     Path(id): Path<String>,
-    Fields(input): Fields,
+    Fields(mut input): Fields,
 ) -> Result<Response, Problem> {
     let id = interface_id(&id)?;
-    let pause = pause_of(&app, input, Target::Interface(id.clone()))?;
+    let until = input.instant("until");
+    let pause = pause_of(&app, input, Target::Interface(id.clone()), until)?;
     let paused = app.engine.pause(caller.actor, pause).await?;
     Ok(done(&app, StatusCode::OK, &paused, app.engine.interface(&id)))
 }

@@ -20,6 +20,7 @@ pub mod doctor;
 pub mod drain;
 pub mod events;
 pub mod executions;
+pub mod export;
 pub mod interfaces;
 pub mod log;
 pub mod rerun;
@@ -71,6 +72,12 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(executions::notes))
         .routes(routes!(rerun::rerun))
         .routes(routes!(log::show))
+        .routes(routes!(export::execution_xlsx))
+        .routes(routes!(export::execution_csv))
+        .routes(routes!(export::execution_jsonl))
+        .routes(routes!(export::list_xlsx))
+        .routes(routes!(export::list_csv))
+        .routes(routes!(export::list_jsonl))
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::revoke))
         .routes(routes!(tokens::login_link))
@@ -78,8 +85,14 @@ pub fn routes() -> OpenApiRouter<App> {
 
 /// A page of a list, with the `Link` to the next one.
 pub fn page_answer<T: Serialize>(uri: &Uri, page: Page<T>) -> Response {
-    let link = page.next.as_deref().map(|cursor| next_link(uri, cursor));
-    let mut response = Json(page).into_response();
+    let next = page.next.clone();
+    linked(uri, next.as_deref(), page)
+}
+
+/// An answer that goes on at the cursor `next`.
+pub fn linked(uri: &Uri, next: Option<&str>, body: impl Serialize) -> Response {
+    let link = next.map(|cursor| next_link(uri, cursor));
+    let mut response = Json(body).into_response();
     if let Some(link) = link.and_then(|link| HeaderValue::try_from(link).ok()) {
         response.headers_mut().insert(header::LINK, link);
     }

@@ -72,9 +72,28 @@ impl RerunItem {
     }
 }
 
-enum Wanted {
+/// Which executions are to run again.
+pub enum Wanted {
+    /// These, by id, unique prefix, `latest` or `latest-ko`.
     Ids(Vec<String>),
+    /// All that fit.
     Query(Box<ExecutionFilter>),
+}
+
+impl Wanted {
+    /// All that fit `filters`.
+    ///
+    /// # Errors
+    /// A filter is wrong, or there is none.
+    pub fn query(mut filters: Input) -> Result<Self, Problem> {
+        let filter = execution_filter(&mut filters);
+        filters.finish()?;
+        if filter == ExecutionFilter::default() {
+            let why = "is empty, which would mean every execution; give a filter";
+            return Err(Problem::invalid_field("/query", why));
+        }
+        Ok(Self::Query(Box::new(filter)))
+    }
 }
 
 struct Plan {
@@ -96,16 +115,7 @@ fn plan(mut input: Input) -> Result<Plan, Problem> {
     }
     input.finish()?;
     let wanted = match (ids, query) {
-        (_, Some(query)) => {
-            let mut filters = Input::from_json(query, "/query/")?;
-            let filter = execution_filter(&mut filters);
-            filters.finish()?;
-            if filter == ExecutionFilter::default() {
-                let why = "is empty, which would mean every execution; give a filter";
-                return Err(Problem::invalid_field("/query", why));
-            }
-            Wanted::Query(Box::new(filter))
-        }
+        (_, Some(query)) => Wanted::query(Input::from_json(query, "/query/")?)?,
         (ids, None) => Wanted::Ids(ids.unwrap_or_default()),
     };
     Ok(Plan { wanted, dry_run, force })
@@ -157,10 +167,10 @@ pub async fn rerun(
     Fields(input): Fields,
 ) -> Result<Response, Problem> {
     let Plan { wanted, dry_run, force } = plan(input)?;
-    let batch = batch(&app, wanted, force).await?;
     if dry_run {
-        return preview(&app, batch, force).await.map(|body| Json(body).into_response());
+        return preview(&app, wanted, force).await.map(|body| Json(body).into_response());
     }
+    let batch = batch(&app, wanted, force).await?;
     let Batch { ids, passed, single } = batch;
     let (left, run): (Vec<_>, Vec<_>) = ids.iter().partition(|id| passed.contains_key(*id));
     let mut items: Vec<RerunItem> =
@@ -216,7 +226,11 @@ async fn resolved(app: &App, names: &[String]) -> Result<Vec<ExecutionId>, Probl
 }
 
 /// What would run again, and what stands in the way of the others: also the one before it in the batch.
-async fn preview(app: &App, batch: Batch, force: bool) -> Result<Reruns, Problem> {
+///
+/// # Errors
+/// An id fits none or several, or the lists cannot be read.
+pub async fn preview(app: &App, wanted: Wanted, force: bool) -> Result<Reruns, Problem> {
+    let batch = batch(app, wanted, force).await?;
     let reads = Reads::at(app, app.memory.newest_answer()).await?;
     let mut rows = Vec::with_capacity(batch.ids.len());
     for of in batch.ids {

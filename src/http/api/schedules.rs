@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 use super::executions::opened;
 use super::interfaces::{PauseBody, pause_of};
-use super::{done, located, page_answer, page_of};
+use super::{done, linked, located, page_answer, page_of};
 use crate::civil::Zone;
 use crate::domain::event::Trigger;
 use crate::domain::timing::Plan;
@@ -26,7 +26,9 @@ use crate::http::problem::{Problem, ProblemBody};
 use crate::http::reads::{Reads, Span};
 use crate::ids::{InterfaceId, ScheduleRef};
 use crate::instant::Instant;
-use crate::projection::view::{Execution, Page, Schedule, Slot, SlotOutcome, State as Living};
+use crate::projection::view::{
+    Execution, Page, Schedule, Slot, SlotOutcome, SlotPage, State as Living,
+};
 
 /// Slots shown by `next` unless the caller says otherwise.
 const NEXT: usize = 5;
@@ -61,7 +63,11 @@ pub struct Ahead {
     pub note: Option<String>,
 }
 
-fn named(name: &Name) -> Result<ScheduleRef, Problem> {
+/// The name that a path holds; one that cannot be a name does not exist.
+///
+/// # Errors
+/// It is no name.
+pub fn named(name: &Name) -> Result<ScheduleRef, Problem> {
     let parsed = name
         .0
         .parse()
@@ -122,7 +128,8 @@ pub async fn show(
     existing(&app, &name).map(|(_, schedule)| Json(schedule))
 }
 
-/// The ledger: what became of each slot, newest first; before them those that wait for another schedule, pending.
+/// The ledger: what became of each slot, newest first; before them those that wait for another schedule, pending. The last
+/// page tells under `pruned` up to where retention took slots.
 ///
 /// # Errors
 /// It does not exist, a parameter is wrong, or the lists are being rebuilt.
@@ -131,7 +138,7 @@ pub async fn show(
         ("from" = Option<String>, Query, description = "At this instant or later"),
         ("to" = Option<String>, Query, description = "Before this instant"),
         ("limit" = Option<usize>, Query), ("cursor" = Option<String>, Query)),
-    responses((status = 200, body = Page<Slot>), (status = "default", body = ProblemBody)))]
+    responses((status = 200, body = SlotPage), (status = "default", body = ProblemBody)))]
 pub async fn slots(
     State(app): State<App>,
     Path(name): Path<Name>,
@@ -145,13 +152,16 @@ pub async fn slots(
     let (name, _) = existing(&app, &name)?;
     // Undecided, they are newer than all that is decided: all of them stand on the first page, whatever its limit.
     let pending = if span.cursor.is_none() { awaiting(&app, &name, &span) } else { Vec::new() };
-    let mut page = reads.slots(name, span).await?;
-    page.items.splice(..0, pending);
-    Ok(page_answer(&uri, page))
+    let pruned = reads.slots_pruned(name.clone()).await?;
+    let pruned = pruned.filter(|pruned| from.is_none_or(|from| from <= pruned.until));
+    let Page { mut items, next } = reads.slots(name, span).await?;
+    items.splice(..0, pending);
+    let pruned = pruned.filter(|_| next.is_none());
+    Ok(linked(&uri, next.clone().as_deref(), SlotPage { items, next, pruned }))
 }
 
 /// The slots that wait for the schedule that theirs follows, newest first, with the execution that they wait for.
-fn awaiting(app: &App, name: &ScheduleRef, span: &Span) -> Vec<Slot> {
+pub fn awaiting(app: &App, name: &ScheduleRef, span: &Span) -> Vec<Slot> {
     let inside = |at: &Instant| {
         span.from.is_none_or(|from| *at >= from) && span.to.is_none_or(|to| *at < to)
     };
@@ -188,16 +198,20 @@ pub async fn next(
     let after = input.instant("after").unwrap_or_else(|| app.clock.now());
     input.finish()?;
     let (name, _) = existing(&app, &name)?;
-    let row = app.engine.board().read(|state| state.schedules.get(&name).cloned());
+    let items = ahead(&app, &name, after, count);
+    Ok(Json(Page { items, next: None }))
+}
+
+/// The next `count` slots of a schedule after an instant, as [`next`] tells them.
+pub fn ahead(app: &App, name: &ScheduleRef, after: Instant, count: usize) -> Vec<Ahead> {
+    let row = app.engine.board().read(|state| state.schedules.get(name).cloned());
     // The last definition of a removed one may be at hand; it has no slots any more.
     let row = row.filter(|row| row.state != Living::Removed);
     let planned = row.as_ref().and_then(|row| {
         let definition = row.definition.schedules.get(&name.schedule)?;
         Some((row, definition, board::plan(definition)?))
     });
-    let Some((row, definition, plan)) = planned else {
-        return Ok(Json(Page { items: Vec::new(), next: None }));
-    };
+    let Some((row, definition, plan)) = planned else { return Vec::new() };
     let slots: Vec<Instant> = plan.slots_after(after).take(count).collect();
     let notes = notes(&plan, &definition.timezone, after, &slots);
     let wishes = row.wishes(&name.schedule);
@@ -218,7 +232,7 @@ pub async fn next(
         };
         Ahead { slot, note }
     };
-    Ok(Json(Page { items: slots.into_iter().zip(notes).map(pending).collect(), next: None }))
+    slots.into_iter().zip(notes).map(pending).collect()
 }
 
 /// What daylight saving does, beside the slot that it is about: the one that makes up for a reading that does not exist,
@@ -273,7 +287,7 @@ pub async fn run(
 }
 
 /// Parameters by name. A number or truth value counts as its text.
-fn params(input: &mut Input) -> BTreeMap<String, String> {
+pub fn params(input: &mut Input) -> BTreeMap<String, String> {
     let given: BTreeMap<String, Value> = input.json("params").unwrap_or_default();
     let mut params = BTreeMap::new();
     for (name, value) in given {
@@ -306,10 +320,11 @@ pub async fn pause(
     State(app): State<App>,
     caller: Caller,
     Path(name): Path<Name>,
-    Fields(input): Fields,
+    Fields(mut input): Fields,
 ) -> Result<Response, Problem> {
     let name = named(&name)?;
-    let pause = pause_of(&app, input, Target::Schedule(name.clone()))?;
+    let until = input.instant("until");
+    let pause = pause_of(&app, input, Target::Schedule(name.clone()), until)?;
     let paused = app.engine.pause(caller.actor, pause).await?;
     Ok(done(&app, StatusCode::OK, &paused, app.engine.schedule(&name)))
 }

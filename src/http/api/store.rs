@@ -1,34 +1,28 @@
 //! `GET /api/store` and what is done with the store as a whole: `POST /api/store/verify`, `POST /api/store/backup`,
 //! `POST /api/store/compact`, `GET /api/store/export.jsonl`.
 
-use std::io::{self, BufWriter, Write};
 use std::sync::PoisonError;
 
 use axum::Json;
-use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use futures_util::stream;
-use http::{StatusCode, header};
-use tokio::sync::mpsc;
+use http::StatusCode;
 use utoipa::ToSchema;
 
 use super::done;
-use crate::archive::{Asked, Tick, backup_folder, parse_hash};
+use crate::archive::{Asked, BackupError, Tick, backup_folder, parse_hash};
 use crate::domain::event::BackupMade;
+use crate::error_text::in_full;
 use crate::http::access::Caller;
-use crate::http::input::{Fields, Params};
+use crate::http::download::{self, Label};
+use crate::http::input::{Fields, Input, Params};
 use crate::http::parts::{
-    App, PruneMode, StoreBackup, StoreInfo, StorePruned, StoreVerified, StoreWork,
+    App, PruneError, PruneMode, StoreBackup, StoreInfo, StorePruned, StoreVerified, StoreWork,
 };
 use crate::http::problem::{Code, Problem, ProblemBody};
 use crate::http::reads::blocking;
 use crate::ids::Position;
 
-/// Bytes of an export that are handed on at once.
-const PART_BYTES: usize = 64 << 10;
-/// Parts that wait for a slow reader.
-const PARTS_WAITING: usize = 4;
 /// Backups that can be kept at most.
 const KEEP_MAX: usize = 10_000;
 
@@ -80,26 +74,35 @@ pub async fn show(
     responses((status = 200, body = StoreVerified), (status = "default", body = ProblemBody)))]
 pub async fn verify(
     State(app): State<App>,
-    Fields(mut input): Fields,
+    Fields(input): Fields,
 ) -> Result<Json<StoreVerified>, Problem> {
+    check_store(&app, input).await.map(Json)
+}
+
+/// Checks the store as `input` asks.
+///
+/// # Errors
+/// The store cannot be read; another check or backup goes on; a value is wrong.
+pub async fn check_store(app: &App, mut input: Input) -> Result<StoreVerified, Problem> {
     let head = input.with("head", parse_hash);
     let at = input.number("at").map(Position);
     if at.is_some() && head.is_none() {
         input.refuse("at", "needs `head` beside it");
     }
     input.finish()?;
-    let checked = at_work(&app, move |app| {
+    let checked = at_work(app, move |app| {
         (app.store.verify)(Asked { head, at }, &mut |tick| note(app, tick))
     });
     let checked = checked.await?;
     let checked = checked.map_err(|err| Problem::internal("the store cannot be checked", &err))?;
-    Ok(Json(StoreVerified::of(&checked)))
+    Ok(StoreVerified::of(&checked))
 }
 
 /// Makes a backup of everything up to one position, reads it back and checks it. Neither secrets nor the lists are in it.
 ///
 /// # Errors
-/// The folder does not lie below the setting `backups`; it cannot be written; another check or backup goes on.
+/// The folder does not lie below the setting `backups`; another check or backup goes on (409); the disk has no room for it
+/// (507); lines are written without a pause (503); it cannot be written, or is not sound.
 #[utoipa::path(post, path = "/api/store/backup", tag = "store", request_body = BackupBody,
     responses((status = 201, body = StoreBackup), (status = "default", body = ProblemBody)))]
 pub async fn backup(
@@ -123,11 +126,7 @@ pub async fn backup(
     input.finish()?;
     let made =
         at_work(&app, move |app| (app.store.backup)(&dir, keep, &mut |tick| note(app, tick)));
-    // The caller has the disk to mend, and may read why.
-    let made = made.await?.map_err(|why| {
-        tracing::error!(%why, "no backup was made");
-        Problem::new(Code::Unavailable, format!("no backup was made: {why}"))
-    })?;
+    let made = made.await?.map_err(|err| no_backup(&err))?;
     let shown = StoreBackup::of(&made);
     if made.was_there {
         return Ok((StatusCode::OK, Json(shown)).into_response());
@@ -144,6 +143,21 @@ pub async fn backup(
     Ok(done(&app, StatusCode::CREATED, &recorded, shown))
 }
 
+/// The caller has the disk to mend, and may read why.
+fn no_backup(err: &BackupError) -> Problem {
+    let why = in_full(err);
+    tracing::error!(%why, "no backup was made");
+    let code = match err {
+        BackupError::Busy { .. } | BackupError::AnotherLog { .. } => Code::Conflict,
+        BackupError::Full { .. } => Code::DiskFull,
+        BackupError::NoMoment(_) => Code::Unavailable,
+        BackupError::Unsound(_) | BackupError::Unchecked(_) | BackupError::Io { .. } => {
+            Code::Internal
+        }
+    };
+    Problem::new(code, format!("no backup was made: {why}"))
+}
+
 /// Everything as JSON Lines: each event with its stored bytes, each log line. `daybook store import` makes the same store of
 /// it. The last row has `"row":"end"`; without it the export is not complete.
 ///
@@ -154,45 +168,9 @@ pub async fn backup(
         (status = "default", body = ProblemBody)))]
 pub async fn export(State(app): State<App>, Params(input): Params) -> Result<Response, Problem> {
     input.finish()?;
-    let permit = app.memory.exports.0.clone().try_acquire_owned();
-    let permit = permit.map_err(|_full| {
-        Problem::new(Code::Conflict, "other exports go on; wait for one of them to end")
-    })?;
-    let (parts, rows) = mpsc::channel(PARTS_WAITING);
-    // Its thread ends with the export, or when nobody reads on.
-    tokio::task::spawn_blocking(move || {
-        let _permit = permit;
-        let mut to = BufWriter::with_capacity(PART_BYTES, Handing(parts.clone()));
-        let written = (app.store.export)(&mut to);
-        // What is left of an export that broke off must not look like its end.
-        drop(to.into_parts());
-        if let Err(why) = written {
-            tracing::error!(%why, "an export broke off");
-            drop(parts.blocking_send(Err(io::Error::other(why))));
-        }
-    });
-    let rows =
-        stream::unfold(rows, |mut rows| async move { rows.recv().await.map(|part| (part, rows)) });
-    let head = [
-        (header::CONTENT_TYPE, "application/x-ndjson"),
-        (header::CONTENT_DISPOSITION, "attachment; filename=\"daybook.jsonl\""),
-    ];
-    Ok((head, Body::from_stream(rows)).into_response())
-}
-
-/// Hands bytes to the one who reads the answer, and waits for a slow one.
-struct Handing(mpsc::Sender<io::Result<Bytes>>);
-
-impl Write for Handing {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let part = Bytes::copy_from_slice(bytes);
-        let sent = self.0.blocking_send(Ok(part));
-        sent.map_err(|_gone| io::Error::from(io::ErrorKind::BrokenPipe)).map(|()| bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+    let permit = app.memory.store_exports.begin()?;
+    let label = Label { name: "daybook.jsonl".to_owned(), media_type: "application/x-ndjson" };
+    Ok(download::written(&label, permit, move |mut to| (app.store.export)(&mut to)))
 }
 
 /// Does long work, one at a time, on a thread that may block. It goes on when the caller is gone.
@@ -225,7 +203,8 @@ fn note(app: &App, tick: Tick) {
 /// Removes what is over by the interfaces' retention now, as the daemon does by itself; `dry_run` only tells what that is.
 ///
 /// # Errors
-/// A pass of retention is under way, the lists are rebuilt, or the store cannot be written.
+/// A pass of retention or a check is under way, or a delivery is owed for too long (409); the lists are rebuilt, or the daemon
+/// ends (503); the store cannot be read or written.
 #[utoipa::path(post, path = "/api/store/compact", tag = "store",
     responses((status = 200, body = StorePruned), (status = "default", body = ProblemBody)))]
 pub async fn compact(
@@ -236,5 +215,41 @@ pub async fn compact(
     input.finish()?;
     let mode = if dry_run { PruneMode::Plan } else { PruneMode::Remove };
     let pruned = (app.store.prune)(mode).await;
-    pruned.map(Json).map_err(|err| Problem::internal("the store cannot be compacted", &err))
+    pruned.map(Json).map_err(not_pruned)
+}
+
+fn not_pruned(err: PruneError) -> Problem {
+    match err {
+        PruneError::UnderWay { why } => Problem::new(Code::Conflict, why).with_retry_after(10),
+        PruneError::Rebuilding { percent } => Problem::rebuilding(percent),
+        PruneError::Closing { why } => Problem::new(Code::Unavailable, why),
+        PruneError::Failed { why } => Problem::internal("the store cannot be compacted", &why),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_may_try_again_is_told_so_by_the_status() {
+        let why = || "because".to_owned();
+        let dir = || std::path::PathBuf::from("/backups");
+        let refused = io::Error::from(io::ErrorKind::PermissionDenied);
+        let cases = [
+            (not_pruned(PruneError::UnderWay { why: why() }), 409),
+            (not_pruned(PruneError::Rebuilding { percent: 40 }), 503),
+            (not_pruned(PruneError::Closing { why: why() }), 503),
+            (not_pruned(PruneError::Failed { why: why() }), 500),
+            (no_backup(&BackupError::Busy { dir: dir() }), 409),
+            (no_backup(&BackupError::AnotherLog { path: dir() }), 409),
+            (no_backup(&BackupError::Full { dir: dir(), free: 1, needed: 2 }), 507),
+            (no_backup(&BackupError::NoMoment(why())), 503),
+            (no_backup(&BackupError::Unchecked(why())), 500),
+            (no_backup(&BackupError::Io { path: dir(), err: refused }), 500),
+        ];
+        for (problem, status) in cases {
+            assert_eq!(problem.code().status().as_u16(), status, "{}", problem.detail());
+        }
+    }
 }

@@ -17,9 +17,9 @@ use crate::domain::timing::Plan;
 use crate::engine::board::{self, ScheduleRow};
 use crate::http::input::Params;
 use crate::http::parts::App;
-use crate::http::problem::{Problem, ProblemBody};
+use crate::http::problem::{Code, Problem, ProblemBody};
 use crate::http::reads::Reads;
-use crate::ids::{InterfaceId, Position, ScheduleId, ScheduleRef, StreamId};
+use crate::ids::{ExecutionId, InterfaceId, Position, ScheduleId, ScheduleRef, StreamId};
 use crate::instant::Instant;
 use crate::projection::SlotRange;
 use crate::projection::view::{Event, Execution, Slot, SlotOutcome, State as Living};
@@ -81,6 +81,15 @@ impl Subject<'_> {
         }
     }
 
+    /// An execution; none when retention took it.
+    async fn execution(&self, id: ExecutionId) -> Result<Option<Execution>, Problem> {
+        match self.reads.execution(id).await {
+            Ok(execution) => Ok(Some(execution)),
+            Err(problem) if problem.code() == Code::NotFound => Ok(None),
+            Err(problem) => Err(problem),
+        }
+    }
+
     /// The newest decided slot before `to`.
     async fn decided_before(&self, to: Option<Instant>) -> Result<Option<Slot>, Problem> {
         let range = SlotRange { from: None, to };
@@ -105,14 +114,27 @@ pub async fn why(
 ) -> Result<Json<Why>, Problem> {
     let at = input.instant("at");
     input.finish()?;
-    let (name, schedule) = existing(&app, &name)?;
+    tell(&app, &reads, &name, at).await.map(Json)
+}
+
+/// Tells of the slot at `at`; of the newest one and the next one unless it is given.
+///
+/// # Errors
+/// The schedule does not exist, or the lists are being rebuilt.
+pub async fn tell(
+    app: &App,
+    reads: &Reads,
+    name: &Name,
+    at: Option<Instant>,
+) -> Result<Why, Problem> {
+    let (name, schedule) = existing(app, name)?;
     let row = app.engine.board().read(|state| state.schedules.get(&name).cloned());
     let row = row.filter(|row| row.state != Living::Removed);
     let plan = row
         .as_ref()
         .and_then(|row| row.definition.schedules.get(&name.schedule).and_then(board::plan));
     let zone = Zone::load(&schedule.timezone).unwrap_or_else(|_unknown| Zone::utc());
-    let subject = Subject { app: &app, reads: &reads, name: &name, zone, row, plan };
+    let subject = Subject { app, reads, name: &name, zone, row, plan };
     let mut story = Story::default();
     match at {
         Some(at) => tell_of(&subject, at, &mut story).await?,
@@ -125,7 +147,7 @@ pub async fn why(
     let (slot, execution) = (slot.clone(), execution.clone());
     let (text, events) = story.told();
     let ScheduleRef { interface, schedule } = name;
-    Ok(Json(Why { interface, schedule, slot, text, execution, events }))
+    Ok(Why { interface, schedule, slot, text, execution, events })
 }
 
 async fn tell_of_newest_and_next(subject: &Subject<'_>, story: &mut Story) -> Result<(), Problem> {

@@ -6,9 +6,9 @@ use axum::extract::Path;
 use axum::response::{IntoResponse, Response};
 use http::header;
 
-use crate::http::auth::hex;
 use crate::http::input::Params;
 use crate::http::problem::Problem;
+use crate::ids::hex;
 
 /// A year: the name changes with the content.
 const KEEP: &str = "public, max-age=31536000, immutable";

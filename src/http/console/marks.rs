@@ -8,7 +8,7 @@ use http::header;
 use super::words;
 use crate::http::input::Params;
 use crate::http::problem::Problem;
-use crate::projection::view::{Execution, Status};
+use crate::projection::view::{Execution, State, Status};
 
 /// A status as people see it: sign and word, so that colour is never the only sign.
 pub(super) struct Badge(pub(super) Status);
@@ -45,6 +45,26 @@ pub(super) const fn word(status: Status) -> &'static str {
         Status::Ok => "OK",
         Status::Ko => "KO",
         Status::Cancelled => "cancelled",
+    }
+}
+
+/// Whether slots run, as people see it.
+pub(super) struct Rest(pub(super) State);
+
+impl askama::filters::HtmlSafe for Rest {}
+
+impl fmt::Display for Rest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (class, sign, word) = match self.0 {
+            State::Active => ("active", "✔", "active"),
+            State::Paused => ("paused", "◐", "paused"),
+            State::Disabled => ("disabled", "○", "disabled"),
+            State::Removed => ("removed", "⊘", "removed"),
+        };
+        write!(
+            f,
+            "<span class=\"badge {class}\"><span aria-hidden=\"true\">{sign}</span> {word}</span>"
+        )
     }
 }
 

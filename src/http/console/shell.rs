@@ -2,6 +2,7 @@
 
 use askama::Template;
 use axum::response::{Html, IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
 
 use super::{assets, words};
 use crate::domain::access::Role;
@@ -121,4 +122,14 @@ pub(super) fn page(template: &impl Template) -> Result<Response, Problem> {
     let text =
         template.render().map_err(|err| Problem::internal("the page cannot be made", &err))?;
     Ok(Html(text).into_response())
+}
+
+/// To the page that shows what a form did: loading it again repeats nothing.
+///
+/// # Errors
+/// The address is none, which is a mistake of ours.
+pub(super) fn see_other(to: &str) -> Result<Response, Problem> {
+    let to = HeaderValue::try_from(to)
+        .map_err(|err| Problem::internal("the page cannot be named", &err))?;
+    Ok((StatusCode::SEE_OTHER, [(header::LOCATION, to)]).into_response())
 }

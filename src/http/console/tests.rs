@@ -1,5 +1,9 @@
 //! The pages over real sockets.
 
+mod executions;
+mod records;
+mod schedules;
+
 use http::{Method, StatusCode};
 
 use crate::domain::access::Role;
@@ -7,6 +11,13 @@ use crate::http::testing::{Answer, Daemon};
 
 const BROWSER: (&str, &str) = ("accept", "text/html,application/xhtml+xml");
 const OURS: (&str, &str) = ("sec-fetch-site", "same-origin");
+
+/// A browser with the session of a token.
+async fn browser(daemon: &Daemon, role: Role) -> [(&'static str, String); 3] {
+    let entered = log_in(daemon, &daemon.tokens[&role]).await;
+    let pair = |(name, value): (&'static str, &str)| (name, value.to_owned());
+    [pair(BROWSER), pair(OURS), ("cookie", cookie(&entered))]
+}
 
 /// A page as a browser with a token's session sees it.
 async fn log_in(daemon: &Daemon, token: &str) -> Answer {

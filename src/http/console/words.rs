@@ -81,6 +81,19 @@ pub(super) fn number(n: u64) -> String {
     text
 }
 
+/// A text of at most `most` characters, on one line.
+pub(super) fn cut(text: &str, most: usize) -> String {
+    let mut shown: String = text
+        .chars()
+        .take(most)
+        .map(|letter| if letter.is_control() { ' ' } else { letter })
+        .collect();
+    if text.chars().nth(most).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
 /// An id as far as people read it; the whole one stands in the link.
 pub(super) fn short(id: &impl fmt::Display) -> String {
     id.to_string().chars().take(13).collect()
@@ -105,6 +118,12 @@ mod tests {
     fn durations_say_as_much_as_matters() {
         let said = [42, 9_950, 59_000, 200_000, 7_500_000, 90_000_000].map(|ms| duration(&ms));
         assert_eq!(said, ["42 ms", "9.9 s", "59 s", "3 min 20 s", "2 h 5 min", "1 d 1 h"]);
+    }
+
+    #[test]
+    fn a_long_text_is_cut_and_stays_on_its_line() {
+        assert_eq!(cut("öäü\nx", 9), "öäü x");
+        assert_eq!(cut("öäüx", 3), "öäü…");
     }
 
     #[test]

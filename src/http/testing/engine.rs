@@ -8,6 +8,7 @@ use crate::clock::Clock;
 use crate::domain::event::{
     Actor, CancelRequested, Event, InterfacePaused, InterfaceResumed, Opened, TokenRevoked, Trigger,
 };
+use crate::engine::backfill::{Backfill, Backfilled, Candidate};
 use crate::engine::board::{AnswerRow, Board, Draining, OpenRow};
 use crate::engine::handle::{Asked, Done, Refusal, ReloadReport, Request, Rerun, Target};
 use crate::ids::{ExecutionId, Position, ScheduleRef, StreamId};
@@ -139,6 +140,17 @@ impl Engine {
                     position = position.max(at);
                 }
                 reply(to, Ok(Done { value, position }));
+            }
+            Request::Backfill { backfill, reply: to } => {
+                let Backfill { schedule, slots, dry_run, .. } = backfill;
+                let of = |it: &Candidate| Backfilled {
+                    slot: it.slot,
+                    rerun_of: it.failed,
+                    execution: (!dry_run).then(|| ExecutionId::for_slot(&schedule, it.slot)),
+                    left: None,
+                };
+                let value = slots.iter().map(of).collect();
+                reply(to, Ok(Done { value, position: Position(0) }));
             }
             Request::Drain { deadline, reply: to } => {
                 let draining = Draining { since: self.clock.now(), deadline };

@@ -2,7 +2,8 @@
 
 use tokio::sync::mpsc;
 
-use super::{Log, Shared, finish, judged, unwritten};
+use super::closing::{finish, judged, unwritten};
+use super::{Log, Shared};
 use crate::domain::cause::Cause;
 use crate::domain::event::AttemptEnded;
 use crate::domain::execution::{Command, Conclusion};
@@ -10,8 +11,8 @@ use crate::domain::verdict::End;
 use crate::engine::ports::{Reporter, Unfinished, Work};
 use crate::jobs::attempt::AttemptContext;
 use crate::jobs::conclude::secrets_of;
-use crate::jobs::follow::Followed;
-use crate::jobs::runner::AttemptKey;
+use crate::jobs::follow::{Followed, Remains};
+use crate::jobs::runner::{AttemptKey, Place};
 use crate::jobs::runners::Left;
 use crate::jobs::scribe::{Scribe, ScribeNews};
 use crate::jobs::tidings::Tidings;
@@ -28,23 +29,24 @@ impl Shared {
     pub(super) async fn take_over(&self, work: Work, left: Option<Left>, reporter: &Reporter) {
         let Some(left) = left else { return self.interrupted(&work, reporter).await };
         let Some(context) = self.context(&work) else {
-            left.let_go().await;
-            return self.interrupted(&work, reporter).await;
+            if self.let_go(left).await {
+                self.interrupted(&work, reporter).await;
+            }
+            return;
         };
         let (seen, news) = mpsc::unbounded_channel();
-        let taken = tokio::select! {
-            taken = self.take_up(&work, left, seen) => taken,
-            // It may wait for the end of a runner that cannot be asked.
-            () = self.settings.interrupt.cancelled() => return,
-        };
-        let (scribe, followed) = match taken {
+        let (scribe, place) = match self.take_up(&work, &left, seen) {
             Ok(taken) => taken,
             Err(err) => {
+                if !self.let_go(left).await {
+                    return;
+                }
                 let unseen = AttemptEnded::unseen(work.attempts, Cause::TecDisk);
                 let close = Command::Close(unwritten(&err));
                 return reporter.tell(vec![Command::EndAttempt(unseen), close]);
             }
         };
+        let followed = Followed::take_over(left, place, &self.lines);
         let tidings = Tidings::new(news, &self.lines, work.execution);
         let context = AttemptContext { attempt: work.attempts, ..context };
         let log = Log { scribe, tidings };
@@ -52,13 +54,23 @@ impl Shared {
         self.go_on(planned, reporter).await;
     }
 
-    /// The log of `work` and what is left of its attempt, which goes on where the log ends.
-    async fn take_up(
+    /// Nobody goes on with the attempt. False when the daemon stops before all of it is gone.
+    async fn let_go(&self, left: Left) -> bool {
+        tokio::select! {
+            biased;
+            () = left.let_go() => true,
+            // It may be one of a runner that cannot be asked.
+            () = self.settings.interrupt.cancelled() => false,
+        }
+    }
+
+    /// The log of `work`, and the place in the output of its attempt from which it goes on.
+    fn take_up(
         &self,
         work: &Work,
-        left: Left,
+        left: &Left,
         seen: mpsc::UnboundedSender<ScribeNews>,
-    ) -> Result<(Scribe, Followed), LinesError> {
+    ) -> Result<(Scribe, Place), LinesError> {
         let writer = self.lines.reopen_writer(work.execution)?;
         let mut scribe = self.scribe(work, writer, seen);
         scribe.begin_attempt(work.attempts);
@@ -66,8 +78,8 @@ impl Shared {
         scribe.learn(&secrets_of(work, &self.settings.credentials).0);
         let concluder = self.concluder();
         let errors = |last| concluder.errors_up_to(work, last).map(|(errors, _)| errors);
-        let followed = Followed::take_over(left, &mut scribe, &self.lines, errors).await?;
-        Ok((scribe, followed))
+        let place = Followed::stand(&mut scribe, left, errors)?;
+        Ok((scribe, place))
     }
 
     /// Nobody has the attempt any more.
@@ -100,7 +112,11 @@ impl Shared {
     ) -> Result<Conclusion, LinesError> {
         let survivors = self.concluder().end_survivors(work).await;
         let (seen, _news) = mpsc::unbounded_channel();
-        let (mut scribe, mut followed) = self.take_up(work, left, seen).await?;
+        // Whatever becomes of the log: the execution is over, and nobody asks for it again.
+        let remains = Remains::of(&left);
+        let taken = self.take_up(work, &left, seen);
+        let (mut scribe, place) = taken.inspect_err(|_| remains.forget())?;
+        let mut followed = Followed::take_over(left, place, &self.lines);
         if let Some(context) = self.context(work) {
             followed.read(&context, &mut scribe).await;
         }
@@ -111,6 +127,8 @@ impl Shared {
         let cancelled = why == Unfinished::CancelledInTheMiddle;
         let end = if cancelled { End::Cancelled } else { End::Interrupted };
         let report = judged(&mut scribe, end);
-        Ok(finish(scribe, &report).await)
+        let conclusion = finish(scribe, &report).await;
+        remains.forget();
+        Ok(conclusion)
     }
 }

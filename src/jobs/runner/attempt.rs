@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::spool::{Place, SpoolWriter};
-use super::voice::poke;
+use super::waiting::poke;
 use super::wire::{AttemptKey, Before, Ended, Kept, Start, Why};
 
 /// One attempt: what its own thread and the one who hears the daemon share.

@@ -1,15 +1,13 @@
 //! One attempt of a command: started, read, waited for, and its whole tree ended. One thread does nothing else meanwhile.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
-use rustix::time::Timespec;
 use tokio::time::Instant;
 use wait4::Wait4;
 
@@ -20,7 +18,7 @@ use super::processes::Memory;
 use super::serve::Shared;
 use super::spool::SpoolWriter;
 use super::tree::{LEFTOVER_MAX, Pauses, Tree, named, signal_group};
-use super::voice::unpoke;
+use super::waiting::{readable, ready, unpoke};
 use super::wire::{Ended, How, Start, Why};
 use crate::domain::event::Usage;
 use crate::jobs::procfs::{self, Process};
@@ -302,32 +300,15 @@ fn wait(
     output: Option<&Output<'_>>,
     until: Option<Instant>,
 ) -> Ready {
-    let mut ends = [
-        PollFd::from_borrowed_fd(wake.as_fd(), PollFlags::IN),
-        watched(exited.map(AsFd::as_fd), wake),
-        watched(output.and_then(|output| output.end(Stream::Stdout)), wake),
-        watched(output.and_then(|output| output.end(Stream::Stderr)), wake),
-    ];
+    let pipe = |stream| output.and_then(|output| output.end(stream));
+    let exited = exited.map(AsFd::as_fd);
+    let ends = [Some(wake.as_fd()), exited, pipe(Stream::Stdout), pipe(Stream::Stderr)];
     let left = until.map(|until| until.saturating_duration_since(Instant::now()));
-    let timeout = left.map(|left| Timespec {
-        tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
-        tv_nsec: i64::from(left.subsec_nanos()),
-    });
-    // An error is an interruption by a signal: whoever waits comes back.
-    let told = poll(&mut ends, timeout.as_ref()).is_ok();
-    let ready = ends.each_ref().map(|end| told && !end.revents().is_empty());
-    if ready[0] {
+    let [poked, exited, stdout, stderr] = ready(ends.map(|end| end.and_then(readable)), left);
+    if poked {
         unpoke(wake);
     }
-    Ready { exited: ready[1], stdout: ready[2], stderr: ready[3] }
-}
-
-/// What is not waited for is asked for nothing, in the place of `wake`.
-fn watched<'a>(end: Option<BorrowedFd<'a>>, wake: &'a OwnedFd) -> PollFd<'a> {
-    match end {
-        Some(end) => PollFd::from_borrowed_fd(end, PollFlags::IN),
-        None => PollFd::from_borrowed_fd(wake.as_fd(), PollFlags::empty()),
-    }
+    Ready { exited, stdout, stderr }
 }
 
 /// Whether it ended as one does that the kernel kills; `accepts_killed`: the file accepts a shell's status for that.

@@ -48,7 +48,8 @@ impl Identity {
     }
 }
 
-fn boot_id() -> String {
+/// The kernel's boot id; empty where there is none.
+pub fn boot_id() -> String {
     fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
 }
 
@@ -100,26 +101,38 @@ impl Folder {
     /// # Errors
     /// The file system's.
     pub(in crate::jobs) fn lock(&self) -> io::Result<Option<File>> {
-        let file = self.lock_file()?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(file)),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(err)) => Err(err),
-        }
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(false).mode(0o600);
+        let file = options.open(self.lock_file())?;
+        Ok(tried(&file)?.then_some(file))
     }
 
     /// Waits until nobody lives here. Blocks.
     ///
     /// # Errors
     /// The file system's.
-    pub(in crate::jobs) fn wait_for_lock(&self) -> io::Result<File> {
-        let file = self.lock_file()?;
-        file.lock().map(|()| file)
+    pub(in crate::jobs) fn wait_until_free(&self) -> io::Result<()> {
+        self.lock_to_look()?.map_or(Ok(()), |lock| lock.lock())
     }
 
-    fn lock_file(&self) -> io::Result<File> {
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(false).mode(0o600).open(self.0.join("lock"))
+    /// Whether nobody lives here.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub(in crate::jobs) fn is_free(&self) -> io::Result<bool> {
+        self.lock_to_look()?.map_or(Ok(true), |lock| tried(&lock))
+    }
+
+    /// None when there is no such file. Who only looks makes none: its holder may be about to remove the folder.
+    fn lock_to_look(&self) -> io::Result<Option<File>> {
+        match OpenOptions::new().write(true).open(self.lock_file()) {
+            Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(None),
+            opened => opened.map(Some),
+        }
+    }
+
+    fn lock_file(&self) -> PathBuf {
+        self.0.join("lock")
     }
 
     /// Whether a runner lives here: somebody holds the lock, and it is not left from before the machine started.
@@ -128,7 +141,7 @@ impl Folder {
     /// The file system's.
     pub(in crate::jobs) fn is_alive(&self) -> io::Result<bool> {
         let old_boot = self.identity().is_some_and(|identity| !identity.is_of_this_boot());
-        Ok(!old_boot && self.lock()?.is_none())
+        Ok(!old_boot && !self.is_free()?)
     }
 
     pub(super) fn write_identity(&self, identity: &Identity) -> io::Result<()> {
@@ -190,13 +203,26 @@ impl Folder {
         Ok((folder, PathBuf::from(path)))
     }
 
-    /// Removes it with all that is in it.
+    /// Removes it with all that is in it, the lock last: who finds it free finds nothing else.
     pub(in crate::jobs) fn remove(&self) {
+        let entries = fs::read_dir(&self.0).into_iter().flatten().flatten();
+        let others = entries.filter(|entry| entry.file_name() != "lock");
+        // What stays is tried again with the folder.
+        others.for_each(|entry| fs::remove_file(entry.path()).unwrap_or_default());
         if let Err(err) = fs::remove_dir_all(&self.0)
             && err.kind() != io::ErrorKind::NotFound
         {
             tracing::warn!(folder = %self.0.display(), %err, "a finished generation's folder stays");
         }
+    }
+}
+
+/// Whether the lock was free, and is held now for as long as `file` is open.
+fn tried(file: &File) -> io::Result<bool> {
+    match file.try_lock() {
+        Ok(()) => Ok(true),
+        Err(TryLockError::WouldBlock) => Ok(false),
+        Err(TryLockError::Error(err)) => Err(err),
     }
 }
 
@@ -214,8 +240,33 @@ mod tests {
         assert_eq!(Folder::all(&runs.path().join("runs")), [first.clone(), second]);
         let held = first.lock().expect("a lock").expect("it is free");
         assert!(first.lock().expect("a lock").is_none());
+        assert!(!first.is_free().expect("a lock"));
         drop(held);
+        assert!(first.is_free().expect("a lock"));
         assert!(first.lock().expect("a lock").is_some());
+    }
+
+    #[test]
+    fn a_folder_that_is_removed_is_free_when_nothing_is_left_of_it() {
+        let runs = tempfile::tempdir().expect("a folder");
+        let folder = Folder::make(runs.path(), Instant::default()).expect("made");
+        let fill = |half: &str| {
+            for n in 0..2_000 {
+                fs::write(folder.path().join(format!("{half}-{n}")), "").expect("a file");
+            }
+        };
+        // Folders are listed in this order or in the other one.
+        fill("before");
+        let lock = folder.lock().expect("a lock").expect("it is free");
+        fill("after");
+        let seen = folder.clone();
+        let looking = std::thread::spawn(move || {
+            while !seen.is_free().expect("a lock") {}
+            fs::read_dir(seen.path()).map_or(0, |left| left.flatten().count())
+        });
+        folder.remove();
+        assert_eq!(looking.join().expect("no panic"), 0);
+        drop(lock);
     }
 
     #[test]

@@ -32,11 +32,13 @@ mod starting;
 mod tests;
 mod tree;
 mod voice;
+mod waiting;
 mod wire;
 
 pub(super) use command::KILLED_STATUS;
 pub(super) use ends::{OnRecord, on_record};
 pub(super) use folder::Folder;
+pub use folder::boot_id;
 #[cfg(test)]
 pub(super) use placing::Placer;
 pub(super) use processes::Processes;

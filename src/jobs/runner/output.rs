@@ -3,15 +3,15 @@
 use std::borrow::Cow;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::Child;
+use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::pipe::fcntl_setpipe_size;
-use rustix::time::Timespec;
 
 use super::attempt::Attempt;
 use super::serve::Shared;
 use super::spool::{Kind, SpoolWriter};
+use super::waiting::{readable, ready};
 use super::wire::{Start, Tale};
 use crate::clock::Clock;
 use crate::jobs::credentials::Secret;
@@ -162,9 +162,8 @@ impl<'a> Output<'a> {
         for stream in [Stream::Stdout, Stream::Stderr] {
             for _ in 0..=WIDE_PIPE_BYTES / READ_BYTES {
                 let Some(end) = self.end(stream) else { break };
-                let mut ready = [PollFd::new(&end, PollFlags::IN)];
-                let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-                if poll(&mut ready, Some(&now)) != Ok(1) || !self.read(stream) {
+                let [has_more] = ready([readable(end)], Some(Duration::ZERO));
+                if !has_more || !self.read(stream) {
                     break;
                 }
             }

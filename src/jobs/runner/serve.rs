@@ -1,7 +1,7 @@
 //! A runner's main thread: hears the daemon, and those that come after it, until nothing is left to do.
 
 use std::cell::Cell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
@@ -11,8 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, poll};
-use rustix::time::Timespec;
+use rustix::event::PollFlags;
 use tokio::time::Instant;
 
 use super::attempt::Attempt;
@@ -23,7 +22,8 @@ use super::managed::ToStart;
 use super::pool::{Pool, Work};
 use super::processes::{Processes, Way};
 use super::spool::SpoolWriter;
-use super::voice::{Voice, event, poke, unpoke};
+use super::voice::Voice;
+use super::waiting::{event, poke, readable, ready, unpoke};
 use super::wire::{AttemptKey, Ended, Greeting, How, Inbox, Order, PROTOCOL, Start, Tale};
 use crate::clock::SystemClock;
 
@@ -99,19 +99,25 @@ impl Shared {
             unwritten.remove(0);
         }
         if ends.is_long() {
-            let needed = self.attempts();
-            if let Err(err) = ends.rewrite(|of| needed.contains_key(&of)) {
-                tracing::warn!(%err, "the record of ended attempts stays long");
-            }
+            let needed: HashSet<_> = self.attempts().keys().copied().collect();
+            let rewritten = ends.rewrite(|of| needed.contains(&of));
+            drop(recorder);
+            self.stays_long(rewritten);
         }
     }
 
-    /// The attempt is over.
+    fn stays_long(&self, rewritten: io::Result<()>) {
+        if let Err(err) = rewritten {
+            self.voice.mention(&format!("the record of ended attempts stays long: {err}"));
+        }
+    }
+
+    /// The attempt is over. It runs until that is on record: with the last one that runs the runner goes.
     fn ended(&self, attempt: &Attempt, ended: Ended, spool: SpoolWriter) {
-        attempt.finish(ended.clone(), spool);
         self.note(Note::Ended(ended.clone()));
+        attempt.finish(ended.clone(), spool);
         if !self.voice.is_connected() {
-            self.settle(attempt);
+            self.settle([attempt]);
         }
         self.voice.say(&Tale::Ended(Box::new(ended)));
         if self.is_retired() {
@@ -120,14 +126,18 @@ impl Shared {
         }
     }
 
-    /// Brings to the disk what is on record of `attempt`, and its output before that.
-    fn settle(&self, attempt: &Attempt) {
+    /// Brings to the disk what is on record of `attempts`, and their output before that.
+    fn settle<'a>(&self, attempts: impl IntoIterator<Item = &'a Attempt>) {
+        for attempt in attempts {
+            if let Err(err) = attempt.sync() {
+                let execution = attempt.of.execution;
+                self.voice.mention(&format!("output of {execution} may not be on disk: {err}"));
+            }
+        }
         let folder = || File::open(self.folder.path())?.sync_data();
-        let synced =
-            attempt.sync().and_then(|()| self.recorder().ends.sync()).and_then(|()| folder());
-        if let Err(err) = synced {
-            self.voice
-                .mention(&format!("the end of {} may not be on disk: {err}", attempt.of.execution));
+        let synced = self.recorder().ends.sync();
+        if let Err(err) = synced.and_then(|()| folder()) {
+            self.voice.mention(&format!("ends of attempts may not be on disk: {err}"));
         }
     }
 
@@ -262,23 +272,13 @@ impl Runner {
         if self.shared.voice.has_more() {
             asked |= PollFlags::OUT;
         }
-        let stream = match &self.daemon {
-            Some(daemon) => PollFd::from_borrowed_fd(daemon.stream.as_fd(), asked),
-            None => PollFd::from_borrowed_fd(self.shared.wake.as_fd(), PollFlags::empty()),
-        };
-        let wake = PollFd::from_borrowed_fd(self.shared.wake.as_fd(), PollFlags::IN);
-        let mut ends =
-            [wake, stream, PollFd::from_borrowed_fd(self.listener.as_fd(), PollFlags::IN)];
-        let timeout = Timespec {
-            tv_sec: i64::try_from(most.as_secs()).unwrap_or(i64::MAX),
-            tv_nsec: i64::from(most.subsec_nanos()),
-        };
-        let told = poll(&mut ends, Some(&timeout)).is_ok();
-        let ready = ends.each_ref().map(|end| told && !end.revents().is_empty());
-        if ready[0] {
+        let daemon = self.daemon.as_ref().map(|daemon| (daemon.stream.as_fd(), asked));
+        let ends = [readable(self.shared.wake.as_fd()), daemon, readable(self.listener.as_fd())];
+        let [poked, news, comes] = ready(ends, Some(most));
+        if poked {
             unpoke(&self.shared.wake);
         }
-        (ready[1], ready[2])
+        (news, comes)
     }
 
     /// Another daemon comes. It must be this user's; the one before it is gone, or as good as that.
@@ -291,7 +291,7 @@ impl Runner {
             return self.shared.voice.mention("somebody else's process was refused");
         }
         if self.daemon.is_some() {
-            self.lose(&io::ErrorKind::ConnectionReset.into());
+            self.lose(&io::Error::other("another one came"));
         }
         self.shared.retired.store(true, Ordering::Release);
         if let Err(err) = self.hear(stream) {
@@ -338,16 +338,14 @@ impl Runner {
         self.daemon = None;
         self.shared.retired.store(true, Ordering::Release);
         self.shared.voice.disconnect();
-        if why.kind() != io::ErrorKind::UnexpectedEof {
+        // One that had not read all that it was told is gone in the same way, and the kernel calls that a reset.
+        if !matches!(why.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset) {
             self.shared.voice.mention(&format!("the daemon was lost: {why}"));
         }
-        let attempts: Vec<_> = self.shared.attempts().values().cloned().collect();
-        for attempt in attempts {
-            attempt.is_read_by_another();
-            if !attempt.is_running() {
-                self.shared.settle(&attempt);
-            }
-        }
+        let mut attempts: Vec<_> = self.shared.attempts().values().cloned().collect();
+        attempts.iter().for_each(|attempt| attempt.is_read_by_another());
+        attempts.retain(|attempt| !attempt.is_running());
+        self.shared.settle(attempts.iter().map(|attempt| &**attempt));
     }
 
     fn carry_out(&mut self, order: Order) -> io::Result<()> {
@@ -376,16 +374,11 @@ impl Runner {
 
     fn greet(&self, protocol: u32) -> io::Result<()> {
         let Some(daemon) = &self.daemon else { return Ok(()) };
-        self.shared.voice.connect(Arc::clone(&daemon.stream));
-        let attempts = self.shared.attempts();
-        let identity = Identity::own();
-        self.shared.voice.say(&Tale::Hello(Greeting {
-            protocol: PROTOCOL,
-            version: identity.version,
-            pid: identity.pid,
-            attempts: attempts.values().map(|attempt| attempt.kept()).collect(),
-        }));
-        drop(attempts);
+        let Identity { version, pid, .. } = Identity::own();
+        self.shared.voice.connect(Arc::clone(&daemon.stream), || {
+            let attempts = self.shared.attempts().values().map(|attempt| attempt.kept()).collect();
+            Tale::Hello(Greeting { protocol: PROTOCOL, version, pid, attempts })
+        });
         if protocol != PROTOCOL {
             let text = format!("it speaks protocol {protocol}, and this runner {PROTOCOL}");
             return Err(io::Error::other(text));
@@ -417,16 +410,17 @@ impl Runner {
 
     /// Leaves behind what the next daemon needs, or nothing.
     fn leave(&self) {
-        let attempts = self.shared.attempts();
-        if attempts.is_empty() {
-            let said = std::fs::metadata(self.shared.folder.log()).is_ok();
-            if !said {
-                self.shared.folder.remove();
-            }
-        } else if let Err(err) =
-            self.shared.recorder().ends.rewrite(|of| attempts.contains_key(&of))
-        {
-            self.shared.voice.mention(&format!("the record of ended attempts stays long: {err}"));
+        let attempts = self.shared.attempts().clone();
+        let said = std::fs::metadata(self.shared.folder.log()).is_ok();
+        if attempts.is_empty() && !said {
+            return self.shared.folder.remove();
         }
+        let rewritten = self.shared.recorder().ends.rewrite(|of| attempts.contains_key(&of));
+        self.shared.stays_long(rewritten);
+        // Who has just ended may not have come to it.
+        self.shared.settle(attempts.values().map(|attempt| &**attempt));
     }
 }
+
+#[cfg(test)]
+mod tests;

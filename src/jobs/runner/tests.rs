@@ -5,13 +5,16 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
+use rustix::net::RecvFlags;
+
+use super::ends::{Ends, Note};
 use super::*;
 use crate::clock::Clock;
-use crate::engine::ports::HeldAttempt;
+use crate::engine::ports::{HeldAttempt, Performer, Unfinished};
 use crate::ids::ExecutionId;
 use crate::instant::Instant;
 use crate::jobs::runners::{LeftEnd, Runners, end_on_record};
-use crate::jobs::testing::StillClock;
+use crate::jobs::testing::{StillClock, alone};
 use crate::telemetry::metrics::Metrics;
 
 /// A daemon that does what a test tells it.
@@ -158,7 +161,7 @@ fn without_a_daemon_no_more_is_kept_than_the_log_may_hold() {
     drop(next);
     fs::write(&gate, "go on\n").expect("somebody reads");
     // With its last command the runner goes, and what it left is on record.
-    let lock = folder.wait_for_lock().expect("it goes");
+    folder.wait_until_free().expect("it goes");
     let found = on_record(&folder).remove(&key()).expect("it is on record");
     assert_eq!(found.before, Before { lines: 3, bytes: 7 });
     let ended = found.ended.expect("it has ended");
@@ -169,7 +172,6 @@ fn without_a_daemon_no_more_is_kept_than_the_log_may_hold() {
     let lost = 20_000_000 + "after\n".len() as u64 - kept;
     let words = "bytes of output were not kept: `max_log` was reached while no daemon ran";
     assert_eq!((gaps, ended.lost_bytes), (vec![format!("{lost} {words}")], 0));
-    drop(lock);
 }
 
 #[test]
@@ -193,8 +195,24 @@ fn a_daemon_that_is_behind_holds_the_command_up_and_no_disk_is_filled() {
     assert!(most < 18 << 20, "{most} bytes");
     client.send(&Order::Forget { of: key() });
     drop(client);
-    drop(folder.wait_for_lock());
+    folder.wait_until_free().expect("it goes");
     assert!(!folder.path().join("ends").exists(), "what is over leaves nothing behind");
+}
+
+/// As one that is killed: the kernel calls that a reset.
+#[test]
+fn a_daemon_that_goes_before_it_has_read_everything_is_nothing_to_speak_of() {
+    let (runs, folder, mut client) = runner();
+    client.send(&shell("true", runs.path()));
+    while on_record(&folder).remove(&key()).is_none_or(|found| found.ended.is_none()) {
+        std::thread::yield_now();
+    }
+    // What is left to read is taken note of, and not read.
+    rustix::net::recv(&client.stream, &mut [0; 4], RecvFlags::PEEK).expect("it speaks");
+    drop(client);
+    folder.wait_until_free().expect("it goes");
+    assert_eq!(folder.take_said(), "");
+    assert!(on_record(&folder)[&key()].ended.is_some());
 }
 
 #[test]
@@ -236,4 +254,24 @@ async fn one_that_cannot_be_asked_is_held_until_it_is_gone() {
     fs::write(&gate, "go on\n").expect("somebody reads");
     let ended = ended.await.expect("it is on record");
     assert!(matches!(ended.how, How::Ended { status: 0x300, .. }), "{ended:?}");
+}
+
+#[tokio::test]
+async fn what_an_interrupted_attempt_has_left_goes_with_its_execution_also_without_a_log() {
+    for has_log in [true, false] {
+        let bench = crate::jobs::testing::shell("true");
+        let runs = bench.root.path().join("runs");
+        let folder = Folder::make(&runs, Instant::default()).expect("made");
+        let of = AttemptKey { execution: bench.execution, attempt: 1 };
+        let started = Note::Started { of, before: Before::default(), pid: 1, start: 0 };
+        Ends::create(&folder).and_then(|mut ends| ends.add(&started)).expect("written");
+        let _alone = alone().await;
+        let (performer, work, lines, _root) = bench.performer();
+        let writer = lines.writer(work.execution);
+        let busy = (!has_log).then_some(writer);
+        assert_eq!(performer.held().await, HashMap::new());
+        performer.conclude(work, Unfinished::Interrupted).await;
+        assert!(!folder.path().exists(), "with a log: {has_log}");
+        drop(busy);
+    }
 }

@@ -1,7 +1,7 @@
 //! The way to the daemon that listens, if one does.
 
 use std::fs::OpenOptions;
-use std::io::{self, Write};
+use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixStream;
@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::net::{SendFlags, send};
 
+use super::waiting::poke;
 use super::wire::{Tale, framed};
 
 /// What is said while nobody listens is kept up to this many bytes.
@@ -45,10 +46,14 @@ impl Voice {
         self.speaking.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// From now on it is `stream` that is spoken to.
-    pub(super) fn connect(&self, stream: Arc<UnixStream>) {
-        *self.speaking() = Speaking { stream: Some(stream), unsent: Vec::new() };
+    /// From now on it is `stream` that is spoken to, and `first` comes first. Whatever is not in that yet is told after it.
+    pub(super) fn connect(&self, stream: Arc<UnixStream>, first: impl FnOnce() -> Tale) {
+        let mut speaking = self.speaking();
+        // Who has something to tell waits until the first is told.
         self.connected.store(true, Ordering::Release);
+        let bytes = framed(&first());
+        let sent = sent(&stream, &bytes);
+        *speaking = Speaking { stream: Some(stream), unsent: bytes[sent..].to_vec() };
     }
 
     /// Nobody listens any more.
@@ -118,22 +123,34 @@ fn sent(stream: &UnixStream, bytes: &[u8]) -> usize {
     done
 }
 
-/// Wakes whoever polls `event`.
-pub(super) fn poke(event: &OwnedFd) {
-    // It fails only when it was poked so often that it is awake anyway.
-    rustix::io::write(event, &1_u64.to_ne_bytes()).unwrap_or_default();
-}
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
 
-/// Takes note that somebody poked.
-pub(super) fn unpoke(event: &OwnedFd) {
-    rustix::io::read(event, &mut [0; 8]).unwrap_or_default();
-}
+    use super::super::waiting::event;
+    use super::super::wire::Inbox;
+    use super::*;
+    use crate::jobs::testing::started;
 
-/// Something that can be poked.
-///
-/// # Errors
-/// The system's.
-pub(super) fn event() -> io::Result<Arc<OwnedFd>> {
-    use rustix::event::{EventfdFlags, eventfd};
-    Ok(Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?))
+    #[test]
+    fn what_happens_while_the_first_is_put_together_is_told_after_it() {
+        let (mut ours, theirs) = UnixStream::pair().expect("a pair");
+        let voice = Arc::new(Voice::new(PathBuf::new(), event().expect("an event")));
+        let said = |text: &str| Tale::Said(text.to_owned());
+        let mut telling = None;
+        voice.connect(Arc::new(theirs), || {
+            let voice = Arc::clone(&voice);
+            telling = Some(started(move || voice.say(&Tale::Said("second".to_owned()))));
+            said("first")
+        });
+        telling.expect("it was asked for").join().expect("no panic");
+        voice.disconnect();
+        drop(voice);
+        let mut inbox = Inbox::default();
+        ours.read_to_end(&mut inbox.bytes).expect("all of it");
+        for expected in ["first", "second"] {
+            let told = inbox.next().expect("a message");
+            assert!(matches!(told, Some(Tale::Said(text)) if text == expected), "{expected}");
+        }
+    }
 }

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Begun, Scribe, Stream};
+use super::Scribe;
+use super::cut::{Begun, Stream};
 use crate::domain::classify::{Memory, RootFinder};
 use crate::domain::event::ErrorCounts;
 use crate::domain::verdict::Said;

@@ -202,6 +202,17 @@ async fn a_stop_of_the_daemon_leaves_the_tree_to_its_runner_and_the_next_one_end
 }
 
 #[tokio::test]
+async fn a_command_whose_log_nobody_can_go_on_with_is_ended_before_its_execution_is() {
+    let bench = shell("echo 'ERROR External: begun'; exec sleep 31161");
+    let told = bench.outlived_without_its_log().await;
+    let [Command::EndAttempt(ended), Command::Close(closed)] = &told[..] else {
+        panic!("{told:?}")
+    };
+    assert_eq!((ended.attempt, closed.cause), (1, Some(Cause::TecDisk)));
+    assert_eq!(alive("sleep 31161"), []);
+}
+
+#[tokio::test]
 async fn a_wait_for_a_retry_is_left_to_the_next_daemon() {
     let mut bench = shell("exit 3");
     bench.schedule.retry =

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{Entry, chunk_of, entries_of, span_of};
+use super::entry::{Entry, chunk_of, entries_of, span_of};
 use crate::ids::{ExecutionId, ScheduleRef};
 use crate::instant::Instant;
 use crate::projection::keys;
@@ -74,8 +74,8 @@ pub(in crate::projection) fn started_for<R: Rows>(
     Ok(found)
 }
 
-/// Shows the chunks of a schedule's ledger to `visit`, from the oldest to the first one that speaks of slots after
-/// `newest` alone.
+/// Shows the chunks of a schedule's ledger to `visit`, but for those that speak of slots after `newest` alone. They may stand
+/// anywhere: a clock that was ahead once had later slots decided first.
 fn each_chunk<R: Rows>(
     rows: &R,
     schedule: &ScheduleRef,
@@ -85,12 +85,11 @@ fn each_chunk<R: Rows>(
     let prefix = keys::ledger(schedule);
     let (mut from, end) = (prefix.clone(), keys::after_numbered(&prefix, u64::MAX));
     while let Some((key, value)) = rows.first_in(&from, &end)? {
-        if span_of(&value).is_some_and(|(low, _)| low > keys::ordered(newest)) {
-            break;
-        }
         from.clone_from(&key);
         from.push(0);
-        visit(key, entries_of(&value)?);
+        if span_of(&value).is_none_or(|(low, _)| low <= keys::ordered(newest)) {
+            visit(key, entries_of(&value)?);
+        }
     }
     Ok(())
 }

@@ -1,9 +1,9 @@
 //! The slots' ledger.
 
 use super::history::{History, at, schedule};
-use crate::domain::event::Outcome;
+use crate::domain::event::{Forgotten, HistoryPruned, Outcome, PruneStep};
 use crate::domain::slot::{Reason, Verdict};
-use crate::ids::ExecutionId;
+use crate::ids::{ExecutionId, StreamId};
 use crate::instant::Instant;
 use crate::projection::ledger::{self, ExpandRequest, SlotRange};
 use crate::projection::rows::MemoryRows;
@@ -123,4 +123,36 @@ fn many_decisions_stand_in_few_rows_and_all_come_back() {
     let prefix = crate::projection::keys::ledger(&name);
     let chunks = rows.0.keys().filter(|key| key.starts_with(&prefix)).count();
     assert!(chunks <= 25, "{chunks} rows");
+}
+
+#[test]
+fn what_is_forgotten_goes_also_where_a_clock_that_was_ahead_had_later_slots_decided_first() {
+    let name = schedule("fnac/sales");
+    let mut history = History::default();
+    // More than one row of them.
+    for minute in 0..200 {
+        history.slot(&name, at(100_000 + minute * 60));
+    }
+    history.pass(&name, (Verdict::Missed, Reason::Down), (at(0), 3, 60));
+    let gone = history.slot(&name, at(300));
+    history.slot(&name, at(360));
+    let before = SlotRange { from: None, to: Some(at(100_000)) };
+    assert_eq!(all(&history.rows(), before, 100).len(), 5);
+    let rows = history.rows();
+    assert_eq!(ledger::forgettable(&rows, &name, at(300)), Ok(vec![401]));
+    let executions = std::iter::once(gone).collect();
+    assert_eq!(ledger::started_for(&rows, &name, &executions), Ok(vec![402]));
+    let forgotten = Forgotten {
+        schedule: name.clone(),
+        executions: vec![gone],
+        lines: Vec::new(),
+        slots_until: Some(at(300)),
+        decided_until: Some(at(300)),
+    };
+    let step = PruneStep::Forgotten(vec![forgotten]);
+    history.record(StreamId::Daemon, HistoryPruned { pass: 1, step });
+    let left: Vec<_> = all(&history.rows(), before, 100).iter().map(|slot| slot.at).collect();
+    assert_eq!(left, [at(360)]);
+    let later = SlotRange { from: Some(at(100_000)), to: None };
+    assert_eq!(all(&history.rows(), later, 100).len(), 200);
 }

@@ -6,24 +6,25 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 
-use super::format::{Hash, MAX_APPEND_BYTES, put_record};
+use super::appending::Receipt;
+use super::format::Hash;
 use super::pieces::{JournalExtent, JournalFile};
 use super::positions::{Indexed, Positions};
 use super::recover::{Anchor, OpenError, Recovery, recover};
 use super::scan::Scan;
-use super::segment::{Segment, sync_dir};
+use super::segment::Segment;
 use super::verify::{self, VerifyReport, Watch};
-use super::writer::{OnCommit, Pending, Shared, Writer};
+use super::writer::{OnCommit, Shared, Writer};
 use crate::domain::event::Envelope;
 use crate::ids::{Position, StreamId};
-use crate::store::codec;
 use crate::store::heads::Heads;
 use crate::store::space::Space;
+use crate::store::sync_folder;
 use crate::store::{
-    Append, AppendError, AppendTicket, Appended, ColdHead, ColdHeads, EventLog, Expected, Head,
-    NoColdStreams, ReadError,
+    Append, AppendError, AppendTicket, ColdHead, ColdHeads, EventLog, Head, NoColdStreams,
+    ReadError,
 };
 
 /// How much a scan reads at once, in bytes.
@@ -276,62 +277,6 @@ impl JournalLog {
         Scan::new(self.segments(), from, until, capacity)
     }
 
-    /// Checks, encodes and queues an append.
-    fn enqueue(&self, append: &Append) -> Result<Receipt, AppendError> {
-        // Encoded before the lock is taken, with the versions that are to be expected.
-        let mut guess = self.guess(append);
-        let mut encoded = Encoded::of(append, &guess)?;
-        let mut state = self.shared.state();
-        if let Some(why) = &state.closed {
-            return Err(AppendError::Closed { why: why.clone() });
-        }
-        let before = state.heads.check(append, &*state.cold)?;
-        if before != guess {
-            guess = before;
-            encoded = Encoded::of(append, &guess)?;
-        }
-        let count = encoded.hashes.len() as u64;
-        if count == 0 {
-            let durable = *self.shared.durable.borrow();
-            return Ok(Receipt::Nothing(Appended { first: durable, last: durable }));
-        }
-        let first = state.next;
-        state.heads.take(append, &guess, first);
-        state.next = first.plus(count);
-        let (ticket, receipt) = oneshot::channel();
-        let must_wake = state.push(Pending {
-            first,
-            count: u32::try_from(count).unwrap_or(u32::MAX),
-            at: append.at,
-            records: encoded.records,
-            hashes: encoded.hashes,
-            ticket,
-        });
-        drop(state);
-        if must_wake {
-            self.shared.wake.notify_one();
-        }
-        Ok(Receipt::Pending(receipt))
-    }
-
-    /// The versions that the streams will probably have; only an unknown one needs the lock.
-    fn guess(&self, append: &Append) -> Vec<u64> {
-        let needs_heads = append.streams.iter().any(|part| part.expected == Expected::Any);
-        let state = needs_heads.then(|| self.shared.state());
-        let version = |stream: &StreamId| {
-            state.as_ref().and_then(|state| state.heads.get(stream)).map_or(0, |head| head.version)
-        };
-        append
-            .streams
-            .iter()
-            .map(|part| match part.expected {
-                Expected::Exact(version) => version,
-                Expected::Fresh => 0,
-                Expected::Any => version(&part.stream),
-            })
-            .collect()
-    }
-
     /// Asks the index for a stream's positions.
     fn indexed(&self, stream: &StreamId, after_version: u64, limit: usize) -> Option<Indexed> {
         let positions = self.positions.read().unwrap_or_else(PoisonError::into_inner).clone();
@@ -350,47 +295,6 @@ impl JournalLog {
             },
         };
         (version > after_version).then_some((first, last))
-    }
-}
-
-/// What an appender waits for.
-enum Receipt {
-    Pending(oneshot::Receiver<Result<Appended, AppendError>>),
-    Nothing(Appended),
-}
-
-/// An append's records in their final form.
-struct Encoded {
-    records: Vec<u8>,
-    hashes: Vec<Hash>,
-}
-
-impl Encoded {
-    fn of(append: &Append, before: &[u64]) -> Result<Self, AppendError> {
-        let count = append.streams.iter().map(|part| part.events.len()).sum();
-        let mut encoded =
-            Self { records: Vec::with_capacity(count * 256), hashes: Vec::with_capacity(count) };
-        for (part, before) in append.streams.iter().zip(before) {
-            let refuse = |why: String| AppendError::Unstorable { stream: part.stream.clone(), why };
-            for (event, version) in part.events.iter().zip(before + 1..) {
-                let stored = codec::Stored {
-                    stream: &part.stream,
-                    version,
-                    at: append.at,
-                    actor: &append.actor,
-                    correlation: part.links.correlation,
-                    causation: part.links.causation,
-                    event,
-                };
-                let hash = put_record(&mut encoded.records, |into| codec::encode(&stored, into))
-                    .map_err(|err| refuse(err.to_string()))?;
-                encoded.hashes.push(hash);
-            }
-            if encoded.records.len() > MAX_APPEND_BYTES {
-                return Err(refuse(format!("the append is larger than {MAX_APPEND_BYTES} bytes")));
-            }
-        }
-        Ok(encoded)
     }
 }
 
@@ -495,7 +399,7 @@ impl Drop for JournalLog {
 fn create_dir(dir: &Path) -> Result<(), OpenError> {
     // Synced at every start: a crash may have come between the creation and its sync.
     let above = dir.parent().filter(|above| !above.as_os_str().is_empty());
-    let made = fs::create_dir_all(dir).and_then(|()| above.map_or(Ok(()), sync_dir));
+    let made = fs::create_dir_all(dir).and_then(|()| above.map_or(Ok(()), sync_folder));
     made.map_err(|err| OpenError::io(dir, &err))
 }
 

@@ -12,6 +12,7 @@
 //! Retention writes a full segment again without the events that it prunes; their hashes stay, so the chain does. The
 //! new file takes the old one's name once it is on disk.
 
+mod appending;
 mod format;
 mod frames;
 mod log;

@@ -13,11 +13,12 @@ use super::format::{
 use super::frames::{Frames, Step};
 use super::recover::OpenError;
 use super::scan::RawEvent;
-use super::segment::{self, file_name, sync_dir};
+use super::segment::{self, file_name};
 use super::walk::Walk;
 use crate::ids::Position;
 use crate::instant::Instant;
 use crate::store::ReadError;
+use crate::store::sync_folder;
 
 /// How much is read at once.
 const CAPACITY: usize = 1 << 20;
@@ -359,7 +360,7 @@ impl JournalBuilder {
     pub fn finish(mut self) -> Result<(Position, Hash), BuildError> {
         self.between_frames()?;
         self.close_segment()?;
-        sync_dir(&self.dir).map_err(|err| io_error(&self.dir, err))?;
+        sync_folder(&self.dir).map_err(|err| io_error(&self.dir, err))?;
         Ok((Position(self.walk.position), self.walk.chain))
     }
 

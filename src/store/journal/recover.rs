@@ -15,6 +15,7 @@ use super::walk::Walk;
 use crate::ids::Position;
 use crate::store::codec;
 use crate::store::heads::Heads;
+use crate::store::sync_folder;
 
 /// How much is read at once.
 const CAPACITY: usize = 1 << 20;
@@ -188,7 +189,7 @@ fn settle(segment: &Segment, proven: u64) -> io::Result<()> {
     file.read_exact_at(&mut bytes, proven)?;
     file.write_all_at(&bytes, proven)?;
     file.sync_all()?;
-    segment.path.parent().map_or(Ok(()), segment::sync_dir)
+    segment.path.parent().map_or(Ok(()), sync_folder)
 }
 
 /// Says how to go on after damage that leaves the segments up to `position` whole.
@@ -425,5 +426,5 @@ pub(super) fn read_from(path: &Path, offset: u64) -> io::Result<Vec<u8>> {
 fn keep(path: &Path, bytes: &[u8]) -> io::Result<()> {
     fs::write(path, bytes)?;
     File::open(path)?.sync_all()?;
-    path.parent().map_or(Ok(()), segment::sync_dir)
+    path.parent().map_or(Ok(()), sync_folder)
 }

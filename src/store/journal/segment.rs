@@ -11,6 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::format::{NoHeader, SEGMENT_HEADER, SegmentHeader};
 use crate::crash;
 use crate::ids::Position;
+use crate::store::sync_folder;
 
 /// A place every so many frames is remembered, so that reading need not begin at the segment's start.
 pub(super) const POINT_EVERY: u32 = 256;
@@ -95,7 +96,7 @@ impl Segment {
         fs::rename(new, &self.path)?;
         *layout = Layout { end, points, edition: Edition(layout.edition.0 + 1) };
         drop(layout);
-        self.path.parent().map_or(Ok(()), sync_dir)
+        self.path.parent().map_or(Ok(()), sync_folder)
     }
 }
 
@@ -158,13 +159,8 @@ pub(super) fn create(dir: &Path, header: SegmentHeader) -> io::Result<(PathBuf, 
     crash::point(crash::Point::SegmentWritten);
     fs::rename(&unfinished, &path)?;
     crash::point(crash::Point::SegmentNamed);
-    sync_dir(dir)?;
+    sync_folder(dir)?;
     Ok((path, file))
-}
-
-/// Makes the folder's entries durable.
-pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all()
 }
 
 /// Reads a segment's header.

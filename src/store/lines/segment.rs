@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::crash;
 use crate::ids::ExecutionId;
 use crate::store::space::is_no_room;
+use crate::store::sync_folder;
 
 use super::bytes::{array_at, u32_at, u64_at};
 use super::error::LinesError;
@@ -231,7 +232,7 @@ impl ActiveFile {
 /// # Errors
 /// [`LinesError::Io`].
 pub(super) fn sync_dir(dir: &Path) -> Result<(), LinesError> {
-    File::open(dir).and_then(|dir| dir.sync_all()).map_err(LinesError::io("sync", dir))
+    sync_folder(dir).map_err(LinesError::io("sync", dir))
 }
 
 /// What a sealed segment says of itself at its end.

@@ -74,10 +74,17 @@ impl LineStore {
     /// # Errors
     /// [`LinesError::Io`]. Damage is no error: it is in the report.
     pub fn verify_folder(dir: &Path) -> Result<LinesReport, LinesError> {
+        Self::verify_surveyed(dir, &LinesSurvey::of(&LinesExtent::of_folder(dir)?)?)
+    }
+
+    /// The same, with what was found there by execution.
+    ///
+    /// # Errors
+    /// [`LinesError::Io`]. Damage is no error: it is in the report.
+    pub fn verify_surveyed(dir: &Path, survey: &LinesSurvey) -> Result<LinesReport, LinesError> {
         let mut report = LinesReport::default();
         let numbers = segment_numbers(dir)?;
         let Some(&newest) = numbers.last() else { return Ok(report) };
-        let survey = LinesSurvey::of(&LinesExtent::of_folder(dir)?)?;
         let is_whole = !survey.lacks_some();
         for number in numbers {
             let path = path_of(dir, number);

@@ -108,7 +108,28 @@ pub(super) async fn none_decided(subject: &Subject<'_>, story: &mut Story) -> Re
         None => format!("{} has had no slot, and none lies ahead.{description}", subject.name),
     });
     began(subject, story).await?;
-    Ok(())
+    pruned(subject, None, story).await.map(drop)
+}
+
+/// Tells up to where retention took slots, if it may have taken the one at `at`, or any at all.
+async fn pruned(
+    subject: &Subject<'_>,
+    at: Option<Instant>,
+    story: &mut Story,
+) -> Result<bool, Problem> {
+    let pruned = subject.reads.slots_pruned(subject.name.clone()).await?;
+    let Some(pruned) = pruned.filter(|pruned| at.is_none_or(|at| at <= pruned.until)) else {
+        return Ok(false);
+    };
+    story.say(format!(
+        "What became of slots of {} up to {} was pruned by retention, last on {} (event {}).",
+        subject.name,
+        subject.show(pruned.until),
+        subject.show(pruned.at),
+        pruned.position
+    ));
+    story.cite(subject.reads.event_at(pruned.position).await?);
+    Ok(true)
 }
 
 /// When the schedule was first seen.
@@ -137,6 +158,8 @@ pub(super) async fn not_there(
             "{} has no slot at {shown}: it began at {began}, and what lies before is not made up for.",
             subject.name
         ));
+    } else if pruned(subject, Some(at), story).await? {
+        story.say(format!("Of {shown} nothing is known any more."));
     } else if is_slot {
         story.say(format!(
             "By its file as it is now, {} has a slot at {shown}, but none was decided there: its timing was another then, or the daemon is deciding it now.",

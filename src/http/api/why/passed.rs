@@ -1,5 +1,7 @@
 //! Slots that were skipped or missed.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use super::story::Story;
@@ -8,6 +10,7 @@ use crate::config::show_duration;
 use crate::domain::closing::ClosedBy;
 use crate::domain::definition::{CatchUp, Timing};
 use crate::domain::slot::Reason;
+use crate::engine;
 use crate::http::problem::Problem;
 use crate::ids::{ExecutionId, Position, StreamId};
 use crate::instant::Instant;
@@ -149,7 +152,7 @@ impl Teller<'_> {
         let page = (SIGNS_MAX, Some(began.position.to_string()));
         let filter = EventFilter::default();
         let before = self.subject.reads.events(filter, Order::NewestFirst, page).await?;
-        let last = before.items.into_iter().find(|event| event.at < began.at);
+        let last = before.items.into_iter().find(|event| is_of_former_life(event, began.at));
         let since = last.as_ref().map(|last| self.subject.show(last.at));
         let since = since.map(|since| format!(" from {since}")).unwrap_or_default();
         let until = self.subject.show(began.at);
@@ -188,7 +191,11 @@ impl Teller<'_> {
 
     async fn overlap(&self, story: &mut Story) -> Result<(), Problem> {
         let Some(open) = self.other_execution() else { return Ok(()) };
-        let execution = self.subject.reads.execution(open).await?;
+        let Some(execution) = self.subject.execution(open).await? else {
+            let name = self.subject.name;
+            story.say(format!("Execution {open} of {name} was not over; retention took it since."));
+            return Ok(());
+        };
         let ended = match execution.ended_at {
             Some(at) => format!("until {}", self.subject.show(at)),
             None => "and is still".to_owned(),
@@ -256,7 +263,12 @@ impl Teller<'_> {
             story.say(format!("{followed}, which it follows, did not run that slot."));
             return Ok(());
         };
-        let execution = self.subject.reads.execution(awaited).await?;
+        let Some(execution) = self.subject.execution(awaited).await? else {
+            story.say(format!(
+                "It waits for {followed} to end {wanted}; execution {awaited} did not do so, and retention took it since."
+            ));
+            return Ok(());
+        };
         let status = execution.status.as_str();
         let decided = self.decision.as_ref().map(|event| event.at);
         let after = decided.map(|at| ran::rounded(at.millis() - execution.created_at.millis()));
@@ -278,4 +290,12 @@ impl Teller<'_> {
     fn other_execution(&self) -> Option<ExecutionId> {
         self.decision.as_ref()?.data["execution"].as_str()?.parse().ok()
     }
+}
+
+/// Whether an event that stands before a start was recorded by the life before it. A start first hears of the attempts that
+/// ended while nobody was there, for [`engine::HEARING_MAX`] at most.
+fn is_of_former_life(event: &Event, began: Instant) -> bool {
+    let may_be_heard = event.stream.starts_with("execution/") && event.kind != "opened";
+    let heard_since = if may_be_heard { engine::HEARING_MAX } else { Duration::ZERO };
+    event.at < began - heard_since
 }

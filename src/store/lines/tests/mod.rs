@@ -1,4 +1,5 @@
 mod crash;
+mod extent;
 mod flow;
 mod format;
 mod golden;

@@ -1,0 +1,97 @@
+//! Half an hour at full load: does the daemon's memory stay where it is?
+//!
+//! A hundred schedules come each second and say twenty lines, one command prints without end, another fails and is retried,
+//! callers look at lists and follow a log, and retention takes what is older than two minutes. What was used in the first
+//! third is not compared: caches fill.
+
+use std::thread;
+use std::time::Duration;
+
+use tokio::time::Instant as Stopwatch;
+
+use crate::binary::{Daemon, Home};
+use crate::{Outcome, Place, figure, files};
+
+/// Minutes, unless the variable `SOAK_MINUTES` says otherwise.
+const MINUTES: u64 = 30;
+const EVERY: Duration = Duration::from_secs(2);
+const LIMITS: [&str; 8] = [
+    "--retention-ok",
+    "2m",
+    "--retention-ko",
+    "2m",
+    "--retention-lines",
+    "2m",
+    "--retention-every",
+    "1m",
+];
+
+pub(crate) fn measure(place: &Place) -> Outcome<()> {
+    let minutes = match std::env::var("SOAK_MINUTES") {
+        Ok(text) => text.parse()?,
+        Err(_) => MINUTES,
+    };
+    let home = Home::new(&place.own)?;
+    files::define(&home, files::HUNDRED, |number| {
+        let status = u8::from(number % 10 == 3);
+        format!(
+            "every = \"1s\"\noverlap = \"allow\"\ncatch_up = {{ mode = \"none\" }}\n\
+             shell = \"i=0; while [ $i -lt 20 ]; do i=$((i+1)); echo line $i of the sales of today; done; exit {status}\"\n"
+        )
+    })?;
+    home.define(
+        "noise",
+        "[schedules.print]\nevery = \"10s\"\nmax_log = \"16MiB\"\nok_exit = [124]\n\
+         command = [\"timeout\", \"9\", \"yes\", \"sold 1 ticket for 12.50 EUR to customer 4711\"]\n",
+    )?;
+    let daemon = home.start(&LIMITS)?;
+    let began = Stopwatch::now();
+    let whole = Duration::from_secs(minutes * 60);
+    let mut samples = Vec::new();
+    while began.elapsed() < whole {
+        look(&daemon)?;
+        samples.push((began.elapsed(), daemon.memory_mb("VmRSS")?));
+        thread::sleep(EVERY);
+    }
+    told(&daemon, &samples, whole)?;
+    daemon.stop()
+}
+
+/// What callers do meanwhile.
+fn look(daemon: &Daemon) -> Outcome<()> {
+    let mut client = daemon.client()?;
+    for path in ["/api/status", "/api/executions?status=ko&limit=100", "/api/executions?limit=200"]
+    {
+        client.get(path)?;
+    }
+    Ok(())
+}
+
+fn told(daemon: &Daemon, samples: &[(Duration, f64)], whole: Duration) -> Outcome<()> {
+    let third = |n: u32| -> Vec<f64> {
+        let within = |at: &Duration| *at >= whole / 3 * n && *at < whole / 3 * (n + 1);
+        samples.iter().filter(|(at, _)| within(at)).map(|(_, mb)| *mb).collect()
+    };
+    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len().max(1) as f64;
+    let (second, last) = (mean(&third(1)), mean(&third(2)));
+    figure::value("minutes of full load", whole.as_secs_f64() / 60.0, "");
+    for (name, n) in [("first", 0), ("second", 1), ("last", 2)] {
+        let values = third(n);
+        figure::value(&format!("  MB resident, {name} third, mean"), mean(&values), "");
+        figure::value(&format!("  MB resident, {name} third, at most"), figure::worst(&values), "");
+    }
+    figure::value("  last third of the second", last / second, "(wanted: flat, 1.05 or less)");
+    let mut client = daemon.client()?;
+    let store = client.get("/api/store")?;
+    figure::value("  events recorded", store["position"].as_f64().unwrap_or(f64::NAN), "");
+    let slots = client.get("/api/events?type=slot-started&limit=1000")?;
+    let late: Vec<f64> = slots["items"]
+        .as_array()
+        .ok_or("no list of events")?
+        .iter()
+        .filter_map(|slot| slot["data"]["late_ms"].as_f64())
+        .collect();
+    figure::value("  p99 lateness of the last 1,000 slots, ms", figure::percentile(&late, 99), "");
+    figure::value("  processor of the daemon, s", daemon.processor()?.as_secs_f64(), "");
+    Ok(())
+}
