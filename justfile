@@ -37,3 +37,7 @@ crash-loop:
 # Cuts the power under load (root, FUSE and loop devices): `just powercut --rounds 200 --keep 0,0.5,1 --seed 1`.
 powercut *ARGS:
     scripts/powercut {{ARGS}}
+
+# Figures of the console's log viewer in a real Chromium, on a log of so many lines.
+log-figures LINES="2000000":
+    scripts/log-figures {{LINES}}

@@ -3,6 +3,8 @@
 #[path = "support/asking.rs"]
 #[expect(dead_code, reason = "shared with other tests")]
 mod asking;
+#[path = "console/log.rs"]
+mod log;
 #[expect(dead_code, reason = "shared with other tests")]
 mod support;
 
@@ -52,8 +54,7 @@ impl Shop {
     fn open() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let path = |name: &str| folder.path().join(name).display().to_string();
-        let gate = path("gate");
-        assert!(Command::new("mkfifo").arg(&gate).status().expect("it is installed").success());
+        let gate = mkfifo(folder.path());
         let shop = SHOP.replace("MENDED", &path("mended")).replace("GATE", &gate);
         let files = [("shop.toml", shop.as_str()), ("bank.toml", BANK)];
         let mut daemon = Daemon::with_files(folder.path(), &files);
@@ -97,6 +98,13 @@ impl Shop {
     }
 }
 
+/// A pipe that a command waits at.
+fn mkfifo(folder: &Path) -> String {
+    let gate = folder.join("gate").display().to_string();
+    assert!(Command::new("mkfifo").arg(&gate).status().expect("it is installed").success());
+    gate
+}
+
 /// Where journeys leave pictures, so that somebody can look at them.
 fn pictures() -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("console");
@@ -123,4 +131,4 @@ fn every_page_is_sound() {
     shop.travel("sound", &json!({"pages": pages}));
 }
 
-const PAGES: [&str; 2] = ["/", "/login"];
+const PAGES: [&str; 3] = ["/", "/login", "/executions/KO/log"];

@@ -129,6 +129,8 @@ pub const PAGES: &[Route] = &[
     route(GET, "/assets/{name}", Access::Open),
     route(GET, "/favicon.svg", Access::Open),
     route(GET, "/", VIEWER),
+    route(GET, "/executions/{execution}/log", VIEWER),
+    route(GET, "/executions/{execution}/log.txt", VIEWER),
     route(GET, "/executions", VIEWER),
     route(GET, "/executions/rerun", OPERATOR),
     route(POST, "/executions/rerun", OPERATOR),
@@ -153,8 +155,6 @@ pub const PAGES: &[Route] = &[
     long(route(GET, "/doctor", VIEWER)),
     route(GET, "/settings", VIEWER),
     route(GET, "/api", VIEWER),
-    route(GET, "/executions/{execution}/log", VIEWER),
-    route(GET, "/executions/{execution}/log.txt", VIEWER),
 ];
 
 /// API and pages.

@@ -32,11 +32,10 @@ async function sees(page, text) {
 const marked = (page, line) => page.waitForURL((url) => url.searchParams.get("line") === line);
 
 await journey(async () => {
-  for (const query of ["", "?line=4000-4003", "?errors=true", "?text=slow&wrap=true&find=shop", "?text=nothing+like+it"]) {
-    for (const options of [wide, narrow, dark, { ...wide, javaScriptEnabled: false }]) {
-      if (options.javaScriptEnabled !== false) await sound(log + query, options);
-    }
-  }
+  const shapes = [
+    ["", wide], ["", narrow], ["?line=4000-4003", dark], ["?errors=true", narrow], ["?text=slow&wrap=true&find=shop", dark], ["?text=nothing+like+it", wide],
+  ];
+  for (const [query, shape] of shapes) await sound(log + query, shape);
 
   const page = await open(log);
   await sees(page, "page 1 of");
@@ -73,7 +72,6 @@ await journey(async () => {
   await page.locator("#line").fill("500,001");
   await page.keyboard.press("Enter");
   await sees(page, "page 500001 of");
-  await page.waitForTimeout(0);
   await page.locator(".logview").hover();
   const before = await inSight(page);
   await page.mouse.wheel(0, 200);
@@ -133,7 +131,7 @@ await journey(async () => {
     await page.evaluate(() => { const view = document.querySelector(".logview"); view.scrollTop = view.scrollHeight; });
     await page.waitForFunction(() => { const view = document.querySelector(".logview"); return view.scrollHeight - view.scrollTop - view.clientHeight > 500; });
   }
-  assert.ok(await page.locator(".logview .logrow").count() <= 1_500);
+  assert.ok(await page.locator(".logview .logrow").count() <= 1_000);
   await page.end();
   await follow();
   await plain();
@@ -165,12 +163,12 @@ async function follow() {
 async function plain() {
   const still = { ...wide, javaScriptEnabled: false };
   const page = await open(log, still);
-  assert.equal(await page.locator(".lines > li[id]").count(), 500);
+  assert.equal(await page.locator(".loglines > li[id]").count(), 500);
   assert.ok(await page.locator("[data-tools]").isHidden());
   await page.getByRole("link", { name: "newer" }).click();
-  assert.match(await page.locator(".lines").innerText(), /page 501 of/);
+  assert.match(await page.locator(".loglines").innerText(), /page 501 of/);
   await page.getByRole("link", { name: "older" }).click();
-  assert.match(await page.locator(".lines").innerText(), /page 1 of/);
+  assert.match(await page.locator(".loglines").innerText(), /page 1 of/);
   await page.getByRole("link", { name: /^First error/ }).click();
   assert.match(await page.locator("#L4000").getAttribute("class"), /m/);
   assert.ok(await page.locator("#L4000").isVisible());

@@ -2,6 +2,8 @@
 
 mod address;
 mod rows;
+#[cfg(test)]
+mod tests;
 
 use askama::Template;
 use axum::extract::{Path, State};

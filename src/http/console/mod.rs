@@ -43,6 +43,8 @@ pub use refused::{Wanted, refused, wanted};
 pub fn routes() -> Router<App> {
     Router::new()
         .route("/", get(overview::show))
+        .route("/executions/{execution}/log", get(log::show))
+        .route("/executions/{execution}/log.txt", get(log::download))
         .route("/schedules", get(schedules::show))
         .route("/schedules/{interface}/{schedule}", get(schedule::show).post(schedule::act))
         .route("/schedules/{interface}/{schedule}/why", get(schedule::why))
@@ -59,8 +61,6 @@ pub fn routes() -> Router<App> {
         .route("/doctor", get(doctor::show))
         .route("/settings", get(settings::show))
         .route("/api", get(reference::show))
-        .route("/executions/{execution}/log", get(log::show))
-        .route("/executions/{execution}/log.txt", get(log::download))
         .route("/login", get(login::show).post(login::enter))
         .route("/logout", post(login::leave))
         .route("/assets/{name}", get(assets::show))

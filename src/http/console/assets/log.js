@@ -12,6 +12,7 @@
   if (!view) return;
 
   const FILTERS = ["errors", "class", "level", "attempt", "text", "grep"];
+  const LEVELS = { debug: "d", info: "i", warning: "w", error: "e" };
   const CAUSES = "external,configuration,mapping,technical";
   /** Lines of a window; windows kept. */
   const WINDOW = 500;
@@ -19,8 +20,8 @@
   /** Browsers lay out no more than about 17 million pixels. */
   const TALLEST = 15_000_000;
   /** Lines of a list that are loaded at once; rows that it keeps; how near its end more are loaded, in pixels. */
-  const STEP = 300;
-  const ROWS = 1500;
+  const STEP = 200;
+  const ROWS = 1000;
   const NEAR = 1200;
   /** Letters of a line that one row shows; consequences that a fold keeps. */
   const LETTERS = 2000;
@@ -116,7 +117,7 @@
     row.setAttribute("aria-rowindex", n);
     head.firstChild.textContent = n;
     head.firstChild.href = `?line=${n}#L${n}`;
-    row.className = `logrow ${line ? line.level : "coming"}${line?.class === "cascade" ? " cascade" : ""}`;
+    row.className = `logrow ${line ? LEVELS[line.level] : "coming"}${line?.class === "cascade" ? " c" : ""}`;
     const when = line && new Date(line.at);
     at.textContent = line ? time(when) : "";
     at.title = line ? exact(when) : "";
@@ -194,20 +195,18 @@
         if (lacks(key) && !coming.has(key)) load(key);
       }
     };
+    /** How high a row is, and how wide a letter. */
     const measure = () => {
-      const probe = fill0(makeRow());
-      strip.append(probe);
-      row = probe.getBoundingClientRect().height || row;
-      letter = probe.lastChild.firstChild.getBoundingClientRect().width / 100 || letter;
-      probe.remove();
-      view.style.setProperty("--n", `${Math.max(4, String(state.total).length)}ch`);
-    };
-    const fill0 = (probe) => {
+      const probe = makeRow();
       const text = make("span");
       text.textContent = "0".repeat(100);
       probe.lastChild.append(text);
       probe.classList.add("probe");
-      return probe;
+      strip.append(probe);
+      row = probe.getBoundingClientRect().height || row;
+      letter = text.getBoundingClientRect().width / 100 || letter;
+      probe.remove();
+      view.style.setProperty("--n", `${Math.max(4, String(state.total).length)}ch`);
     };
     const layout = () => {
       height = view.clientHeight;
@@ -408,36 +407,45 @@
       if (view.scrollHeight - view.scrollTop - view.clientHeight < NEAR) load("down");
       if (view.scrollTop < NEAR) load("up");
     };
+    const repaint = () => {
+      box.querySelectorAll(".logrow").forEach((row) => { if (row.line) fill(row, row.n, row.line, state.wrap); });
+      tell();
+    };
+    /** Brings a line that is here, or the next one, into sight. */
+    const reveal = (n) => {
+      const it = holder(n) ?? [...box.children].find((row) => row.first >= n) ?? box.lastElementChild;
+      if (it?.take && isMarked(n)) it.unfold();
+      const row = it?.take ? [...it.querySelectorAll(".logrow")].find((inner) => inner.n === n) ?? it : it;
+      if (row) view.scrollTop += row.getBoundingClientRect().top - view.getBoundingClientRect().top - view.clientHeight * 0.4;
+      bar = view.scrollTop;
+      repaint();
+    };
     const holder = (n) => [...box.children].find((it) => it.first <= n && n <= it.last);
     return {
       async open(n) {
         round += 1;
         Object.assign(busy, { up: true, down: true });
         const of = round;
-        const [above, below] = await Promise.all([
-          n > 1 ? fetchLines({ ...filters, before: n, last: STEP }) : [], fetchLines({ ...filters, after: n - 1, limit: STEP })]);
+        const above = n > 1 ? fetchLines({ ...filters, before: n, last: STEP }) : [];
+        let [before, from] = [[], []];
+        try {
+          [before, from] = await Promise.all([above, fetchLines({ ...filters, after: n - 1, limit: STEP })]);
+        } finally {
+          if (of === round) Object.assign(busy, { up: false, down: false });
+        }
         if (of !== round) return;
         box.replaceChildren();
         view.replaceChildren(box);
-        view.removeAttribute("aria-rowcount");
+        view.setAttribute("aria-rowcount", "-1");
         [first, last, missed] = [n, n - 1, 0];
         Object.assign(done, { up: n <= 1, down: false });
-        Object.assign(busy, { up: false, down: false });
         view.classList.toggle("wrap", state.wrap);
-        take(below, true);
-        if (n > 1) take(above, false);
-        this.goto(n);
+        take(from, true);
+        if (n > 1) take(before, false);
+        reveal(n);
         more();
       },
-      goto(n) {
-        if (n < first || n > last) { if (n <= state.total && n > 0) this.open(n).catch(failed); return; }
-        const it = holder(n) ?? [...box.children].find((row) => row.first >= n) ?? box.lastElementChild;
-        if (it?.take && isMarked(n)) it.unfold();
-        const row = it?.take ? [...it.querySelectorAll(".logrow")].find((inner) => inner.n === n) ?? it : it;
-        if (row) view.scrollTop += row.getBoundingClientRect().top - view.getBoundingClientRect().top - view.clientHeight * 0.4;
-        bar = view.scrollTop;
-        this.repaint();
-      },
+      goto(n) { if (n < first || n > last) this.open(n).catch(failed); else reveal(n); },
       toEnd() {
         if (!done.down && !busy.down) { this.open(state.total + 1).then(() => this.toEnd()).catch(failed); return; }
         view.scrollTop = view.scrollHeight;
@@ -458,7 +466,7 @@
         if (box.childElementCount > ROWS) trim(false);
         show();
       },
-      repaint() { box.querySelectorAll(".logrow").forEach((row) => { if (row.line) fill(row, row.n, row.line, state.wrap); }); tell(); },
+      repaint,
       resize() {},
       lineAt: (n) => [...box.querySelectorAll(".logrow")].find((row) => row.n === n)?.line,
       scrolled() {
@@ -475,7 +483,7 @@
   /** Puts the viewer in the place of the page's own lines, once it has some. */
   const show = () => {
     if (!view.hidden) return;
-    part("[data-page]").hidden = true;
+    part("[data-page]").remove();
     part("[data-tools]").hidden = false;
     view.hidden = false;
   };
@@ -614,7 +622,7 @@
     source.close();
     state.live = false;
     state.follow = false;
-    const badge = part("h1 .badge") ?? document.querySelector("h1 .badge");
+    const badge = document.querySelector("h1 .badge");
     badge.className = `badge ${status}`;
     badge.textContent = { ok: "✔ OK", ko: "✖ KO", cancelled: "⊘ cancelled" }[status] ?? status;
     part(".logtools [data-do=f]")?.remove();

@@ -224,7 +224,7 @@ async fn an_execution_says_what_went_wrong_whose_move_it_is_and_what_happened() 
         "href=\"/explain/EXT-OTHER\"",
         "attempt 1 ended KO (status 7, EXT-RATE)",
         "attempt 2 planned after 30 s, as the external system asked",
-        &format!("/executions/{id}/log#L2"),
+        &format!("/executions/{id}/log?line=2#L2"),
         &format!("/api/executions/{id}/export.xlsx"),
         "No execution of this schedule ended OK before it",
     ] {
