@@ -131,4 +131,24 @@ fn every_page_is_sound() {
     shop.travel("sound", &json!({"pages": pages}));
 }
 
-const PAGES: [&str; 3] = ["/", "/login", "/executions/KO/log"];
+const PAGES: [&str; 19] = [
+    "/",
+    "/login",
+    "/executions",
+    "/executions?status=ko&interface=shop",
+    "/executions?text=nowhere",
+    "/executions/KO",
+    "/executions/KO/log",
+    "/executions/rerun?ids=KO",
+    "/explain",
+    "/schedules",
+    "/schedules/shop/tickets",
+    "/schedules/bank/statements",
+    "/interfaces",
+    "/interfaces/shop",
+    "/events",
+    "/events/1",
+    "/doctor",
+    "/settings",
+    "/api",
+];
