@@ -71,7 +71,11 @@ fn gist(data: &Value) -> String {
             Value::Number(number) => number.to_string(),
             Value::Bool(true) => "yes".to_owned(),
             Value::Array(list) if !list.is_empty() => words::count(list.len(), "item"),
-            Value::Null | Value::Bool(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => {
+            Value::Null
+            | Value::Bool(_)
+            | Value::String(_)
+            | Value::Array(_)
+            | Value::Object(_) => {
                 continue;
             }
         };
@@ -193,7 +197,10 @@ pub(super) async fn verify(
     Posted(input): Posted,
 ) -> Result<Response, Problem> {
     let found = check_store(&app, input).await?;
-    page(&Verified { shell: Shell::of(&app, &caller, Section::Events, "The store, checked"), found })
+    page(&Verified {
+        shell: Shell::of(&app, &caller, Section::Events, "The store, checked"),
+        found,
+    })
 }
 
 #[cfg(test)]
@@ -204,7 +211,8 @@ mod tests {
 
     #[test]
     fn what_an_event_holds_is_said_in_a_line_of_its_short_values() {
-        let data = json!({"note": "shop is down", "until": null, "forced": false, "ids": [1, 2], "x": {}});
+        let data =
+            json!({"note": "shop is down", "until": null, "forced": false, "ids": [1, 2], "x": {}});
         assert_eq!(gist(&data), "ids 2 items · note shop is down");
         let long = json!({"a": "x".repeat(79), "b": "y".repeat(79)});
         assert!(gist(&long).ends_with('…'));

@@ -139,10 +139,8 @@ pub(super) async fn show(
     let schedule: Option<ScheduleId> = input.parsed("schedule");
     input.finish()?;
     let interface = existing(&app, &id)?;
-    let filter = ExecutionFilter {
-        interface: Some(interface.id.clone()),
-        ..ExecutionFilter::default()
-    };
+    let filter =
+        ExecutionFilter { interface: Some(interface.id.clone()), ..ExecutionFilter::default() };
     let executions = reads.executions(filter.clone(), BARS_MAX, None).await?.items;
     let timed = match &schedule {
         Some(schedule) => {
@@ -240,5 +238,9 @@ pub(super) async fn test(
     let interface = existing(&app, &id)?;
     let report = look(&app, &id).await?;
     let title = format!("Test: {}", interface.name);
-    page(&Tested { shell: Shell::of(&app, &caller, Section::Interfaces, &title), interface, report })
+    page(&Tested {
+        shell: Shell::of(&app, &caller, Section::Interfaces, &title),
+        interface,
+        report,
+    })
 }

@@ -43,7 +43,8 @@ impl Interfaces {
 }
 
 fn fits(row: &Interface, text: Option<&str>, state: Option<Living>) -> bool {
-    let said = [Some(row.id.as_str()), Some(row.name.as_str()), row.kind.as_deref(), row.owner.as_deref()];
+    let said =
+        [Some(row.id.as_str()), Some(row.name.as_str()), row.kind.as_deref(), row.owner.as_deref()];
     let holds = |text: &str| said.iter().flatten().any(|said| said.to_lowercase().contains(text));
     state.is_none_or(|state| row.state == state) && text.is_none_or(holds)
 }

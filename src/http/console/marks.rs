@@ -61,7 +61,10 @@ impl fmt::Display for Rest {
             State::Disabled => ("disabled", "○", "disabled"),
             State::Removed => ("removed", "⊘", "removed"),
         };
-        write!(f, "<span class=\"badge {class}\"><span aria-hidden=\"true\">{sign}</span> {word}</span>")
+        write!(
+            f,
+            "<span class=\"badge {class}\"><span aria-hidden=\"true\">{sign}</span> {word}</span>"
+        )
     }
 }
 

@@ -39,7 +39,10 @@ pub fn routes() -> Router<App> {
         .route("/schedules", get(schedules::show))
         .route("/schedules/{interface}/{schedule}", get(schedule::show).post(schedule::act))
         .route("/schedules/{interface}/{schedule}/why", get(schedule::why))
-        .route("/schedules/{interface}/{schedule}/backfill", get(backfill::show).post(backfill::run))
+        .route(
+            "/schedules/{interface}/{schedule}/backfill",
+            get(backfill::show).post(backfill::run),
+        )
         .route("/interfaces", get(interfaces::show))
         .route("/interfaces/{interface}", get(interface::show).post(interface::act))
         .route("/interfaces/{interface}/test", post(interface::test))

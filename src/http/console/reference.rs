@@ -71,8 +71,7 @@ pub(super) async fn show(
     }
     input.finish()?;
     let shown = shown.map(|at| tags.swap_remove(at));
-    let shapes =
-        shown.as_ref().map_or_else(Vec::new, |shown| shapes(&document, &shown.operations));
+    let shapes = shown.as_ref().map_or_else(Vec::new, |shown| shapes(&document, &shown.operations));
     let title = match &shown {
         Some(tag) => format!("API: {}", tag.name),
         None => "API".to_owned(),

@@ -144,7 +144,8 @@ fn declared(app: &App, name: &ScheduleRef) -> Vec<Param> {
     let schedule = definition.as_ref().and_then(|(it, _)| it.schedules.get(&name.schedule));
     let params = schedule.into_iter().flat_map(|schedule| &schedule.params);
     let shown = |(name, param): (&String, &crate::domain::definition::Param)| {
-        let mask = |text: &String| if sounds_secret(name) { "***".to_owned() } else { text.clone() };
+        let mask =
+            |text: &String| if sounds_secret(name) { "***".to_owned() } else { text.clone() };
         Param { name: name.clone(), default: param.default.as_ref().map(mask) }
     };
     params.map(shown).collect()

@@ -63,8 +63,7 @@ impl Wanted {
                 .iter()
                 .any(|said| said.to_lowercase().contains(text))
         };
-        self.state.is_none_or(|state| row.state == state)
-            && self.text.as_deref().is_none_or(holds)
+        self.state.is_none_or(|state| row.state == state) && self.text.as_deref().is_none_or(holds)
     }
 
     /// Up to `limit` schedules after `after` that fit.

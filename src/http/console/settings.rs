@@ -49,9 +49,5 @@ pub(super) async fn show(
 ) -> Result<Response, Problem> {
     input.finish()?;
     let shell = Shell::of(&app, &caller, Section::Settings, "Settings");
-    page(&Settings {
-        shell,
-        rows: app.settings.shown.clone(),
-        file: app.settings.file.clone(),
-    })
+    page(&Settings { shell, rows: app.settings.shown.clone(), file: app.settings.file.clone() })
 }

@@ -49,7 +49,8 @@ pub(super) fn operation(
 ) -> Operation {
     let text = |name: &str| described[name].as_str().unwrap_or_default().trim().to_owned();
     let parameters = described["parameters"].as_array().into_iter().flatten();
-    let body = resolve(document, &described["requestBody"]["content"]["application/json"]["schema"]);
+    let body =
+        resolve(document, &described["requestBody"]["content"]["application/json"]["schema"]);
     let none = Map::new();
     let answers = described["responses"].as_object().unwrap_or(&none);
     let mut shapes = Vec::new();
@@ -131,7 +132,8 @@ fn kind(schema: &Value) -> String {
     }
     for word in ["oneOf", "anyOf", "allOf"] {
         if let Some(parts) = schema[word].as_array() {
-            let kinds: Vec<String> = parts.iter().map(kind).filter(|kind| !kind.is_empty()).collect();
+            let kinds: Vec<String> =
+                parts.iter().map(kind).filter(|kind| !kind.is_empty()).collect();
             return kinds.join(" or ");
         }
     }
@@ -182,10 +184,11 @@ pub(super) fn references(value: &Value, found: &mut Vec<String>) {
 fn curl(document: &Value, base: &str, (method, path): (&str, &str), described: &Value) -> String {
     let filled: String = path
         .split('/')
-        .map(|part| part.strip_prefix('{').and_then(|part| part.strip_suffix('}')).map_or_else(
-            || part.to_owned(),
-            str::to_uppercase,
-        ))
+        .map(|part| {
+            part.strip_prefix('{')
+                .and_then(|part| part.strip_suffix('}'))
+                .map_or_else(|| part.to_owned(), str::to_uppercase)
+        })
         .collect::<Vec<_>>()
         .join("/");
     let mut text = "curl -sS".to_owned();

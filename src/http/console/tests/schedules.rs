@@ -31,9 +31,8 @@ fn led_to(answer: &Answer) -> &str {
 /// Slots two hours apart, from `first` on, that nobody ran.
 async fn pass(daemon: &Daemon, first: &str, count: u64, (verdict, reason): (Verdict, Reason)) {
     let first = Instant::parse(first).expect("an instant");
-    let instants: Vec<Instant> = (0..count as i64)
-        .map(|n| Instant::from_millis(first.millis() + n * 7_200_000))
-        .collect();
+    let instants: Vec<Instant> =
+        (0..count as i64).map(|n| Instant::from_millis(first.millis() + n * 7_200_000)).collect();
     let passed = SlotsPassed {
         first,
         last: *instants.last().expect("a slot"),
