@@ -63,11 +63,7 @@ pub struct Ahead {
     pub note: Option<String>,
 }
 
-/// The name that a path holds; one that cannot be a name does not exist.
-///
-/// # Errors
-/// It is no name.
-pub fn named(name: &Name) -> Result<ScheduleRef, Problem> {
+fn named(name: &Name) -> Result<ScheduleRef, Problem> {
     let parsed = name
         .0
         .parse()

@@ -63,8 +63,8 @@ struct Preview {
     unlisted: usize,
 }
 
-/// Reads which slots are wanted, in the times of a zone.
-fn read(mut input: Input, zone: &Zone, dry_run: bool) -> Result<(Asked, Wanted), Problem> {
+/// Reads which slots are wanted, in the times of a zone: to be told, until somebody confirms it.
+fn read(mut input: Input, zone: &Zone) -> Result<(Asked, Wanted), Problem> {
     let (from, to) = (when(&mut input, "from", zone), when(&mut input, "to", zone));
     let only: Option<Value> = input.json("only");
     let only = only.map(|only| if only.is_array() { only } else { Value::Array(vec![only]) });
@@ -78,7 +78,7 @@ fn read(mut input: Input, zone: &Zone, dry_run: bool) -> Result<(Asked, Wanted),
     let rate = input.clone().text("rate", 100).unwrap_or_default();
     let all = only.clone().unwrap_or_else(|| vec![Was::Missed, Was::Skipped, Was::Ko]);
     let mut wanted = wanted(input, (from, to), only)?;
-    wanted.dry_run = dry_run;
+    wanted.dry_run = true;
     let (from, to) = (wanted.from, wanted.to);
     Ok((Asked { from, to, only: all, rate }, wanted))
 }
@@ -99,7 +99,7 @@ pub(super) async fn show(
 ) -> Result<Response, Problem> {
     let (full, schedule) = existing(&app, &name)?;
     let zone = zone_of(&schedule);
-    let (asked, wanted) = read(input, &zone, true)?;
+    let (asked, wanted) = read(input, &zone)?;
     let shell = Shell::of(&app, &caller, Section::Schedules, &format!("Backfill {full}"));
     let (_, answer) = ask(&app, caller, &name, wanted).await?;
     let runs = running(&answer);
@@ -132,12 +132,13 @@ pub(super) async fn run(
     let seen: Option<usize> = input.number("count");
     let seen = input.require("count", seen);
     let zone = zone_of(&schedule);
-    let (asked, look) = read(input.clone(), &zone, true)?;
+    let (asked, look) = read(input.clone(), &zone)?;
     let (_, preview) = ask(&app, caller.clone(), &name, look).await?;
     if seen != Some(running(&preview)) {
         return see_other(&asked.address(&format!("/schedules/{full}/backfill")));
     }
-    let (_, wanted) = read(input, &zone, false)?;
+    let (_, mut wanted) = read(input, &zone)?;
+    wanted.dry_run = false;
     let (done, _) = ask(&app, caller, &name, wanted).await?;
     app.memory.answered(done.position);
     let (interface, schedule) = (full.interface.as_str(), full.schedule.as_str());

@@ -17,7 +17,7 @@ use crate::domain::masking::sounds_secret;
 use crate::engine::handle::{Order, Target};
 use crate::http::access::Caller;
 use crate::http::api::interfaces::pause_of;
-use crate::http::api::schedules::{Ahead, Name, ahead, existing, named, params};
+use crate::http::api::schedules::{Ahead, Name, ahead, existing, params};
 use crate::http::api::why::{Why, tell};
 use crate::http::parts::App;
 use crate::http::problem::Problem;
@@ -201,8 +201,8 @@ pub(super) async fn act(
     let wish = input.with("do", Wish::read);
     let wish = input.require("do", wish);
     let Some(wish) = wish else { return Err(wrong(input)) };
-    let (path, actor) = (format!("/schedules/{}/{}", name.0, name.1), caller.actor);
-    let name = named(&name)?;
+    let (name, schedule) = existing(&app, &name)?;
+    let (path, actor) = (format!("/schedules/{name}"), caller.actor);
     let target = Target::Schedule(name.clone());
     let position = match wish {
         Wish::Run => {
@@ -213,8 +213,6 @@ pub(super) async fn act(
             return see_other(&format!("/executions/{}", started.value));
         }
         Wish::Pause => {
-            let (_, schedule) =
-                existing(&app, &(name.interface.to_string(), name.schedule.to_string()))?;
             let until = when(&mut input, "until", &zone_of(&schedule));
             let pause = pause_of(&app, input, target, until)?;
             app.engine.pause(actor, pause).await?.position
