@@ -12,6 +12,7 @@ pub mod crash;
 pub mod domain;
 pub mod engine;
 pub mod error_text;
+pub mod export;
 pub mod http;
 pub mod ids;
 pub mod instant;

@@ -12,7 +12,7 @@ const LAYERS: [&[&str]; 13] = [
     &["domain"],
     &["store"],
     &["projection"],
-    &["telemetry"],
+    &["telemetry", "export"],
     &["engine"],
     &["jobs", "notify", "config", "runbooks", "archive"],
     &["http"],

@@ -175,7 +175,7 @@ fn answered(daemon: &Daemon) -> Outcome<f64> {
 }
 
 /// Asks for the status until it is `over`: how long each answer took, and the largest memory that was seen.
-fn watch(daemon: &Daemon, over: &AtomicBool) -> Outcome<(Vec<f64>, f64)> {
+pub(crate) fn watch(daemon: &Daemon, over: &AtomicBool) -> Outcome<(Vec<f64>, f64)> {
     let (mut answers, mut peak) = (Vec::new(), 0.0_f64);
     while !over.load(Ordering::Relaxed) {
         answers.push(answered(daemon)?);

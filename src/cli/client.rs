@@ -122,6 +122,15 @@ impl Client {
         self.send(&ask).await.map(Parts::of)
     }
 
+    /// Reads the file at `path`, part by part.
+    ///
+    /// # Errors
+    /// The daemon cannot be reached, or answers with a problem.
+    pub async fn file(&mut self, path: &str) -> Outcome<Parts> {
+        let ask = Ask { method: Method::GET, path, accept: "*/*", body: None, last_event: None };
+        self.send(&ask).await.map(Parts::of)
+    }
+
     /// Follows the events of `path`, from the one after `last`.
     ///
     /// # Errors
@@ -313,6 +322,20 @@ impl Parts {
     /// The path of what is shown, by its whole id.
     pub fn place(&self) -> Option<&str> {
         self.place.as_deref()
+    }
+
+    /// The next bytes as they come; none at the end.
+    ///
+    /// # Errors
+    /// The connection broke off.
+    pub async fn piece(&mut self) -> Outcome<Option<Bytes>> {
+        while let Some(frame) = self.body.frame().await {
+            let frame = frame.map_err(|err| broke_off(&err))?;
+            if let Ok(data) = frame.into_data() {
+                return Ok(Some(data));
+            }
+        }
+        Ok(None)
     }
 
     /// The next whole lines, with their line ends; none at the end. A last line without an end is given as it is.

@@ -145,6 +145,14 @@ impl<'a> Context<'a> {
         self.client()?.lines(address.as_str()).await
     }
 
+    /// Reads the file at `address`.
+    ///
+    /// # Errors
+    /// The daemon cannot be reached, or answers with a problem.
+    pub async fn file(&mut self, address: &Address) -> Outcome<Parts> {
+        self.client()?.file(address.as_str()).await
+    }
+
     /// Follows `address` from the event after `last`.
     ///
     /// # Errors

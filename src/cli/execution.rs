@@ -4,13 +4,14 @@ use serde_json::{Value, json};
 
 use super::client::Address;
 use super::context::Context;
+use super::execution_export::Export;
 use super::execution_log::Log;
 use super::failure::{Failure, Outcome};
 use super::filters::Filters;
 use super::page::Paging;
 use super::render::{Cell, Tone, brief, duration};
 use super::rerun::Rerun;
-use super::{execution_log, execution_show, rerun};
+use super::{execution_export, execution_log, execution_show, rerun};
 use crate::domain::classify::indicated;
 use crate::projection::view::Execution;
 
@@ -32,6 +33,11 @@ pub enum Verb {
     Rerun(Rerun),
     /// Ask for its end
     Cancel(Cancel),
+    /// Write one with its log, or a list, as a workbook, CSV or JSON Lines
+    ///
+    /// A workbook has sheets with what it came to, its errors with the required action of each, the whole log, its calls and
+    /// what happened when. CSV is the log alone. The file appears when it is complete; one that is there is left alone.
+    Export(Export),
     /// Write something beside it: a text, a ticket, that its KO is dealt with
     Note(Note),
 }
@@ -93,6 +99,7 @@ pub async fn run(verb: Verb, context: &mut Context<'_>) -> Outcome {
         Verb::Show(Name { id }) => execution_show::run(&id, context).await,
         Verb::Log(log) => execution_log::run(&log, context).await,
         Verb::Rerun(asked) => rerun::run(&asked, context).await,
+        Verb::Export(asked) => execution_export::run(&asked, context).await,
         Verb::Cancel(asked) => cancel(&asked, context).await,
         Verb::Note(asked) => note(asked, context).await,
     }

@@ -15,7 +15,7 @@ use super::output::Output;
 use super::render::{Tone, clean};
 use crate::domain::class::Source;
 use crate::domain::line::Line;
-use crate::http::api::log::UNREADABLE;
+use crate::store::lines::UNREADABLE;
 
 /// Between the end of a stream and the next one: a daemon that stops lets its followers go.
 const NEXT_STREAM: Duration = Duration::from_secs(1);

@@ -1,8 +1,7 @@
 //! `daybook store backup|restore|export|import`.
 
-use std::fs::{self, File};
-use std::io::{self, BufReader, BufWriter, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::File;
+use std::io::{self, BufReader, BufWriter};
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
@@ -15,6 +14,7 @@ use super::meter::Meter;
 use super::offline::{Idle, as_value, named_folder};
 use super::render::{bytes, clean};
 use super::store::may_go_alone;
+use super::target::Target;
 use crate::archive::{
     BackupOrder, ExportError, RestoreError, RestoreOrder, Source, StillAtWork, To, export, import,
     restore,
@@ -226,8 +226,8 @@ impl Export {
         let source = Source::of_folder(&idle.data, until).map_err(unreadable)?;
         let stamp = (VERSION, context.times.now);
         let mut meter = Meter::default();
-        let exported = match target.file.as_ref() {
-            Some((file, _)) => {
+        let exported = match target.file() {
+            Some(file) => {
                 let mut to = BufWriter::new(file);
                 let out = &mut context.out;
                 export(&source, stamp, &mut to, &mut |tick| {
@@ -260,48 +260,6 @@ impl Export {
         }
         if exported.damaged.is_empty() { Ok(()) } else { Err(Failure::silent(Exit::Failed)) }
     }
-}
-
-/// A file that gets its name when it is complete.
-struct Target {
-    file: Option<(File, PathBuf)>,
-}
-
-impl Target {
-    fn begin(path: &Path) -> Outcome<Self> {
-        if path.as_os_str() == "-" {
-            return Ok(Self { file: None });
-        }
-        if path.exists() {
-            let message = format!("`{}` is there already", path.display());
-            return Err(Failure::new(Exit::Conflict, message).hint("name another file"));
-        }
-        let mut partial = path.as_os_str().to_owned();
-        partial.push(".partial");
-        let partial = PathBuf::from(partial);
-        let mut options = File::options();
-        // What jobs said and how they are defined is their owner's alone.
-        options.write(true).create(true).truncate(true).mode(0o600);
-        let file = options.open(&partial).map_err(|err| cannot_write(&partial, &err))?;
-        Ok(Self { file: Some((file, partial)) })
-    }
-
-    fn write(&mut self, part: &[u8], context: &mut Context<'_>) -> Outcome {
-        match &mut self.file {
-            Some((file, path)) => file.write_all(part).map_err(|err| cannot_write(path, &err)),
-            None => Ok(context.out.raw(part)?),
-        }
-    }
-
-    fn finish(self, path: &Path) -> Outcome {
-        let Some((file, partial)) = self.file else { return Ok(()) };
-        let named = file.sync_all().and_then(|()| fs::rename(&partial, path));
-        named.map_err(|err| cannot_write(path, &err))
-    }
-}
-
-fn cannot_write(path: &Path, err: &io::Error) -> Failure {
-    Failure::new(Exit::Failed, format!("`{}` cannot be written", path.display())).because(err)
 }
 
 /// Which export.

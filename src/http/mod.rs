@@ -1,16 +1,18 @@
 //! The HTTP API: the same routes over the Unix socket (for the command line) and over TCP (for people and programs).
 //!
 //! [`routes`] is the table that says who may do what; a route that is not in it is refused. [`reads`] is the one place that
-//! asks the projections and the line store.
+//! asks the projections and the line store, beside [`pages`] for exports.
 
 pub mod access;
 pub mod api;
 pub mod auth;
 pub mod document;
+pub mod download;
 pub mod guard;
 pub mod health;
 pub mod idempotency;
 pub mod input;
+pub mod pages;
 pub mod parts;
 pub mod problem;
 pub mod reads;

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 
 use super::auth::Failures;
 use super::idempotency::Answers;
+use super::problem::{Code, Problem};
 use super::session::Sessions;
 use crate::archive::{Asked, BackupError, Checked, Finding, Made, Progress, Tick};
 use crate::clock::Clock;
@@ -76,25 +78,41 @@ pub struct Memory {
     pub backfills: tokio::sync::Mutex<()>,
     /// Held by a check or a backup: each reads the whole store, and one at a time is enough for the disk.
     pub store_work: Arc<tokio::sync::Mutex<()>>,
-    /// One permit for each export: a slow reader holds a thread.
-    pub exports: Exports,
+    /// One permit for each export of the whole store.
+    pub store_exports: Exports<2>,
+    /// One permit for each export of executions: whoever may look may ask for these.
+    pub exports: Exports<4>,
     /// How far a check or a backup has come.
     pub tick: std::sync::Mutex<Option<Tick>>,
     newest: AtomicU64,
 }
 
-/// The exports that may go on at once.
+/// Exports, of which `MOST` may go on at once: a slow reader holds a thread or a file.
 #[derive(Debug)]
-pub struct Exports(pub Arc<tokio::sync::Semaphore>);
+pub struct Exports<const MOST: usize>(Arc<Semaphore>);
 
-impl Default for Exports {
+impl<const MOST: usize> Default for Exports<MOST> {
     fn default() -> Self {
-        Self(Arc::new(tokio::sync::Semaphore::new(EXPORTS_MAX)))
+        Self(Arc::new(Semaphore::new(MOST)))
     }
 }
 
-/// Exports at once.
-const EXPORTS_MAX: usize = 2;
+impl<const MOST: usize> Exports<MOST> {
+    /// Begins one; it goes on for as long as its permit is held.
+    ///
+    /// # Errors
+    /// Too many go on.
+    pub fn begin(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        Arc::clone(&self.0).try_acquire_owned().map_err(|_full| {
+            let detail =
+                format!("{MOST} exports go on, and no more may; wait for one of them to end");
+            Problem::new(Code::Conflict, detail).with_retry_after(EXPORT_RETRY_S)
+        })
+    }
+}
+
+/// When it is worth trying again to begin an export, in seconds.
+const EXPORT_RETRY_S: u64 = 5;
 
 impl Memory {
     /// Notes that a command was answered with `position`: reads from now on wait for it.

@@ -155,6 +155,16 @@ impl Space {
         *self.seen.borrow()
     }
 
+    /// Whether there is room at this moment for what is written beside the log and can be done without. It needs a quarter
+    /// more than what counts as little, so that it is never what makes it little.
+    pub fn has_room_to_spare(&self) -> bool {
+        let seen = self.seen();
+        let lacking = reserve_wanted(seen.measured.total).saturating_sub(seen.reserve);
+        let measured = (self.measure)(&self.data).unwrap_or(seen.measured);
+        let usable = Measured { free: measured.free.saturating_sub(lacking), ..measured };
+        seen.room() == Room::Enough && self.marks.room(Room::Low, usable) == Room::Enough
+    }
+
     /// What is known, as a value that can be waited on.
     pub fn watch(&self) -> watch::Receiver<Seen> {
         self.seen.subscribe()

@@ -16,7 +16,6 @@ use futures_util::stream;
 use http::{HeaderMap, HeaderValue, header};
 use tokio::sync::watch;
 
-use crate::domain::class::{Level, Source};
 use crate::domain::line::Line;
 use crate::http::input::{Input, Params};
 use crate::http::parts::App;
@@ -25,7 +24,7 @@ use crate::http::reads::{self, LogQuery, Reads, resolve};
 use crate::ids::ExecutionId;
 use crate::instant::Instant;
 use crate::projection::view::Status;
-use crate::store::lines::{FollowState, Gap};
+use crate::store::lines::{FollowState, pruned_row};
 
 /// Lines read at once.
 const PAGE: usize = 500;
@@ -37,10 +36,6 @@ const SETTLE: Duration = Duration::from_millis(50);
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// Why a follower that comes back has to say whom it followed.
 const NEEDS_ID: &str = "goes on in one log: ask at the address that `Content-Location` named, with the execution's whole id";
-/// The field of a row in the place of lines that cannot be read.
-pub const UNREADABLE: &str = "unreadable_lines";
-/// The field of the row in the place of lines that retention took.
-pub const PRUNED: &str = "pruned_lines";
 /// The longest regular expression.
 const GREP_MAX: usize = 1_000;
 
@@ -177,49 +172,12 @@ impl Tail {
         self.left = self.left.saturating_sub(lines.len());
         if let Some(gap) = gap {
             tracing::error!(execution = %self.id, why = %gap.why, "lines cannot be read");
-            let (at, attempt) = lines
-                .last()
-                .map_or_else(|| (self.app.clock.now(), 1), |before| (before.at, before.attempt));
-            lines.push(gap_row(&gap, at, attempt));
+            lines.push(gap.row(lines.last(), self.app.clock.now()));
         }
         if let Some(last) = lines.last() {
             self.query.after = last.line;
         }
         Ok(lines)
-    }
-}
-
-/// The row in the place of lines that retention took.
-fn pruned_row(at: Instant, count: u64) -> Line {
-    Line {
-        line: count,
-        at,
-        attempt: 1,
-        source: Source::Daybook,
-        level: Level::Info,
-        class: None,
-        cause: None,
-        text: format!("lines 1 to {count} were pruned by retention on {at}"),
-        cascade_of: None,
-        fields: Some(serde_json::json!({PRUNED: {"first": 1, "last": count}})),
-    }
-}
-
-/// The row in the place of lines that cannot be read. Its number is the last one's: whoever goes on after it gets the rest.
-fn gap_row(gap: &Gap, at: Instant, attempt: u32) -> Line {
-    let Gap { first, last, damaged, .. } = gap;
-    let what = if *damaged { "damaged" } else { "missing" };
-    Line {
-        line: *last,
-        at,
-        attempt,
-        source: Source::Daybook,
-        level: Level::Error,
-        class: None,
-        cause: None,
-        text: format!("lines {first} to {last} are {what}"),
-        cascade_of: None,
-        fields: Some(serde_json::json!({UNREADABLE: {"first": first, "last": last}})),
     }
 }
 
@@ -358,7 +316,7 @@ impl Follower {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::class::Class;
+    use crate::domain::class::{Class, Level, Source};
 
     fn line(text: &str) -> Line {
         Line {

@@ -20,6 +20,7 @@ pub mod doctor;
 pub mod drain;
 pub mod events;
 pub mod executions;
+pub mod export;
 pub mod interfaces;
 pub mod log;
 pub mod rerun;
@@ -71,6 +72,12 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(executions::notes))
         .routes(routes!(rerun::rerun))
         .routes(routes!(log::show))
+        .routes(routes!(export::execution_xlsx))
+        .routes(routes!(export::execution_csv))
+        .routes(routes!(export::execution_jsonl))
+        .routes(routes!(export::list_xlsx))
+        .routes(routes!(export::list_csv))
+        .routes(routes!(export::list_jsonl))
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::revoke))
         .routes(routes!(tokens::login_link))

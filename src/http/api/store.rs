@@ -1,16 +1,12 @@
 //! `GET /api/store` and what is done with the store as a whole: `POST /api/store/verify`, `POST /api/store/backup`,
 //! `POST /api/store/compact`, `GET /api/store/export.jsonl`.
 
-use std::io::{self, BufWriter, Write};
 use std::sync::PoisonError;
 
 use axum::Json;
-use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use futures_util::stream;
-use http::{StatusCode, header};
-use tokio::sync::mpsc;
+use http::StatusCode;
 use utoipa::ToSchema;
 
 use super::done;
@@ -18,6 +14,7 @@ use crate::archive::{Asked, BackupError, Tick, backup_folder, parse_hash};
 use crate::domain::event::BackupMade;
 use crate::error_text::in_full;
 use crate::http::access::Caller;
+use crate::http::download::{self, Label};
 use crate::http::input::{Fields, Params};
 use crate::http::parts::{
     App, PruneError, PruneMode, StoreBackup, StoreInfo, StorePruned, StoreVerified, StoreWork,
@@ -26,10 +23,6 @@ use crate::http::problem::{Code, Problem, ProblemBody};
 use crate::http::reads::blocking;
 use crate::ids::Position;
 
-/// Bytes of an export that are handed on at once.
-const PART_BYTES: usize = 64 << 10;
-/// Parts that wait for a slow reader.
-const PARTS_WAITING: usize = 4;
 /// Backups that can be kept at most.
 const KEEP_MAX: usize = 10_000;
 
@@ -167,45 +160,9 @@ fn no_backup(err: &BackupError) -> Problem {
         (status = "default", body = ProblemBody)))]
 pub async fn export(State(app): State<App>, Params(input): Params) -> Result<Response, Problem> {
     input.finish()?;
-    let permit = app.memory.exports.0.clone().try_acquire_owned();
-    let permit = permit.map_err(|_full| {
-        Problem::new(Code::Conflict, "other exports go on; wait for one of them to end")
-    })?;
-    let (parts, rows) = mpsc::channel(PARTS_WAITING);
-    // Its thread ends with the export, or when nobody reads on.
-    tokio::task::spawn_blocking(move || {
-        let _permit = permit;
-        let mut to = BufWriter::with_capacity(PART_BYTES, Handing(parts.clone()));
-        let written = (app.store.export)(&mut to);
-        // What is left of an export that broke off must not look like its end.
-        drop(to.into_parts());
-        if let Err(why) = written {
-            tracing::error!(%why, "an export broke off");
-            drop(parts.blocking_send(Err(io::Error::other(why))));
-        }
-    });
-    let rows =
-        stream::unfold(rows, |mut rows| async move { rows.recv().await.map(|part| (part, rows)) });
-    let head = [
-        (header::CONTENT_TYPE, "application/x-ndjson"),
-        (header::CONTENT_DISPOSITION, "attachment; filename=\"daybook.jsonl\""),
-    ];
-    Ok((head, Body::from_stream(rows)).into_response())
-}
-
-/// Hands bytes to the one who reads the answer, and waits for a slow one.
-struct Handing(mpsc::Sender<io::Result<Bytes>>);
-
-impl Write for Handing {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let part = Bytes::copy_from_slice(bytes);
-        let sent = self.0.blocking_send(Ok(part));
-        sent.map_err(|_gone| io::Error::from(io::ErrorKind::BrokenPipe)).map(|()| bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+    let permit = app.memory.store_exports.begin()?;
+    let label = Label { name: "daybook.jsonl".to_owned(), media_type: "application/x-ndjson" };
+    Ok(download::written(&label, permit, move |mut to| (app.store.export)(&mut to)))
 }
 
 /// Does long work, one at a time, on a thread that may block. It goes on when the caller is gone.

@@ -3,6 +3,7 @@
 mod access;
 mod commands;
 mod document;
+mod exports;
 mod logs;
 mod reading;
 mod sockets;
