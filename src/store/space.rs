@@ -366,6 +366,20 @@ mod tests {
         assert_eq!(mode.mode() & 0o777, 0o600);
     }
 
+    #[test]
+    fn what_can_be_done_without_needs_a_quarter_more_than_what_counts_as_little() {
+        let data = tempfile::tempdir().expect("a folder");
+        let (space, free) = space(data.path());
+        for (mib, spare) in [(100, true), (13, true), (12, false), (9, false)] {
+            free.store(mib * MIB, Ordering::Relaxed);
+            assert_eq!(space.has_room_to_spare(), spare, "{mib} MiB");
+            assert_eq!(space.seen().room, Room::Enough, "nobody has looked yet");
+        }
+        space.look();
+        assert_eq!(space.seen().room, Room::Low);
+        assert!(!space.has_room_to_spare());
+    }
+
     #[tokio::test(start_paused = true)]
     async fn the_log_may_take_the_reserve_by_pieces_and_lines_leave_it_half() {
         let data = tempfile::tempdir().expect("a folder");

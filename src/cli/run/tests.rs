@@ -21,6 +21,17 @@ struct Said {
 }
 
 fn say(line: &[&str], variables: &[(&str, &str)], input: &str) -> Said {
+    say_to(Reader::Program, line, variables, input)
+}
+
+/// Who reads what is said.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reader {
+    Person,
+    Program,
+}
+
+fn say_to(reader: Reader, line: &[&str], variables: &[(&str, &str)], input: &str) -> Said {
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let clock = SystemClock::new();
     let world = World {
@@ -29,7 +40,7 @@ fn say(line: &[&str], variables: &[(&str, &str)], input: &str) -> Said {
         input: &mut Cursor::new(input.as_bytes()),
         out: &mut out,
         err: &mut err,
-        out_terminal: false,
+        out_terminal: reader == Reader::Person,
         err_terminal: false,
     };
     let args = std::iter::once("daybook").chain(line.iter().copied()).map(OsString::from);
@@ -369,4 +380,43 @@ fn an_execution_that_there_is_none_of_is_not_found_whatever_its_name() {
     let said = say(&["execution", "note", "nope", "--ack", "--server", &daemon.server()], &[], "");
     assert_eq!(said.code, 3, "{}", said.err);
     assert!(daemon.asked()[0].starts_with("POST /api/executions/nope/notes"));
+}
+
+#[test]
+fn an_export_that_breaks_off_leaves_no_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("a.xlsx");
+    let file = file.to_str().expect("text");
+    let cut = "HTTP/1.1 200 OK\r\ncontent-length: 100\r\nconnection: close\r\n\r\nPK";
+    let gone = scripted::json(404, &json!({"code": "not-found", "title": "no such thing"}));
+    for (answer, code) in [(cut.to_owned(), 8), (gone, 3)] {
+        let daemon = Scripted::start(&[answer]);
+        let line = ["execution", "export", ONE, "--xlsx", file, "--server", &daemon.server()];
+        let said = say(&line, &[], "");
+        assert_eq!(said.code, code, "{}", said.err);
+        assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0);
+    }
+}
+
+#[test]
+fn a_workbook_is_not_written_to_a_terminal() {
+    let line = ["execution", "export", ONE, "--xlsx", "-", "--server", "unix:/nowhere"];
+    let said = say_to(Reader::Person, &line, &[], "");
+    assert_eq!(said.code, 2, "{}", said.err);
+    assert!(said.err.contains("--xlsx FILE"), "{}", said.err);
+}
+
+#[test]
+fn executions_are_exported_by_the_filters_of_lists() {
+    let file = "HTTP/1.1 200 OK\r\ncontent-length: 3\r\nconnection: close\r\n\r\nid\n";
+    let daemon = Scripted::start(&[file.to_owned()]);
+    let query = "status=ko&text=a b";
+    let line =
+        ["execution", "export", "--query", query, "--csv", "-", "--server", &daemon.server()];
+    let said = say(&line, &[], "");
+    assert_eq!((said.code, said.out.as_str()), (0, "id\n"), "{}", said.err);
+    let path = "GET /api/executions/export.csv?status=ko&text=a%20b HTTP";
+    assert!(daemon.asked()[0].starts_with(path), "{}", daemon.asked()[0]);
+    let both = say(&["execution", "export", ONE, "--query", query, "--csv", "-"], &[], "");
+    assert_eq!(both.code, 2);
 }
