@@ -139,6 +139,12 @@ fn its_errors_have_their_actions(exported: &Value) {
     let external = "Run it again. If it fails again, contact the provider of the external system.";
     assert_eq!(cell(errors, 1, "Class")["value"], "external");
     assert_eq!(cell(errors, 1, "Action")["value"], external);
+    assert_eq!(cell(errors, 1, "At (UTC)")["type"], "d");
+    assert_eq!(
+        cell(sheet(exported, "Log"), 1, "At (UTC)")["type"],
+        "d",
+        "also where nothing is red"
+    );
     let line = &cell(errors, 1, "Line")["value"];
     let cascade = format!("Consequence of an error above. Look at line {line}.");
     assert_eq!(cell(errors, 2, "Class")["value"], "cascade");

@@ -78,7 +78,7 @@ impl<T> Table<T> {
             match &value {
                 Value::Nothing => cell.nothing()?,
                 Value::Number(number) => cell.number(*number)?,
-                Value::At(at) => cell.instant(*at)?,
+                Value::At(at) => cell.instant(*at, column.kind)?,
                 Value::Text(_) | Value::List(_) | Value::Json(_) => {
                     let text = value.as_text().unwrap_or_default();
                     let fitting = fitting(&text);
@@ -194,14 +194,21 @@ impl Cell<'_> {
         Ok(())
     }
 
-    fn instant(&mut self, at: Instant) -> Result<(), ExportError> {
+    fn instant(&mut self, at: Instant, kind: Kind) -> Result<(), ExportError> {
         let (row, column) = self.place;
         let Some(days) = days(at) else { return self.text(&at.to_string()) };
-        let format = match self.tone {
-            Tone::Plain => &self.look.instant,
-            Tone::Bad => &self.look.bad_instant,
+        let format = match (self.tone, kind) {
+            (Tone::Bad, _) => Some(&self.look.bad_instant),
+            // The column's own: to look one up for each cell takes longer than to write it.
+            (Tone::Plain, Kind::Instant) => None,
+            (Tone::Plain, Kind::Number | Kind::Word | Kind::Id | Kind::Text) => {
+                Some(&self.look.instant)
+            }
         };
-        self.sheet.write_number_with_format(row, column, days, format)?;
+        match format {
+            None => self.sheet.write_number(row, column, days)?,
+            Some(format) => self.sheet.write_number_with_format(row, column, days, format)?,
+        };
         Ok(())
     }
 
