@@ -61,7 +61,7 @@ struct Place {
 type Figure = (&'static str, fn(&Place) -> Outcome<()>);
 
 /// In the order of the table of figures.
-const FIGURES: [Figure; 14] = [
+const FIGURES: [Figure; 15] = [
     ("executions", executions::measure),
     ("capture", capture::measure),
     ("due", due::measure),
