@@ -176,7 +176,10 @@ mod tests {
                 "skip-next"
             ]
         );
-        assert_eq!(verbs("execution"), ["list", "show", "log", "rerun", "cancel", "note"]);
+        assert_eq!(
+            verbs("execution"),
+            ["list", "show", "log", "rerun", "cancel", "note", "export"]
+        );
         assert_eq!(verbs("event"), ["list", "tail", "show"]);
         assert_eq!(
             verbs("store"),

@@ -40,6 +40,11 @@ pub enum Verb {
     Export(Export),
     /// Write something beside it: a text, a ticket, that its KO is dealt with
     Note(Note),
+    /// Write one with its log, or a list, as a workbook, CSV or JSON Lines
+    ///
+    /// A workbook has sheets with what it came to, its errors with the required action of each, the whole log, its calls and
+    /// what happened when. CSV is the log alone. The file appears when it is complete; one that is there is left alone.
+    Export(Export),
 }
 
 /// Which executions.
@@ -102,6 +107,7 @@ pub async fn run(verb: Verb, context: &mut Context<'_>) -> Outcome {
         Verb::Export(asked) => execution_export::run(&asked, context).await,
         Verb::Cancel(asked) => cancel(&asked, context).await,
         Verb::Note(asked) => note(asked, context).await,
+        Verb::Export(asked) => execution_export::run(&asked, context).await,
     }
 }
 

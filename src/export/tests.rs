@@ -108,10 +108,11 @@ fn pages<T: Clone>(rows: &[T]) -> Box<Pages<'_, T>> {
     Box::new(rows.chunks(2).map(|page| Ok(page.to_vec())))
 }
 
-fn table<T: Clone>(
-    write: fn(&[Column<T>], &mut Pages<'_, T>, &mut dyn std::io::Write) -> Result<(), ExportError>,
-    (columns, rows): (&[Column<T>], &[T]),
-) -> String {
+/// What writes a table.
+type Write<T> =
+    fn(&[Column<T>], &mut Pages<'_, T>, &mut dyn std::io::Write) -> Result<(), ExportError>;
+
+fn table<T: Clone>(write: Write<T>, (columns, rows): (&[Column<T>], &[T])) -> String {
     let mut written = Vec::new();
     write(columns, &mut *pages(rows), &mut written).expect("written");
     String::from_utf8(written).expect("text")
@@ -120,8 +121,9 @@ fn table<T: Clone>(
 #[test]
 fn a_table_has_the_same_names_in_csv_and_in_json() {
     fn check<T: Clone>(columns: &[Column<T>], row: T) {
-        let csv = table(csv, (columns, &[row.clone()]));
-        let json: Json = serde_json::from_str(&table(jsonl, (columns, &[row]))).expect("a row");
+        let rows = [row];
+        let csv = table(csv, (columns, &rows));
+        let json: Json = serde_json::from_str(&table(jsonl, (columns, &rows))).expect("a row");
         let names: BTreeSet<&str> = columns.iter().map(|column| column.name).collect();
         assert_eq!(names.len(), columns.len(), "each stands once");
         let in_csv: Vec<&str> = csv.lines().next().expect("names").split(',').collect();

@@ -229,6 +229,8 @@ fn not_pruned(err: PruneError) -> Problem {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use super::*;
 
     #[test]

@@ -92,7 +92,7 @@ async fn no_more_exports_go_on_than_the_daemon_has_threads_for() {
     daemon.write(id, &["fine"], Some(Outcome::Ok)).await;
     let path = format!("/api/executions/{id}/export.csv");
     let held: Vec<_> =
-        (0..4).map(|_| daemon.app.memory.exports.begin().ok().expect("a permit")).collect();
+        (0..4).map(|_| daemon.app.memory.exports.begin().expect("a permit")).collect();
     let refused = daemon.get(&path).await;
     assert_eq!(refused.status, StatusCode::CONFLICT);
     assert!(refused.header("retry-after").is_some());
