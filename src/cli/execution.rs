@@ -33,11 +33,6 @@ pub enum Verb {
     Rerun(Rerun),
     /// Ask for its end
     Cancel(Cancel),
-    /// Write one with its log, or a list, as a workbook, CSV or JSON Lines
-    ///
-    /// A workbook has sheets with what it came to, its errors with the required action of each, the whole log, its calls and
-    /// what happened when. CSV is the log alone. The file appears when it is complete; one that is there is left alone.
-    Export(Export),
     /// Write something beside it: a text, a ticket, that its KO is dealt with
     Note(Note),
     /// Write one with its log, or a list, as a workbook, CSV or JSON Lines
@@ -104,7 +99,6 @@ pub async fn run(verb: Verb, context: &mut Context<'_>) -> Outcome {
         Verb::Show(Name { id }) => execution_show::run(&id, context).await,
         Verb::Log(log) => execution_log::run(&log, context).await,
         Verb::Rerun(asked) => rerun::run(&asked, context).await,
-        Verb::Export(asked) => execution_export::run(&asked, context).await,
         Verb::Cancel(asked) => cancel(&asked, context).await,
         Verb::Note(asked) => note(asked, context).await,
         Verb::Export(asked) => execution_export::run(&asked, context).await,

@@ -237,7 +237,7 @@ mod tests {
     fn whoever_may_try_again_is_told_so_by_the_status() {
         let why = || "because".to_owned();
         let dir = || std::path::PathBuf::from("/backups");
-        let refused = std::io::Error::from(std::io::ErrorKind::PermissionDenied);
+        let refused = io::Error::from(io::ErrorKind::PermissionDenied);
         let cases = [
             (not_pruned(PruneError::UnderWay { why: why() }), 409),
             (not_pruned(PruneError::Rebuilding { percent: 40 }), 503),
