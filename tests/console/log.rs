@@ -15,7 +15,7 @@ command = ["awk", "-v", "lines=LINES", "-v", "needle=NEEDLE", "-f", "SCRIPTS/lon
 
 [schedules.growing]
 manual = true
-command = ["sh", "-c", "n=0; while read word < GATE && [ $word = go ]; do n=$((n+1)); i=0; while [ $i -lt 300 ]; do i=$((i+1)); echo round $n line $i; done; done"]
+command = ["sh", "-c", "exec 3<>GATE; n=0; while read word <&3 && [ $word = go ]; do n=$((n+1)); i=0; while [ $i -lt 300 ]; do i=$((i+1)); echo round $n line $i; done; done"]
 "#;
 
 /// More than browsers lay out at the height of a row.
