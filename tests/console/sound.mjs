@@ -4,12 +4,23 @@ import { assert, facts, journey, narrow, open, sound, weight, wide } from "./lib
 const dark = { ...wide, colorScheme: "dark" };
 
 await journey(async () => {
-  for (const path of facts.pages) {
-    for (const options of [wide, narrow, dark]) await sound(path, options);
-    const picture = await open(path);
-    await picture.screenshot({ path: `${process.env.DAYBOOK_PICTURES}/${path.replace(/[^a-z0-9]+/gi, "_")}.png`, fullPage: true });
-    await picture.end();
-    console.log(path, await weight(path), "bytes");
-  }
   assert.ok(facts.pages.length > 0);
+  const wrong = [];
+  const told = async (step) => {
+    try {
+      await step();
+    } catch (error) {
+      wrong.push(error.message);
+    }
+  };
+  for (const path of facts.pages) {
+    for (const options of [wide, narrow, dark]) await told(() => sound(path, options));
+    await told(async () => {
+      const picture = await open(path);
+      await picture.screenshot({ path: `${process.env.DAYBOOK_PICTURES}/${path.replace(/[^a-z0-9]+/gi, "_")}.png`, fullPage: true });
+      await picture.end();
+    });
+    await told(async () => console.log(path, await weight(path), "bytes"));
+  }
+  assert.equal(wrong.join("\n\n"), "", "a page is not sound");
 });

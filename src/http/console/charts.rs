@@ -98,7 +98,7 @@ impl fmt::Display for Grid<'_> {
         let height = BARS + self.schedules.len() * CELL + 4;
         write!(
             f,
-            "<svg class=\"grid\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" role=\"img\" aria-label=\"{}\">",
+            "<svg class=\"grid\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" role=\"group\" aria-label=\"{}\">",
             self.label()
         )?;
         for (row, schedule) in self.schedules.iter().enumerate() {
@@ -194,7 +194,7 @@ impl fmt::Display for Durations<'_> {
         let (width, height) = (bars + FIGURES, HEIGHT + 14);
         write!(
             f,
-            "<svg class=\"durations\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" role=\"img\" aria-label=\"{}\">",
+            "<svg class=\"durations\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" role=\"group\" aria-label=\"{}\">",
             self.told()
         )?;
         for (at, execution) in self.executions.iter().enumerate() {
