@@ -84,11 +84,11 @@ impl Shop {
         );
         let link = self.daemon.json(&["console"]);
         let login = word(&link, "url");
-        let path = login.find("/login/").expect("a link");
+        let (base, _) = login.split_once("/login/").expect("a link");
         let done = Command::new("node")
             .arg(scripts.join(format!("{journey}.mjs")))
             .current_dir(&scripts)
-            .env("DAYBOOK_URL", &login[..path])
+            .env("DAYBOOK_URL", base)
             .env("DAYBOOK_LOGIN", login)
             .env("DAYBOOK_FACTS", facts.to_string())
             .env("DAYBOOK_PICTURES", pictures())

@@ -22,7 +22,7 @@ pub struct Demo {
 /// Plays; gives the exit code. It has its own runtime, and its own way to end.
 pub fn run(options: &Demo, world: World<'_>) -> u8 {
     let World { environment, err, .. } = world;
-    let temporary = environment.path("TMPDIR").map_or("/tmp".into(), PathBuf::from);
+    let temporary = environment.path("TMPDIR").map_or_else(|| "/tmp".into(), PathBuf::from);
     match demo::play(options.folder.as_deref(), &options.listen, &temporary) {
         Ok(code) => code,
         Err(why) => {

@@ -198,7 +198,7 @@ impl fmt::Display for Durations<'_> {
             self.told()
         )?;
         for (at, execution) in self.executions.iter().enumerate() {
-            let took = execution.duration_ms.unwrap_or(self.percentile(100));
+            let took = execution.duration_ms.unwrap_or_else(|| self.percentile(100));
             let high = self.height(took);
             write!(
                 f,

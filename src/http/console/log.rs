@@ -160,8 +160,7 @@ impl LogPage {
 pub(super) async fn show(
     State(app): State<App>,
     caller: Caller,
-    Path(name): Path<String>,
-    uri: Uri,
+    (Path(name), uri): (Path<String>, Uri),
     Filters(mut input): Filters,
     reads: Reads,
 ) -> Result<Response, Problem> {

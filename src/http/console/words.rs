@@ -42,10 +42,10 @@ const DAY: u64 = 24 * HOUR;
 /// A span in its largest unit.
 fn span(ms: u64) -> String {
     match ms {
-        ..MINUTE => format!("{} s", ms / SECOND),
-        ..HOUR => format!("{} min", ms / MINUTE),
-        ..DAY => format!("{} h", ms / HOUR),
-        _ => format!("{} d", ms / DAY),
+        0..MINUTE => format!("{} s", ms / SECOND),
+        MINUTE..HOUR => format!("{} min", ms / MINUTE),
+        HOUR..DAY => format!("{} h", ms / HOUR),
+        DAY.. => format!("{} d", ms / DAY),
     }
 }
 
@@ -53,12 +53,12 @@ fn span(ms: u64) -> String {
 pub(super) fn duration(ms: &u64) -> String {
     let ms = *ms;
     match ms {
-        ..SECOND => format!("{ms} ms"),
-        ..10_000 => format!("{}.{} s", ms / SECOND, ms % SECOND / 100),
-        ..MINUTE => format!("{} s", ms / SECOND),
-        ..HOUR => format!("{} min {} s", ms / MINUTE, ms % MINUTE / SECOND),
-        ..DAY => format!("{} h {} min", ms / HOUR, ms % HOUR / MINUTE),
-        _ => format!("{} d {} h", ms / DAY, ms % DAY / HOUR),
+        0..SECOND => format!("{ms} ms"),
+        SECOND..10_000 => format!("{}.{} s", ms / SECOND, ms % SECOND / 100),
+        10_000..MINUTE => format!("{} s", ms / SECOND),
+        MINUTE..HOUR => format!("{} min {} s", ms / MINUTE, ms % MINUTE / SECOND),
+        HOUR..DAY => format!("{} h {} min", ms / HOUR, ms % HOUR / MINUTE),
+        DAY.. => format!("{} d {} h", ms / DAY, ms % DAY / HOUR),
     }
 }
 
@@ -73,7 +73,7 @@ pub(super) fn number(n: u64) -> String {
     let digits = n.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);
