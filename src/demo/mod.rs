@@ -1,7 +1,7 @@
 //! `daybook demo`: the daemon on a folder of its own, with a ticket shop beside it that fails as shops do.
 //!
 //! What a newcomer sees is the real thing: real calls, real commands, the files that say them. Only the shop is played, by
-//! [`shop`], on addresses of this machine.
+//! `shop.rs`, on addresses of this machine.
 
 mod shop;
 
