@@ -12,17 +12,12 @@ use tokio::time::Instant as Stopwatch;
 use crate::binary::{Daemon, Home};
 use crate::{Outcome, Place, figure, files};
 
-/// Minutes, unless the variable `SOAK_MINUTES` says otherwise.
-const MINUTES: u64 = 30;
+const WHOLE: Duration = Duration::from_secs(30 * 60);
 const EVERY: Duration = Duration::from_secs(2);
 const LIMITS: [&str; 6] =
     ["--retention-ok", "5m", "--retention-ko", "5m", "--retention-every", "10m"];
 
 pub(crate) fn measure(place: &Place) -> Outcome<()> {
-    let minutes = match std::env::var("SOAK_MINUTES") {
-        Ok(text) => text.parse()?,
-        Err(_) => MINUTES,
-    };
     let home = Home::new(&place.own)?;
     files::define(&home, files::HUNDRED, |number| {
         let status = u8::from(number % 10 == 3);
@@ -38,14 +33,13 @@ pub(crate) fn measure(place: &Place) -> Outcome<()> {
     )?;
     let daemon = home.start(&LIMITS)?;
     let began = Stopwatch::now();
-    let whole = Duration::from_secs(minutes * 60);
     let mut samples = Vec::new();
-    while began.elapsed() < whole {
+    while began.elapsed() < WHOLE {
         look(&daemon)?;
         samples.push((began.elapsed(), daemon.memory_mb("VmRSS")?));
         thread::sleep(EVERY);
     }
-    told(&daemon, &samples, whole)?;
+    told(&daemon, &samples)?;
     daemon.stop()
 }
 
@@ -59,14 +53,14 @@ fn look(daemon: &Daemon) -> Outcome<()> {
     Ok(())
 }
 
-fn told(daemon: &Daemon, samples: &[(Duration, f64)], whole: Duration) -> Outcome<()> {
+fn told(daemon: &Daemon, samples: &[(Duration, f64)]) -> Outcome<()> {
     let third = |n: u32| -> Vec<f64> {
-        let within = |at: &Duration| *at >= whole / 3 * n && *at < whole / 3 * (n + 1);
+        let within = |at: &Duration| *at >= WHOLE / 3 * n && *at < WHOLE / 3 * (n + 1);
         samples.iter().filter(|(at, _)| within(at)).map(|(_, mb)| *mb).collect()
     };
     let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len().max(1) as f64;
     let (second, last) = (mean(&third(1)), mean(&third(2)));
-    figure::value("minutes of full load", whole.as_secs_f64() / 60.0, "");
+    figure::value("minutes of full load", WHOLE.as_secs_f64() / 60.0, "");
     for (name, n) in [("first", 0), ("second", 1), ("last", 2)] {
         let values = third(n);
         figure::value(&format!("  MB resident, {name} third, mean"), mean(&values), "");
