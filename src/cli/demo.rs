@@ -1,5 +1,6 @@
 //! `daybook demo`: a daemon to look at, with a shop that fails.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::exit::Exit;
@@ -16,14 +17,14 @@ pub struct Demo {
     pub folder: Option<PathBuf>,
     /// Where the console is served; port 0 takes a free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
-    pub listen: String,
+    pub listen: SocketAddr,
 }
 
 /// Plays; gives the exit code. It has its own runtime, and its own way to end.
 pub fn run(options: &Demo, world: World<'_>) -> u8 {
     let World { environment, err, .. } = world;
     let temporary = environment.path("TMPDIR").map_or_else(|| "/tmp".into(), PathBuf::from);
-    match demo::play(options.folder.as_deref(), &options.listen, &temporary) {
+    match demo::play(options.folder.as_deref(), options.listen, &temporary) {
         Ok(code) => code,
         Err(why) => {
             // Where even the error cannot be written, the exit code still tells.

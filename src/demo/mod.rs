@@ -7,6 +7,7 @@ mod shop;
 
 use std::fs;
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -33,7 +34,7 @@ const OLD_TOKEN: &str = "ticket-shop-token-of-last-year";
 ///
 /// # Errors
 /// The demo cannot be set up, or its daemon not be started; in words.
-pub fn play(folder: Option<&Path>, listen: &str, temporary: &Path) -> Result<u8, String> {
+pub fn play(folder: Option<&Path>, listen: SocketAddr, temporary: &Path) -> Result<u8, String> {
     let runtime = tokio::runtime::Runtime::new().map_err(|err| err.to_string())?;
     runtime.block_on(async {
         let shop = Shop::open().await.map_err(|err| format!("the shop cannot be opened: {err}"))?;
@@ -47,13 +48,13 @@ pub fn play(folder: Option<&Path>, listen: &str, temporary: &Path) -> Result<u8,
 }
 
 /// Runs the daemon as a process of its own, as it always is. It hears Ctrl-C by itself; TERM is handed on.
-async fn serve(folder: &Path, listen: &str) -> Result<u8, String> {
+async fn serve(folder: &Path, listen: SocketAddr) -> Result<u8, String> {
     let cannot = |err: io::Error| format!("the daemon cannot be started: {err}");
     let mut interrupts = signal(SignalKind::interrupt()).map_err(cannot)?;
     let mut terms = signal(SignalKind::terminate()).map_err(cannot)?;
     let mut daemon = Command::new(std::env::current_exe().map_err(cannot)?)
         .args(["serve", "--print-login", "--log-level", "warn", "--drain-deadline", "0s"])
-        .args(["--listen", listen, "--data"])
+        .args(["--listen", &listen.to_string(), "--data"])
         .arg(folder.join("data"))
         .arg("--schedules")
         .arg(folder.join("schedules"))
@@ -79,7 +80,9 @@ async fn serve(folder: &Path, listen: &str) -> Result<u8, String> {
 /// Writes the files, where they are not there yet: what somebody mended stays mended.
 fn set_up(wanted: Option<&Path>, temporary: &Path, shop: &Shop) -> Result<PathBuf, String> {
     let folder = wanted.map_or_else(|| fresh(temporary), |folder| Ok(folder.to_owned()))?;
-    let why = |path: &Path, err: io::Error| format!("{}: {err}", path.display());
+    let why = |path: &Path, err: io::Error| {
+        format!("{} cannot be written ({err}); name another folder with --folder", path.display())
+    };
     for part in ["schedules", "files", "data/credentials"] {
         let path = folder.join(part);
         let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&path);
@@ -113,7 +116,10 @@ fn fresh(parent: &Path) -> Result<PathBuf, String> {
         match fs::DirBuilder::new().mode(0o700).create(&folder) {
             Ok(()) => return Ok(folder),
             Err(err) if err.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(err) => return Err(format!("{}: {err}", folder.display())),
+            Err(err) => {
+                let folder = folder.display();
+                return Err(format!("{folder} cannot be made ({err}); name one with --folder"));
+            }
         }
     }
     Err(format!("{} holds a thousand demos; name a folder with --folder", parent.display()))

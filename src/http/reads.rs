@@ -3,6 +3,9 @@
 //! A read reflects every command that was answered before it (contract, rule 2): it waits up to 2 s for the lists, else it
 //! is answered 503. Queries block on files, so they run on the threads for that.
 
+mod filter;
+mod log;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,16 +13,10 @@ use std::time::Duration;
 use axum::extract::FromRequestParts;
 use http::Uri;
 use http::request::Parts;
-use serde::Deserialize;
-use tokio::sync::watch;
-use utoipa::{IntoParams, ToSchema};
 
-use super::input::Input;
 use super::parts::App;
 use super::problem::{Code, Problem};
-use crate::domain::class::{Class, ClassError, Level};
 use crate::domain::event::Envelope;
-use crate::domain::line::Line;
 use crate::domain::{definition, event};
 use crate::engine::board;
 use crate::ids::{ExecutionId, InterfaceId, Position, ScheduleRef, StreamId};
@@ -28,7 +25,9 @@ use crate::projection::view::{Event, Execution, Page, Slot, SlotsPruned, Status}
 use crate::projection::{
     EventFilter, ExecutionFilter, ExpandRequest, Order, QueryError, ResolveError, SlotRange,
 };
-use crate::store::lines::{FollowState, Gap, LineQuery, Sought};
+
+pub use filter::{ExecutionQuery, classes, execution_filter};
+pub use log::{LogQuery, after_all_but, follow, lines};
 
 /// The header with a command's position; a read that sends it back waits for that position.
 pub const POSITION_HEADER: &str = "x-daybook-position";
@@ -434,150 +433,4 @@ pub async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(work)
         .await
         .map_err(|err| Problem::internal("a query did not finish", &err))
-}
-
-/// Reads the filters of `GET /api/executions`, from a query or from an object in a body.
-pub fn execution_filter(input: &mut Input) -> ExecutionFilter {
-    ExecutionFilter {
-        interface: input.parsed("interface"),
-        schedule: input.parsed("schedule"),
-        status: input.with("status", statuses).unwrap_or_default(),
-        class: input.with("class", classes).unwrap_or_default(),
-        trigger: input.json("trigger"),
-        from: input.instant("from"),
-        to: input.instant("to"),
-        text: input.text("text", 1_000),
-        reference: input.text("reference", 200),
-        min_ms: input.number("min_ms"),
-        max_ms: input.number("max_ms"),
-    }
-}
-
-/// One status, or several with commas between them.
-fn statuses(text: &str) -> Result<Vec<Status>, String> {
-    let known = [Status::Queued, Status::Running, Status::Ok, Status::Ko, Status::Cancelled];
-    let one = |word: &str| {
-        let word = word.trim();
-        known.into_iter().find(|status| status.as_str() == word).ok_or_else(|| {
-            format!("`{word}` is not a status: queued, running, ok, ko or cancelled")
-        })
-    };
-    text.split(',').map(one).collect()
-}
-
-/// One class, or several with commas between them.
-pub fn classes(text: &str) -> Result<Vec<Class>, String> {
-    text.split(',')
-        .map(|word| word.trim().parse().map_err(|err: ClassError| err.to_string()))
-        .collect()
-}
-
-/// The filters of `GET /api/executions`, as the document shows them.
-#[derive(Debug, Deserialize, IntoParams, ToSchema)]
-#[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "read field by field; this is the form in the OpenAPI document")]
-pub struct ExecutionQuery {
-    /// Of this interface.
-    interface: Option<String>,
-    /// Of schedules with this bare id.
-    schedule: Option<String>,
-    /// `queued`, `running`, `ok`, `ko` or `cancelled`; several with commas between them.
-    status: Option<String>,
-    /// `external`, `configuration`, `mapping`, `technical` or `cascade`; several with commas between them.
-    class: Option<String>,
-    /// What started it.
-    trigger: Option<String>,
-    /// Opened at this instant or later.
-    #[schema(format = "date-time")]
-    from: Option<String>,
-    /// Opened before this instant.
-    #[schema(format = "date-time")]
-    to: Option<String>,
-    /// Holds this text.
-    text: Option<String>,
-    /// Has this ticket.
-    reference: Option<String>,
-    /// Took at least so long.
-    min_ms: Option<u64>,
-    /// Took at most so long.
-    max_ms: Option<u64>,
-}
-
-/// Which lines of a log.
-#[derive(Clone, Debug, Default)]
-pub struct LogQuery {
-    /// Lines after this one.
-    pub after: u64,
-    /// Lines before this one.
-    pub before: Option<u64>,
-    /// Lines of at least this level.
-    pub level: Option<Level>,
-    /// Lines of these classes.
-    pub classes: Vec<Class>,
-    /// Error lines alone.
-    pub errors: bool,
-    /// Lines of this attempt.
-    pub attempt: Option<u32>,
-    /// Lines that this matches.
-    pub grep: Option<regex::Regex>,
-    /// Lines that hold this.
-    pub text: Option<Sought>,
-}
-
-impl LogQuery {
-    fn at_most(&self, limit: usize) -> LineQuery {
-        LineQuery {
-            after: self.after,
-            before: self.before.unwrap_or(u64::MAX),
-            limit,
-            text_bytes: LOG_PAGE_BYTES,
-            level: self.level,
-            classes: self.classes.clone(),
-            errors_only: self.errors,
-            attempt: self.attempt,
-            regex: self.grep.clone(),
-            text: self.text.clone(),
-        }
-    }
-}
-
-/// Text of a page of a log, in bytes; the line that reaches it is the last one.
-const LOG_PAGE_BYTES: usize = 256 * 1024;
-
-/// A page of an execution's log: up to `limit` lines that fit `query`, of so much text that a slow reader costs little, and the lines that cannot be read, if they end there.
-///
-/// # Errors
-/// The log cannot be read.
-pub async fn lines(
-    app: &App,
-    execution: ExecutionId,
-    query: &LogQuery,
-    limit: usize,
-) -> Result<(Vec<Line>, Option<Gap>), Problem> {
-    let query = query.at_most(limit);
-    let store = app.lines.clone();
-    blocking(move || store.read_to_gap(execution, &query))
-        .await?
-        .map_err(|err| Problem::internal("the log cannot be read", &err))
-}
-
-/// The number after which the last `count` rows stand that fit `query`, or its own `after` when there are not so many.
-///
-/// # Errors
-/// The log cannot be read.
-pub async fn after_all_but(
-    app: &App,
-    execution: ExecutionId,
-    query: &LogQuery,
-    count: usize,
-) -> Result<u64, Problem> {
-    let (query, store) = (query.at_most(count), app.lines.clone());
-    blocking(move || store.after_all_but(execution, &query, count))
-        .await?
-        .map_err(|err| Problem::internal("the log cannot be read", &err))
-}
-
-/// The newest line of a log, as a value that can be waited on.
-pub fn follow(app: &App, execution: ExecutionId) -> watch::Receiver<FollowState> {
-    app.lines.follow(execution)
 }

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error_text::in_full;
 use crate::export::xlsx::{self, Making, SHEET_ROWS};
-use crate::export::{EXECUTION, ExportError, Jsonl, LINE, Watch, csv, jsonl};
+use crate::export::{Column, EXECUTION, ExportError, Jsonl, LINE, Pages, Watch, csv, jsonl};
 use crate::http::download::{self, Label};
 use crate::http::input::{Input, Params};
 use crate::http::pages::{self, Executions, Lines};
@@ -153,13 +153,7 @@ pub async fn list_csv(
     Params(input): Params,
     reads: Reads,
 ) -> Result<Response, Problem> {
-    let many = Many::find(app, input, &reads).await?;
-    let label = many.label(CSV);
-    let Many { app, filter, first, permit } = many;
-    Ok(written(&label, permit, move |to| {
-        let stop = app.stop.clone();
-        csv(EXECUTION, &mut Executions::of(&app, (filter, first), stop), to)
-    }))
+    Ok(Many::find(app, input, &reads).await?.rows(CSV, csv))
 }
 
 /// All executions that fit, as JSON Lines, the newest first.
@@ -175,13 +169,7 @@ pub async fn list_jsonl(
     Params(input): Params,
     reads: Reads,
 ) -> Result<Response, Problem> {
-    let many = Many::find(app, input, &reads).await?;
-    let label = many.label(JSONL);
-    let Many { app, filter, first, permit } = many;
-    Ok(written(&label, permit, move |to| {
-        let stop = app.stop.clone();
-        jsonl(EXECUTION, &mut Executions::of(&app, (filter, first), stop), to)
-    }))
+    Ok(Many::find(app, input, &reads).await?.rows(JSONL, jsonl))
 }
 
 /// One execution that is to be exported.
@@ -217,7 +205,21 @@ struct Many {
     permit: OwnedSemaphorePermit,
 }
 
+/// Writes rows in one form.
+type WriteRows =
+    fn(&[Column<Execution>], &mut Pages<'_, Execution>, &mut dyn Write) -> Result<(), ExportError>;
+
 impl Many {
+    /// The answer, row by row.
+    fn rows(self, form: Form, write: WriteRows) -> Response {
+        let label = self.label(form);
+        let Self { app, filter, first, permit } = self;
+        written(&label, permit, move |to| {
+            let stop = app.stop.clone();
+            write(EXECUTION, &mut Executions::of(&app, (filter, first), stop), to)
+        })
+    }
+
     async fn find(app: App, mut input: Input, reads: &Reads) -> Result<Self, Problem> {
         let filter = execution_filter(&mut input);
         input.finish()?;

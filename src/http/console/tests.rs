@@ -7,6 +7,7 @@ mod schedules;
 use http::{Method, StatusCode};
 
 use crate::domain::access::Role;
+use crate::domain::class::Class;
 use crate::http::testing::{Answer, Daemon};
 
 const BROWSER: (&str, &str) = ("accept", "text/html,application/xhtml+xml");
@@ -141,9 +142,21 @@ async fn the_overview_says_what_is_red_why_and_whose_move_it_is() {
     let daemon = Daemon::start().await;
     let id = daemon.run().await;
     let ko = Some(crate::domain::event::Outcome::Ko);
-    daemon.write(id, &["begin", "<b>HTTP 503</b> from the shop"], ko).await;
+    daemon.write(id, &["begin", "External: <b>HTTP 503</b> from the shop"], ko).await;
+    let green = daemon.get("/").await.text();
+    assert!(green.contains("<title>Overview") && !green.contains("✖ red"), "{green}");
+    daemon.app.engine.board().write(|state| {
+        for interface in state.interfaces.values_mut() {
+            interface.red = true;
+        }
+        for schedule in state.schedules.values_mut() {
+            schedule.red = Some(id);
+        }
+    });
     let page = daemon.get("/").await.text();
-    assert!(page.contains("<title>"), "{page}");
-    assert!(page.contains(&format!("/executions/{id}")), "{page}");
-    assert!(!page.contains("<b>HTTP"), "what a job said is never markup: {page}");
+    assert!(page.contains("<title>(1) Overview") && page.contains("✖ red"), "{page}");
+    assert!(page.contains(&format!("href=\"/executions/{id}\"")), "{page}");
+    let action = Class::External.action(None);
+    assert!(page.contains(action.split('.').next().expect("a sentence")), "{page}");
+    assert!(page.contains("HTTP 503") && !page.contains("<b>HTTP"), "no markup of a job: {page}");
 }
