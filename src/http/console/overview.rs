@@ -63,6 +63,8 @@ struct Tile {
     action: Option<String>,
     /// The execution that made it red.
     culprit: Option<String>,
+    /// Red schedules beside the one that the sentence tells of.
+    more: usize,
     executions: Vec<Execution>,
 }
 
@@ -164,13 +166,15 @@ async fn tiles(
         let filter =
             ExecutionFilter { interface: Some(interface.id.clone()), ..ExecutionFilter::default() };
         let executions = reads.executions(filter, STRIP, None).await?.items;
-        let cause = red.iter().find(|red| red.interface == interface.id);
+        let mut causes = red.iter().filter(|red| red.interface == interface.id);
+        let cause = causes.next();
         tiles.push(Tile {
             sentence: sentence(&interface, colour, cause),
             action: cause
                 .and_then(|red| red.first_error.as_ref())
                 .map(|error| error.action.clone()),
             culprit: cause.map(|red| red.execution.to_string()),
+            more: causes.count(),
             colour,
             interface,
             executions,

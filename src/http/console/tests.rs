@@ -156,6 +156,7 @@ async fn the_overview_says_what_is_red_why_and_whose_move_it_is() {
     let page = daemon.get("/").await.text();
     assert!(page.contains("<title>(1) Overview") && page.contains("✖ red"), "{page}");
     assert!(page.contains(&format!("href=\"/executions/{id}\"")), "{page}");
+    assert!(page.contains("1 more schedule is red"), "{page}");
     let action = Class::External.action(None);
     assert!(page.contains(action.split('.').next().expect("a sentence")), "{page}");
     assert!(page.contains("HTTP 503") && !page.contains("<b>HTTP"), "no markup of a job: {page}");
