@@ -13,11 +13,16 @@ use crate::say;
 use crate::support::{Monitor, PATIENCE};
 use crate::world::{Began, World};
 
-/// How long the daemon works before it is told to stop, which passes the last places.
-const WORKS: Duration = Duration::from_secs(4);
+/// How long the daemon works before it is told to stop, where only that leads to the place.
+const WORKS: Duration = Duration::from_secs(1);
 
 /// Deaths at once: most of the time they wait.
 const AT_ONCE: usize = 3;
+
+/// Whether only an orderly stop passes the place.
+const fn at_a_stop(point: Point) -> bool {
+    matches!(point, Point::StopAsked | Point::StopRecorded)
+}
 
 /// The how many-th time that the place is passed: those of a start at once, the others under load.
 const fn passes(point: Point) -> u32 {
@@ -76,7 +81,7 @@ fn dies_at(root: &Path, monitor: &str, point: Point) -> Result<(), String> {
     let mut kept = Vec::new();
     if world.start(Some(&place)) == Began::Listens {
         let load = Load::begin(&world.socket(), 7);
-        if !world.ends_within(WORKS) {
+        if !world.ends_within(if at_a_stop(point) { WORKS } else { PATIENCE }) {
             world.ask_to_stop();
             if !world.ends_within(PATIENCE) {
                 return Err(format!("it neither dies nor stops\n{}", world.said()));
