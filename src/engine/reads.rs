@@ -4,6 +4,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use super::board::{Board, Files, Health, TokenRow, interface_view, schedule_view};
+use super::freshness::freshness;
 use super::handle::Handle;
 use crate::domain::definition;
 use crate::domain::event::RequestAnswered;
@@ -69,6 +70,11 @@ impl Handle {
     /// One interface.
     pub fn interface(&self, id: &InterfaceId) -> Option<view::Interface> {
         self.board.read(|state| interface_view(state, id))
+    }
+
+    /// How fresh its data are at `now`.
+    pub fn freshness(&self, id: &InterfaceId, now: Instant) -> Option<view::Freshness> {
+        self.board.read(|state| freshness(state, id, now))
     }
 
     /// The newest accepted definition of an interface, with its version.

@@ -19,6 +19,7 @@ mod backfills;
 mod closed;
 mod disk;
 mod draining;
+mod freshness;
 mod outliving;
 mod settling;
 mod turns;

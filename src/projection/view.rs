@@ -339,6 +339,22 @@ pub struct Interface {
     pub definition_version: u32,
 }
 
+/// How fresh an interface's data are: what is to be expected of the schedule that is furthest behind, or whose new data come first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Freshness {
+    /// The bare id of the schedule.
+    #[schema(value_type = String)]
+    pub schedule: ScheduleId,
+    /// When it last ended ok.
+    #[schema(value_type = String, format = "date-time")]
+    pub last_ok_at: Instant,
+    /// Its first slot since then that nothing speaks against: new data were or are expected from it.
+    #[schema(value_type = String, format = "date-time")]
+    pub expected_at: Instant,
+    /// Whether the slot after that one has come as well: an execution may take until then.
+    pub behind: bool,
+}
+
 /// One event as people see it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Event {

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use http::{StatusCode, Uri};
+use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{done, page_answer, page_of};
@@ -15,7 +16,7 @@ use crate::http::problem::{Problem, ProblemBody};
 use crate::ids::InterfaceId;
 use crate::instant::Instant;
 use crate::jobs::probe::Report;
-use crate::projection::view::{Interface, Page};
+use crate::projection::view::{Freshness, Interface, Page};
 
 /// Characters of a note at most.
 pub const NOTE_MAX: usize = 4_000;
@@ -82,20 +83,32 @@ pub async fn list(
     Ok(page_answer(&uri, page_of(rows, limit, |row| row.id.to_string())))
 }
 
+/// One interface, with how fresh its data are.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Shown {
+    /// The interface.
+    #[serde(flatten)]
+    pub interface: Interface,
+    /// What is to be expected of it; null while no schedule with slots to come has ended ok.
+    pub freshness: Option<Freshness>,
+}
+
 /// One interface.
 ///
 /// # Errors
 /// It does not exist.
 #[utoipa::path(get, path = "/api/interfaces/{interface}", tag = "interfaces",
     params(("interface" = String, Path)),
-    responses((status = 200, body = Interface), (status = "default", body = ProblemBody)))]
+    responses((status = 200, body = Shown), (status = "default", body = ProblemBody)))]
 pub async fn show(
     State(app): State<App>,
     Path(id): Path<String>,
     Params(input): Params,
-) -> Result<Json<Interface>, Problem> {
+) -> Result<Json<Shown>, Problem> {
     input.finish()?;
-    existing(&app, &id).map(Json)
+    let interface = existing(&app, &id)?;
+    let freshness = app.engine.freshness(&interface.id, app.clock.now());
+    Ok(Json(Shown { interface, freshness }))
 }
 
 /// The interface with this name.

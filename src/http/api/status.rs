@@ -63,7 +63,7 @@ pub struct Status {
     pub running: u64,
     /// Executions that wait.
     pub queued: u64,
-    /// Those, the longest first; up to 100.
+    /// Those, first what runs, the longest first; up to 100.
     pub open: Vec<Open>,
     /// How many schedules are red.
     pub red_count: u64,
@@ -213,7 +213,7 @@ pub async fn gather(app: &App) -> Status {
         red_count,
         red,
         interfaces,
-        next: next(app),
+        next: nearest(app, NEXT).into_iter().map(pending).collect(),
         problems: status.files.problems,
         disk: Disk::of(&app.space),
     }
@@ -230,7 +230,8 @@ fn open(app: &App) -> Vec<Open> {
         };
         state.open.iter().map(row).collect()
     });
-    rows.sort_by_key(|row| (row.since, row.execution));
+    let waits = |row: &Open| row.status == view::Status::Queued;
+    rows.sort_by_key(|row| (waits(row), row.since, row.execution));
     rows.truncate(OPEN);
     rows
 }
@@ -259,12 +260,12 @@ async fn red(app: &App) -> (u64, Vec<Red>) {
     (count, shown)
 }
 
-/// The nearest slots of all schedules, in one pass: there may be 100,000 of them.
-fn next(app: &App) -> Vec<view::Slot> {
+/// The `count` nearest slots that are to start, of as many schedules, in one pass: there may be 100,000 of them.
+pub fn nearest(app: &App, count: usize) -> Vec<(Instant, ScheduleRef)> {
     let nearest: BinaryHeap<(Instant, ScheduleRef)> = app.engine.board().read(|state| {
-        let mut nearest = BinaryHeap::with_capacity(NEXT + 1);
+        let mut nearest = BinaryHeap::with_capacity(count + 1);
         for (name, row) in &state.schedules {
-            let full = nearest.len() == NEXT;
+            let full = nearest.len() == count;
             let last = nearest.peek().map(|(last, _): &(Instant, ScheduleRef)| *last);
             let soon = |at: &Instant| !full || last.is_none_or(|last| *at < last);
             let next = row.next.filter(soon).and_then(|at| first_to_run(name, row, at));
@@ -276,15 +277,18 @@ fn next(app: &App) -> Vec<view::Slot> {
         }
         nearest
     });
-    let pending = |(at, name): (Instant, ScheduleRef)| view::Slot {
+    nearest.into_sorted_vec()
+}
+
+fn pending((at, name): (Instant, ScheduleRef)) -> view::Slot {
+    view::Slot {
         interface: name.interface,
         schedule: name.schedule,
         at,
         outcome: view::SlotOutcome::Pending,
         reason: None,
         execution: None,
-    };
-    nearest.into_sorted_vec().into_iter().map(pending).collect()
+    }
 }
 
 /// The slot at `at`, or the first one after it that nothing speaks against as things stand.

@@ -3,6 +3,7 @@
 //! One file for each page, with its template of the same name in `templates/`. A page asks what the routes under `/api`
 //! ask, and changes things by the same functions.
 
+mod ahead;
 mod assets;
 mod backfill;
 mod charts;

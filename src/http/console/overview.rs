@@ -4,6 +4,7 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 
+use super::ahead::{self, Ahead};
 use super::form::Filters;
 use super::marks::{STRIP, Strip};
 use super::shell::{Section, Shell, page};
@@ -16,7 +17,7 @@ use crate::http::problem::Problem;
 use crate::http::reads::Reads;
 use crate::instant::Instant;
 use crate::projection::ExecutionFilter;
-use crate::projection::view::{self, Execution, State as Living, Status};
+use crate::projection::view::{self, Execution, Freshness, State as Living, Status};
 
 /// Tiles with a strip. The others are behind a link: each asks for thirty executions.
 const TILES: usize = 60;
@@ -65,6 +66,7 @@ struct Tile {
     culprit: Option<String>,
     /// Red schedules beside the one that the sentence tells of.
     more: usize,
+    freshness: Option<Freshness>,
     executions: Vec<Execution>,
 }
 
@@ -95,7 +97,9 @@ struct Overview {
     others: usize,
     running: Vec<Running>,
     queued: u64,
-    next: Vec<view::Slot>,
+    next: Vec<Ahead>,
+    /// More of them come within the same hours.
+    more: bool,
     /// Open KOs of the last 24 hours by class.
     classes: Vec<(Class, usize)>,
     problems: Vec<String>,
@@ -129,15 +133,17 @@ pub(super) async fn show(
     let shell = Shell::of(&app, &caller, Section::Overview, "Overview");
     let status = status::gather(&app).await;
     let running = running(&reads, &status, shell.now).await?;
-    let (tiles, others) = tiles(&reads, status.interfaces, &status.red, &running).await?;
+    let (tiles, others) = tiles(&app, &reads, &status, &running).await?;
     let day = Instant::from_millis(shell.now.millis() - 24 * 3_600_000);
+    let (next, more) = ahead::next(&app, shell.now);
     page(&Overview {
         classes: classes(&reads, day).await?,
         tiles,
         others,
         running,
         queued: status.queued,
-        next: status.next,
+        next,
+        more,
         problems: status.problems,
         schedules: app.engine.board().read(|state| state.schedules.len()),
         shell,
@@ -146,47 +152,49 @@ pub(super) async fn show(
 
 /// The interfaces, the worst first, and how many more there are.
 async fn tiles(
+    app: &App,
     reads: &Reads,
-    interfaces: Vec<view::Interface>,
-    red: &[Red],
+    status: &status::Status,
     running: &[Running],
 ) -> Result<(Vec<Tile>, usize), Problem> {
-    let mut sorted: Vec<_> = interfaces
-        .into_iter()
-        .filter(|interface| interface.state != Living::Removed)
+    let living = status.interfaces.iter().filter(|one| one.state != Living::Removed);
+    let mut sorted: Vec<_> = living
         .map(|interface| {
             let odd = running.iter().any(|row| row.is_odd() && row.open.interface == interface.id);
-            (colour(&interface, odd), interface)
+            let freshness = app.engine.freshness(&interface.id, status.now);
+            let behind = freshness.as_ref().is_some_and(|freshness| freshness.behind);
+            (colour(interface, odd || behind), interface, odd, freshness)
         })
         .collect();
     sorted.sort_by(|one, other| (one.0, &one.1.id).cmp(&(other.0, &other.1.id)));
     let others = sorted.len().saturating_sub(TILES);
     let mut tiles = Vec::new();
-    for (colour, interface) in sorted.into_iter().take(TILES) {
+    for (colour, interface, odd, freshness) in sorted.into_iter().take(TILES) {
         let filter =
             ExecutionFilter { interface: Some(interface.id.clone()), ..ExecutionFilter::default() };
         let executions = reads.executions(filter, STRIP, None).await?.items;
-        let mut causes = red.iter().filter(|red| red.interface == interface.id);
+        let mut causes = status.red.iter().filter(|red| red.interface == interface.id);
         let cause = causes.next();
         tiles.push(Tile {
-            sentence: sentence(&interface, colour, cause),
+            sentence: sentence(interface, colour, odd, cause),
             action: cause
                 .and_then(|red| red.first_error.as_ref())
                 .map(|error| error.action.clone()),
             culprit: cause.map(|red| red.execution.to_string()),
             more: causes.count(),
             colour,
-            interface,
+            freshness,
+            interface: interface.clone(),
             executions,
         });
     }
     Ok((tiles, others))
 }
 
-fn colour(interface: &view::Interface, odd: bool) -> Colour {
+fn colour(interface: &view::Interface, look: bool) -> Colour {
     if interface.red {
         Colour::Red
-    } else if odd {
+    } else if look {
         Colour::Yellow
     } else if interface.state != Living::Active || interface.last_ok_at.is_none() {
         Colour::Grey
@@ -196,14 +204,15 @@ fn colour(interface: &view::Interface, odd: bool) -> Colour {
 }
 
 /// What an operator would say of the interface.
-fn sentence(interface: &view::Interface, colour: Colour, red: Option<&Red>) -> String {
+fn sentence(interface: &view::Interface, colour: Colour, odd: bool, red: Option<&Red>) -> String {
     match (colour, red) {
         (Colour::Red, Some(Red { schedule, first_error: Some(error), .. })) => {
             format!("{schedule} failed: {}", error.text)
         }
         (Colour::Red, Some(Red { schedule, .. })) => format!("{schedule} failed"),
         (Colour::Red, None) => "a schedule failed".to_owned(),
-        (Colour::Yellow, _) => "an execution runs for more than an hour".to_owned(),
+        (Colour::Yellow, _) if odd => "an execution runs for more than an hour".to_owned(),
+        (Colour::Yellow, _) => "new data are overdue".to_owned(),
         (Colour::Green, _) => "all schedules ended well".to_owned(),
         (Colour::Grey, _) => match (interface.state, &interface.paused) {
             (Living::Paused, Some(view::Paused { note: Some(note), .. })) => {

@@ -4,6 +4,8 @@ mod executions;
 mod records;
 mod schedules;
 
+use std::time::Duration;
+
 use http::{Method, StatusCode};
 
 use crate::domain::access::Role;
@@ -160,4 +162,31 @@ async fn the_overview_says_what_is_red_why_and_whose_move_it_is() {
     let action = Class::External.action(None);
     assert!(page.contains(action.split('.').next().expect("a sentence")), "{page}");
     assert!(page.contains("HTTP 503") && !page.contains("<b>HTTP"), "no markup of a job: {page}");
+}
+
+#[tokio::test]
+async fn the_overview_says_what_comes_within_a_day_and_whose_data_are_behind() {
+    let daemon = Daemon::start().await;
+    let page = daemon.get("/").await.text();
+    assert!(page.contains("in the next 24 hours"), "{page}");
+    assert!(!page.contains("◐ behind") && !page.contains("fresh ·"), "nothing ended ok: {page}");
+    let board = daemon.app.engine.board();
+    let ended_ok = |before: Duration| {
+        board.write(|state| {
+            for schedule in state.schedules.values_mut() {
+                let now = daemon.app.clock.now().millis();
+                let before = i64::try_from(before.as_millis()).expect("short");
+                schedule.last_ok_at = Some(crate::instant::Instant::from_millis(now - before));
+            }
+        });
+    };
+    ended_ok(Duration::from_millis(1));
+    let page = daemon.get("/").await.text();
+    assert!(page.contains("fresh · new data due"), "{page}");
+    let id = page.split("/interfaces/").nth(1).and_then(|rest| rest.split('"').next());
+    let shown = daemon.get(&format!("/api/interfaces/{}", id.expect("a tile"))).await.json();
+    assert_eq!(shown["freshness"]["behind"], false, "{shown}");
+    ended_ok(Duration::from_hours(24 * 400));
+    let page = daemon.get("/").await.text();
+    assert!(page.contains("◐ behind") && page.contains("new data are overdue"), "{page}");
 }
