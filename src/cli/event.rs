@@ -37,6 +37,9 @@ pub struct Which {
     /// Of this type, such as `closed`
     #[arg(long = "type", value_name = "TYPE")]
     pub kind: Option<String>,
+    /// Of this actor, such as token:ci or local:1000; `people` for all but the daemon itself
+    #[arg(long, value_name = "ACTOR")]
+    pub actor: Option<String>,
 }
 
 impl Which {
@@ -44,6 +47,7 @@ impl Which {
         Address::of(&["api", "events"])
             .with_some("stream", self.stream.as_deref())
             .with_some("type", self.kind.as_deref())
+            .with_some("actor", self.actor.as_deref())
     }
 }
 

@@ -280,7 +280,7 @@ impl Reads {
         name: &str,
         position: Position,
     ) -> Result<Option<Event>, Problem> {
-        let filter = EventFilter { stream, kind: EventFilter::code_of(name), after: None };
+        let filter = EventFilter { stream, kind: EventFilter::code_of(name), ..EventFilter::default() };
         let page = (1, Some(position.to_string()));
         Ok(self.events(filter, Order::NewestFirst, page).await?.items.into_iter().next())
     }
@@ -296,7 +296,12 @@ impl Reads {
         position: Position,
     ) -> Result<Option<Event>, Problem> {
         let kind = EventFilter::code_of(name);
-        let filter = EventFilter { stream: Some(stream), kind, after: Some(position) };
+        let filter = EventFilter {
+            stream: Some(stream),
+            kind,
+            after: Some(position),
+            ..EventFilter::default()
+        };
         Ok(self.events(filter, Order::OldestFirst, (1, None)).await?.items.into_iter().next())
     }
 

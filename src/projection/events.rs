@@ -22,8 +22,19 @@ pub struct EventFilter {
     pub stream: Option<StreamId>,
     /// With this code; see [`EventFilter::code_of`].
     pub kind: Option<u16>,
+    /// Of whom.
+    pub by: Option<By>,
     /// Behind this position.
     pub after: Option<Position>,
+}
+
+/// Who caused an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum By {
+    /// Anybody but the daemon itself.
+    People,
+    /// The actor that people see like this, such as `token:ci`; see [`actor_text`].
+    Actor(String),
 }
 
 impl EventFilter {
@@ -114,7 +125,8 @@ pub(super) fn list<R: Rows>(
         }
         Order::OldestFirst => (cursor.map_or(least, |at| at.saturating_add(1).max(least)), durable),
     };
-    let mut positions = if filter.stream.is_none() && filter.kind.is_none() {
+    let mut positions = if filter.stream.is_none() && filter.kind.is_none() && filter.by.is_none()
+    {
         consecutive((low, high), order, limit + 1)
     } else {
         indexed(rows, filter, (low, high), (order, limit + 1))?
@@ -150,6 +162,10 @@ fn indexed<R: Rows>(
     if let Some(code) = filter.kind {
         sources.push(Source::stored(&List::EventKind(code)));
     }
+    sources.extend(filter.by.as_ref().map(|by| match by {
+        By::People => Source::stored(&List::People),
+        By::Actor(actor) => Source::stored(&List::Actor(actor)),
+    }));
     if let Some(stream) = &filter.stream {
         sources.push(stream_source(rows, stream)?);
     }

@@ -13,7 +13,7 @@ use crate::domain::event::{
 use crate::ids::{ExecutionId, Position, StreamId};
 
 /// Counts the rows' form. Another number in the index means another form: it is folded again.
-pub(super) const SCHEMA: u32 = 4;
+pub(super) const SCHEMA: u32 = 5;
 
 /// How far the rows reach.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -65,6 +65,12 @@ pub(super) fn apply<R: Rows>(
 ) -> Result<(), RowError> {
     let kind = List::EventKind(envelope.event.code()).prefix();
     postings::insert(rows, &kind, envelope.position.0)?;
+    if envelope.actor != Actor::Daybook {
+        let actor = actor_text(&envelope.actor);
+        for list in [List::Actor(&actor), List::People] {
+            postings::insert(rows, &list.prefix(), envelope.position.0)?;
+        }
+    }
     match &envelope.stream {
         StreamId::Execution(id) => {
             if !execution(rows, *id, envelope)? {

@@ -207,6 +207,15 @@ impl Gone {
         for (code, _) in EVENT_NAMES.iter().filter(|(code, _)| *code >= FIRST_OF_SCHEDULES) {
             postings::remove_all(rows, &List::EventKind(*code).prefix(), &events)?;
         }
+        postings::remove_all(rows, &List::People.prefix(), &events)?;
+        let mut behind: Option<Vec<u8>> = None;
+        loop {
+            let (from, to) = keys::actor_lists(behind.as_deref());
+            let Some((chunk, _)) = rows.first_in(&from, &to)? else { break };
+            let Some(list) = keys::actor_list_of(&chunk) else { break };
+            postings::remove_all(rows, list, &events)?;
+            behind = Some(list.to_vec());
+        }
         for (key, day) in self.days {
             narrow_day(rows, key, day)?;
         }

@@ -101,6 +101,10 @@ pub(super) enum List<'a> {
     EventKind(u16),
     /// Events of a stream other than an execution's, which holds its own.
     Stream(&'a StreamId),
+    /// Events of an actor other than the daemon itself, as people see it.
+    Actor(&'a str),
+    /// Events of all of those.
+    People,
 }
 
 impl List<'_> {
@@ -113,19 +117,41 @@ impl List<'_> {
             Self::Interface(interface) => named(&[LIST, 3], interface.as_str()),
             Self::Schedule(schedule) => schedule_named(&[LIST, 4], schedule),
             // Free text of any length: its hash names the list, and the row itself is asked again.
-            Self::Reference(reference) => {
-                let mut key = vec![LIST, 5];
-                key.extend_from_slice(&blake3::hash(reference.as_bytes()).as_bytes()[..16]);
-                key
-            }
+            Self::Reference(reference) => hashed(&[LIST, 5], reference),
             Self::EventKind(code) => {
                 let mut key = vec![LIST, 6];
                 key.extend_from_slice(&code.to_be_bytes());
                 key
             }
             Self::Stream(stream) => named(&[LIST, 7], &stream.to_string()),
+            Self::Actor(actor) => hashed(&ACTORS, actor),
+            Self::People => vec![LIST, 9],
         }
     }
+}
+
+/// What the lists of actors begin with; a hash follows.
+const ACTORS: [u8; 2] = [LIST, 8];
+
+/// The list of an actor that a chunk's key is of.
+pub(super) fn actor_list_of(chunk: &[u8]) -> Option<&[u8]> {
+    chunk.starts_with(&ACTORS).then(|| chunk.get(..ACTORS.len() + HASH)).flatten()
+}
+
+/// The chunks of all actors' lists behind that of `list`, or of all.
+pub(super) fn actor_lists(behind: Option<&[u8]>) -> (Vec<u8>, Vec<u8>) {
+    let from = behind.map_or_else(|| ACTORS.to_vec(), |list| [list, &[0xff; 9]].concat());
+    (from, vec![LIST, ACTORS[1] + 1])
+}
+
+/// Bytes of a name's hash.
+const HASH: usize = 16;
+
+fn hashed(head: &[u8], name: &str) -> Vec<u8> {
+    let mut key = Vec::with_capacity(head.len() + HASH + 8);
+    key.extend_from_slice(head);
+    key.extend_from_slice(&blake3::hash(name.as_bytes()).as_bytes()[..HASH]);
+    key
 }
 
 fn named(head: &[u8], name: &str) -> Vec<u8> {

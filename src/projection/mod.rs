@@ -36,7 +36,7 @@ pub mod view;
 mod worker;
 
 pub use compare::{IndexCopy, Recount, RowDifference};
-pub use events::{EventFilter, Order, show as show_event};
+pub use events::{By, EventFilter, Order, show as show_event};
 pub use fold::actor_text;
 pub use follow::{OpenError, ProjectionStatus, Projections, Rebuilding};
 pub use forget::PrunedOf;

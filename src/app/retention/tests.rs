@@ -22,7 +22,7 @@ use crate::domain::space::Watermarks;
 use crate::engine::state::State;
 use crate::http::PruneError;
 use crate::instant::Instant;
-use crate::projection::{EventFilter, ExecutionFilter, Order, SlotRange};
+use crate::projection::{By, EventFilter, ExecutionFilter, Order, SlotRange};
 use crate::store::lines::LineQuery;
 use crate::telemetry::metrics::Metrics;
 
@@ -161,8 +161,12 @@ fn answers(lists: &Projections) -> Vec<String> {
         let stream = StreamId::Schedule(schedule);
         all.push(format!("{:?}", lists.positions(&stream, 0, usize::MAX).expect("answers")));
     }
-    for (code, name) in EVENT_NAMES {
-        let filter = EventFilter { kind: Some(*code), ..EventFilter::default() };
+    let of_kind = |(code, name): &(u16, &'static str)| {
+        (*name, EventFilter { kind: Some(*code), ..EventFilter::default() })
+    };
+    let by = |name, by| (name, EventFilter { by: Some(by), ..EventFilter::default() });
+    let people = [by("people", By::People), by("somebody", By::Actor("local:1000".to_owned()))];
+    for (name, filter) in EVENT_NAMES.iter().map(of_kind).chain(people) {
         let page = lists.events(&filter, Order::NewestFirst, (1_000, None)).expect("answers");
         let positions: Vec<_> = page.items.iter().map(|event| event.position).collect();
         all.push(format!("{name}: {positions:?}"));

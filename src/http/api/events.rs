@@ -13,7 +13,7 @@ use crate::http::problem::{Problem, ProblemBody};
 use crate::http::reads::{self, Reads};
 use crate::ids::Position;
 use crate::projection::view::{Event, Page};
-use crate::projection::{EventFilter, Order};
+use crate::projection::{By, EventFilter, Order};
 
 /// Events: newest first, or with `after` oldest first from there on, to follow the log.
 ///
@@ -24,6 +24,7 @@ use crate::projection::{EventFilter, Order};
         ("after" = Option<u64>, Query, description = "Oldest first, after this position"),
         ("stream" = Option<String>, Query, description = "`daemon`, `interface/<id>`, `schedule/<i>/<s>`, `execution/<uuid>`"),
         ("type" = Option<String>, Query, description = "Of this type, such as `closed`"),
+        ("actor" = Option<String>, Query, description = "Of this actor, such as `token:ci`; `people` for all but the daemon itself"),
         ("limit" = Option<usize>, Query, description = "1 to 1,000; 100 unless given"),
         ("cursor" = Option<String>, Query, description = "`next` of the page before")),
     responses((status = 200, body = Page<Event>), (status = "default", body = ProblemBody)))]
@@ -39,10 +40,23 @@ pub fn filter_of(input: &mut Input) -> (EventFilter, Order) {
     let filter = EventFilter {
         stream: input.parsed("stream"),
         kind: input.with("type", |text| EventFilter::code_of(text).ok_or_else(|| no_type(text))),
+        by: input.with("actor", by),
         after: input.number("after").map(Position),
     };
     let order = if filter.after.is_some() { Order::OldestFirst } else { Order::NewestFirst };
     (filter, order)
+}
+
+fn by(text: &str) -> Result<By, String> {
+    match text.split_once(':') {
+        None if text == "people" => Ok(By::People),
+        Some(("local" | "token" | "session", name)) if !name.is_empty() => {
+            Ok(By::Actor(text.to_owned()))
+        }
+        _ => Err(format!(
+            "`{text}` is nobody: `local:` with a user's number, `token:` with its name, `session:` with its id, or `people` for all of them"
+        )),
+    }
 }
 
 fn no_type(text: &str) -> String {

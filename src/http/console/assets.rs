@@ -21,7 +21,7 @@ struct Asset {
     text: &'static str,
 }
 
-const ASSETS: [Asset; 4] = [
+const ASSETS: [Asset; 7] = [
     Asset {
         name: ("app", "css"),
         kind: "text/css; charset=utf-8",
@@ -31,6 +31,21 @@ const ASSETS: [Asset; 4] = [
         name: ("app", "js"),
         kind: "text/javascript; charset=utf-8",
         text: include_str!("assets/app.js"),
+    },
+    Asset {
+        name: ("log-list", "js"),
+        kind: "text/javascript; charset=utf-8",
+        text: include_str!("assets/log-list.js"),
+    },
+    Asset {
+        name: ("log-full", "js"),
+        kind: "text/javascript; charset=utf-8",
+        text: include_str!("assets/log-full.js"),
+    },
+    Asset {
+        name: ("log-rows", "js"),
+        kind: "text/javascript; charset=utf-8",
+        text: include_str!("assets/log-rows.js"),
     },
     Asset {
         name: ("log", "js"),

@@ -97,16 +97,17 @@ struct Events {
     rows: Vec<Row>,
     stream: String,
     kind: String,
+    actor: String,
     after: String,
+    /// The first page, when this is a later one.
+    first: Option<String>,
     /// The page after this one.
     next: Option<String>,
-    /// It is not the first page.
-    is_later: bool,
 }
 
 impl Events {
     fn is_filtered(&self) -> bool {
-        !self.stream.is_empty() || !self.kind.is_empty() || !self.after.is_empty()
+        [&self.stream, &self.kind, &self.actor, &self.after].iter().any(|one| !one.is_empty())
     }
 
     fn is_kind(&self, name: &str) -> bool {
@@ -135,10 +136,16 @@ pub(super) async fn show(
     let cursor = input.text("cursor", 200);
     input.finish()?;
     let mut text = |name| given.text(name, 300).unwrap_or_default();
-    let (stream, kind, after) = (text("stream"), text("type"), text("after"));
+    let (stream, kind, actor, after) = (text("stream"), text("type"), text("actor"), text("after"));
     let is_later = cursor.is_some();
     let found = reads.events(filter, order, (ROWS, cursor)).await?;
-    let state = [("stream", stream.as_str()), ("type", kind.as_str()), ("after", after.as_str())];
+    let state = [
+        ("stream", stream.as_str()),
+        ("type", kind.as_str()),
+        ("actor", actor.as_str()),
+        ("after", after.as_str()),
+    ];
+    let first = address("/events", &state);
     let next = found.next.map(|next| {
         let state = [&state[..], &[("cursor", next.as_str())]].concat();
         address("/events", &state)
@@ -148,9 +155,10 @@ pub(super) async fn show(
         rows: found.items.into_iter().map(|event| Row::of(event, DATA_MAX)).collect(),
         stream,
         kind,
+        actor,
         after,
+        first: is_later.then_some(first),
         next,
-        is_later,
     })
 }
 

@@ -98,6 +98,15 @@ async fn events_are_shown_newest_first_or_followed_from_a_position() {
     let stream = format!("/api/events?stream=execution/{id}&limit=3");
     assert_eq!(positions(daemon.get(&stream).await).0, [5, 4, 3]);
     let event = daemon.get("/api/events/1").await.json();
+    let whoever = event["actor"].as_str().expect("an actor");
+    for actor in ["people", whoever] {
+        let by = format!("/api/events?actor={actor}");
+        assert_eq!(positions(daemon.get(&by).await).0, [5, 4, 3, 2, 1], "{actor}");
+    }
+    assert_eq!(positions(daemon.get("/api/events?actor=token:ci").await).0, [0; 0]);
+    let nobody = daemon.get("/api/events?actor=somebody").await;
+    assert_eq!(nobody.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(nobody.text().contains("`somebody` is nobody"), "{}", nobody.text());
     assert_eq!((event["type"].as_str(), event["version"].as_u64()), (Some("opened"), Some(1)));
     assert!(event["actor"].as_str().is_some_and(|actor| actor.starts_with("local:")));
     assert_eq!(daemon.get("/api/events/6").await.status, StatusCode::NOT_FOUND);

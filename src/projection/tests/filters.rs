@@ -5,9 +5,10 @@ use proptest::prelude::*;
 use super::history::{History, TestLog, at, histories, schedule};
 use crate::domain::cause::Cause;
 use crate::domain::class::Class;
-use crate::domain::event::{Outcome, Trigger};
+use crate::domain::event::{Actor, Envelope, Outcome, Trigger};
 use crate::ids::{ExecutionId, Position};
-use crate::projection::events::{self, EventFilter, Order};
+use crate::projection::actor_text;
+use crate::projection::events::{self, By, EventFilter, Order};
 use crate::projection::query::{self, ExecutionFilter, QueryError};
 use crate::projection::rows::MemoryRows;
 use crate::projection::view::{Execution, Status};
@@ -169,6 +170,7 @@ proptest! {
         history in histories(200),
         by_stream in any::<bool>(),
         kind in prop::option::of(prop::sample::select(vec!["opened", "closed", "slot-started"])),
+        by in prop::option::of(prop::sample::select(vec![None, Some("local:1000"), Some("token:ci")])),
         after in 0u64..20,
         limit in 1usize..20,
     ) {
@@ -176,7 +178,13 @@ proptest! {
         let filter = EventFilter {
             stream: by_stream.then(|| history.events[0].stream.clone()),
             kind: kind.and_then(EventFilter::code_of),
+            by: by.map(|one| one.map_or(By::People, |actor| By::Actor(actor.to_owned()))),
             after: Some(Position(after)),
+        };
+        let of = |event: &Envelope| match &filter.by {
+            None => true,
+            Some(By::People) => event.actor != Actor::Daybook,
+            Some(By::Actor(actor)) => actor_text(&event.actor) == *actor,
         };
         let mut expected: Vec<_> = history
             .events
@@ -184,6 +192,7 @@ proptest! {
             .filter(|event| event.position.0 > after)
             .filter(|event| filter.stream.as_ref().is_none_or(|stream| *stream == event.stream))
             .filter(|event| filter.kind.is_none_or(|code| code == event.event.code()))
+            .filter(|event| of(event))
             .map(|event| event.position)
             .collect();
         for order in [Order::OldestFirst, Order::NewestFirst] {

@@ -56,13 +56,19 @@ impl History {
         let before = self.events.last().map_or([0; 32], |event| event.hash);
         let mut hash = blake3::Hasher::new();
         hash.update(&before).update(format!("{stream} {version} {event:?}").as_bytes());
+        // What the daemon decides by itself, what a program asks for, and what a person does.
+        let actor = match &event {
+            Event::SlotStarted(_) | Event::SlotsPassed(_) | Event::Closed(_) => Actor::Daybook,
+            Event::Opened(_) => Actor::Token("ci".to_owned()),
+            _ => Actor::Local(1000),
+        };
         self.events.push(Envelope {
             position,
             id: EventId::derive(&stream, *version, at(self.now)),
             version: *version,
             stream,
             at: at(self.now),
-            actor: Actor::Local(1000),
+            actor,
             correlation: None,
             causation: None,
             hash: *hash.finalize().as_bytes(),

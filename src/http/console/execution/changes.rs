@@ -69,7 +69,7 @@ impl Changes {
         let filter = EventFilter {
             stream: Some(StreamId::Interface(row.interface.clone())),
             kind: EventFilter::code_of("interface-defined"),
-            after: None,
+            ..EventFilter::default()
         };
         let events = reads.events(filter, Order::NewestFirst, (VERSIONS_MAX, None)).await?;
         let reached =
