@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use clap::{CommandFactory, FromArgMatches};
 
-use super::exit;
 use super::serve::ServeOptions;
 use super::{
     check, demo, drain, event, execution, explain, import, interface, manual, schedule, schema,
     store, token,
 };
+use super::{exit, output};
 use crate::config::parse_duration;
 
 /// Run the exchanges with external systems on schedule, and keep them on the record
@@ -34,6 +34,12 @@ pub struct Global {
     /// Print JSON: one document, or JSON Lines where rows are streamed; errors are problems (RFC 9457)
     #[arg(long, global = true)]
     pub json: bool,
+    /// Say nothing beside the data but errors, and show no progress
+    #[arg(long, short = 'q', global = true)]
+    pub quiet: bool,
+    /// No colours, as with the variable NO_COLOR
+    #[arg(long, global = true)]
+    pub no_color: bool,
     /// The data folder, also of the daemon to talk to
     #[arg(long, global = true, value_name = "DIR")]
     pub data: Option<PathBuf>,
@@ -99,13 +105,14 @@ pub enum Command {
     Version,
 }
 
-/// The whole tree, with the exit codes below every long help.
+/// The whole tree, with how output looks and the exit codes below every long help.
 pub fn tree() -> clap::Command {
-    with_exit_codes(Arguments::command())
+    with_what_all_share(Arguments::command())
 }
 
-fn with_exit_codes(command: clap::Command) -> clap::Command {
-    command.after_long_help(exit::HELP).mut_subcommands(with_exit_codes)
+fn with_what_all_share(command: clap::Command) -> clap::Command {
+    let shared = format!("{}\n\n{}", output::HELP, exit::HELP);
+    command.after_long_help(shared).mut_subcommands(with_what_all_share)
 }
 
 /// Reads a command line.

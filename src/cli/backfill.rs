@@ -8,7 +8,8 @@ use super::client::{Address, shaped};
 use super::context::Context;
 use super::exit::Exit;
 use super::failure::{Failure, Outcome};
-use super::render::{Cell, Rows, moment};
+use super::render::moment;
+use super::table::{Cell, Rows, text, whole};
 use crate::domain::slot::Reason;
 use crate::http::api::backfill::{BackfillAnswer, BackfillItem};
 use crate::ids::ScheduleRef;
@@ -71,18 +72,21 @@ fn shown(answer: &BackfillAnswer, context: &mut Context<'_>) -> Outcome {
     if answer.items.is_empty() {
         return Ok(());
     }
-    let mut rows = Rows::new(&["SLOT", "WAS", "REASON", "NOW", "EXECUTION"]);
+    let columns = ["SLOT", "WAS", "REASON", "NOW", "EXECUTION"].map(whole);
+    let mut rows = Rows::new(&columns.into_iter().chain([text("NOTE")]).collect::<Vec<_>>());
     for item in &answer.items {
+        let (now, note) = what(item, context);
         let execution = item.execution.map(|id| context.id(id));
         rows.add(&[
             Cell::from(moment(item.slot)),
             Cell::from(item.was.as_str()),
             Cell::from(item.reason.map_or("-", Reason::as_str)),
-            Cell::from(&*what(item, answer.dry_run, context)),
+            Cell::from(now),
             Cell::from(execution.as_deref().unwrap_or("-")),
+            Cell::from(note),
         ]);
     }
-    context.out.table(rows)?;
+    context.out.table(&rows)?;
     let run = answer.items.iter().filter(|item| item.left.is_none()).count();
     let left = answer.items.len() - run;
     let verb = if answer.dry_run { "would run" } else { "will run" };
@@ -92,12 +96,11 @@ fn shown(answer: &BackfillAnswer, context: &mut Context<'_>) -> Outcome {
         .message(format!("{run} {verb}, oldest first{pace}; {left} are left as they are"))?)
 }
 
-fn what<'a>(item: &'a BackfillItem, dry_run: bool, context: &Context<'_>) -> Cow<'a, str> {
+/// What becomes of it, and why or how.
+fn what<'a>(item: &'a BackfillItem, context: &Context<'_>) -> (&'static str, Cow<'a, str>) {
     match (&item.left, item.rerun_of) {
-        (Some(left), _) => format!("left: {left}").into(),
-        (None, Some(of)) if dry_run => format!("would run {} again", context.id(of)).into(),
-        (None, Some(of)) => format!("runs {} again", context.id(of)).into(),
-        (None, None) if dry_run => "would run".into(),
-        (None, None) => "runs".into(),
+        (Some(left), _) => ("left", left.into()),
+        (None, Some(of)) => ("run again", format!("re-run of {}", context.id(of)).into()),
+        (None, None) => ("run", "-".into()),
     }
 }

@@ -10,7 +10,8 @@ use super::client::{Address, shaped};
 use super::context::Context;
 use super::exit::Exit;
 use super::failure::{Failure, Outcome};
-use super::render::clean;
+use super::render::Tone;
+use super::text::clean;
 use crate::civil::Zone;
 use crate::config::{self, Flags, Loaded, Problem, Settings};
 use crate::domain::event::Change;
@@ -95,7 +96,7 @@ fn report(loaded: &Loaded, context: &mut Context<'_>) -> Outcome {
     }
     render(&loaded.problems, context)?;
     for Shifted { schedule, text, .. } in &shifts {
-        context.out.line(format!("{schedule}: {text}"))?;
+        context.out.text("", Tone::Plain, &format!("{schedule}: {text}"))?;
     }
     let refused = match loaded.refused.len() {
         0 => String::new(),
@@ -139,8 +140,9 @@ fn render(problems: &[Problem], context: &mut Context<'_>) -> Outcome {
     if problems.is_empty() {
         return Ok(());
     }
-    let shown = config::render_all(problems, context.out.messages.of_problems());
-    Ok(context.out.message(shown)?)
+    let shown = config::render_all(problems, context.out.messages.palette().of_problems());
+    // The lines of the files stay as they are.
+    Ok(writeln!(context.out.messages.errors(), "{shown}")?)
 }
 
 async fn difference(context: &mut Context<'_>) -> Outcome {
@@ -166,9 +168,9 @@ pub fn found(problems: &[Problems], context: &mut Context<'_>) -> Outcome {
             (None, _) => problem.file.clone(),
         };
         let message = format!("{}: {place}: {}", problem.severity, clean(&problem.message));
-        context.out.message(message)?;
+        context.out.complaint(message)?;
         if let Some(hint) = &problem.hint {
-            context.out.message(format!("  hint: {}", clean(hint)))?;
+            context.out.complaint(format!("  hint: {}", clean(hint)))?;
         }
     }
     Ok(())

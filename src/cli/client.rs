@@ -3,6 +3,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use http::{HeaderValue, Method, Request, Response, header};
@@ -42,6 +43,24 @@ pub struct Client {
     token: Option<String>,
     /// The newest position that a command was answered with.
     position: Option<HeaderValue>,
+    rebuild: Rebuild,
+}
+
+/// How far the rebuild of the lists has come that an answer waits for.
+#[derive(Clone, Debug)]
+pub struct Rebuild(Arc<AtomicU8>);
+
+impl Rebuild {
+    const NONE: u8 = u8::MAX;
+
+    /// In percent; none when nothing waits for one.
+    pub fn percent(&self) -> Option<u8> {
+        Some(self.0.load(Ordering::Relaxed)).filter(|percent| *percent != Self::NONE)
+    }
+
+    fn note(&self, percent: u8) {
+        self.0.store(percent, Ordering::Relaxed);
+    }
 }
 
 /// One request.
@@ -64,7 +83,13 @@ struct Absent {
 impl Client {
     /// A client that tries `places` in order.
     pub fn new(places: Vec<Candidate>, token: Option<String>) -> Self {
-        Self { places, token, position: None }
+        let rebuild = Rebuild(Arc::new(AtomicU8::new(Rebuild::NONE)));
+        Self { places, token, position: None, rebuild }
+    }
+
+    /// How far the rebuild has come that its answers wait for, told while they do.
+    pub fn rebuild(&self) -> Rebuild {
+        self.rebuild.clone()
     }
 
     /// Reads `path`.
@@ -159,6 +184,7 @@ impl Client {
                 self.position = Some(position.clone());
             }
             let status = response.status();
+            self.rebuild.note(Rebuild::NONE);
             if status.is_success() {
                 return Ok(response);
             }
@@ -172,6 +198,8 @@ impl Client {
             if !rebuilding || tokio::time::Instant::now() >= end {
                 return Err(Failure::from_problem(status.as_u16(), problem));
             }
+            let percent = problem.get("progress").and_then(Value::as_u64).unwrap_or(0);
+            self.rebuild.note(u8::try_from(percent).unwrap_or(0));
             tokio::time::sleep(LOOK_AGAIN).await;
         }
     }

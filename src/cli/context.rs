@@ -6,10 +6,11 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::args::Global;
-use super::client::{Address, Client, Parts, shaped};
+use super::client::{Address, Client, Parts, Rebuild, shaped};
 use super::endpoint::{Named, candidates, is_named, server};
 use super::exit::Exit;
 use super::failure::{Failure, Outcome};
+use super::messages::Messages;
 use super::meter::Meter;
 use super::output::Output;
 use super::render;
@@ -20,7 +21,9 @@ use crate::ids::ExecutionId;
 use crate::instant::Instant;
 
 /// Between two looks at how far the daemon has come.
-const LOOK_AGAIN: Duration = Duration::from_secs(2);
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// Between two words on an answer that has not come.
+const BREATH: Duration = Duration::from_millis(250);
 
 /// Compacts a data folder, or only plans it; gives the exit code and the reason when it cannot.
 pub type CompactFolder = fn(&Path, &Settings, bool) -> Result<StorePruned, (u8, String)>;
@@ -83,8 +86,10 @@ impl<'a> Context<'a> {
         Self { out, times, environment, checks, compact, data, settings, remote, client }
     }
 
-    fn client(&mut self) -> Outcome<&mut Client> {
-        self.client.as_mut().map_err(|failure| failure.clone())
+    /// The daemon's client, and whoever waits for its answers.
+    fn ends(&mut self) -> Outcome<(&mut Client, &mut Messages<'a>)> {
+        let client = self.client.as_mut().map_err(|failure| failure.clone())?;
+        Ok((client, &mut self.out.messages))
     }
 
     /// Reads what is at `address`.
@@ -92,7 +97,9 @@ impl<'a> Context<'a> {
     /// # Errors
     /// The daemon cannot be reached, or answers with a problem.
     pub async fn get(&mut self, address: &Address) -> Outcome<Value> {
-        self.client()?.get(address.as_str()).await
+        let (client, messages) = self.ends()?;
+        let rebuild = client.rebuild();
+        awaited(client.get(address.as_str()), &rebuild, messages).await
     }
 
     /// Sends `body` to `address`.
@@ -100,7 +107,9 @@ impl<'a> Context<'a> {
     /// # Errors
     /// The daemon cannot be reached, or answers with a problem.
     pub async fn post(&mut self, address: &Address, body: &Value) -> Outcome<Value> {
-        self.client()?.post(address.as_str(), body).await
+        let (client, messages) = self.ends()?;
+        let rebuild = client.rebuild();
+        awaited(client.post(address.as_str(), body), &rebuild, messages).await
     }
 
     /// Sends `body` to `address`, and tells meanwhile how far the daemon has come with the store.
@@ -108,23 +117,24 @@ impl<'a> Context<'a> {
     /// # Errors
     /// The daemon cannot be reached, or answers with a problem.
     pub async fn post_at_work(&mut self, address: &Address, body: &Value) -> Outcome<Value> {
-        let mut beside = self.client()?.clone();
-        let Self { client, out, .. } = self;
-        let client = client.as_mut().map_err(|failure| failure.clone())?;
+        let (client, messages) = self.ends()?;
+        let mut beside = client.clone();
         let answer = client.post(address.as_str(), body);
         let mut answer = std::pin::pin!(answer);
         let store = Address::of(&["api", "store"]);
-        let mut meter = Meter::default();
+        let mut meter = Meter::begin();
         loop {
             tokio::select! {
                 biased;
                 answer = &mut answer => return answer,
                 () = tokio::time::sleep(LOOK_AGAIN) => {}
             }
-            if let Ok(value) = beside.get(store.as_str()).await
-                && let Ok(StoreInfo { work: Some(work), .. }) = shaped(&value)
-            {
-                meter.show(out, &work.what, (work.done, work.total));
+            let told = beside.get(store.as_str()).await.and_then(|value| shaped(&value));
+            match told {
+                Ok(StoreInfo { work: Some(work), .. }) => {
+                    meter.show(messages, &work.what, (work.done, work.total));
+                }
+                Ok(_) | Err(_) => meter.wait(messages, "waiting for the daemon"),
             }
         }
     }
@@ -134,7 +144,9 @@ impl<'a> Context<'a> {
     /// # Errors
     /// The daemon cannot be reached, or answers with a problem.
     pub async fn delete(&mut self, address: &Address) -> Outcome {
-        self.client()?.delete(address.as_str()).await
+        let (client, messages) = self.ends()?;
+        let rebuild = client.rebuild();
+        awaited(client.delete(address.as_str()), &rebuild, messages).await
     }
 
     /// Reads `address` as JSON Lines.
@@ -142,7 +154,9 @@ impl<'a> Context<'a> {
     /// # Errors
     /// The daemon cannot be reached, or answers with a problem.
     pub async fn lines(&mut self, address: &Address) -> Outcome<Parts> {
-        self.client()?.lines(address.as_str()).await
+        let (client, messages) = self.ends()?;
+        let rebuild = client.rebuild();
+        awaited(client.lines(address.as_str()), &rebuild, messages).await
     }
 
     /// Reads the file at `address`.
@@ -150,7 +164,9 @@ impl<'a> Context<'a> {
     /// # Errors
     /// The daemon cannot be reached, or answers with a problem.
     pub async fn file(&mut self, address: &Address) -> Outcome<Parts> {
-        self.client()?.file(address.as_str()).await
+        let (client, messages) = self.ends()?;
+        let rebuild = client.rebuild();
+        awaited(client.file(address.as_str()), &rebuild, messages).await
     }
 
     /// Follows `address` from the event after `last`.
@@ -158,7 +174,9 @@ impl<'a> Context<'a> {
     /// # Errors
     /// The daemon cannot be reached, or answers with a problem.
     pub async fn follow(&mut self, address: &Address, last: Option<u64>) -> Outcome<Parts> {
-        self.client()?.follow(address.as_str(), last).await
+        let (client, messages) = self.ends()?;
+        let rebuild = client.rebuild();
+        awaited(client.follow(address.as_str(), last), &rebuild, messages).await
     }
 
     /// All pages of a list that is never long, as one.
@@ -192,6 +210,29 @@ impl<'a> Context<'a> {
             None => "-".to_owned(),
             Some(at) if self.out.terminal => render::relative(at, self.times.now),
             Some(at) => render::moment(at),
+        }
+    }
+}
+
+/// Waits for an answer, and says so to whoever waits at a terminal.
+async fn awaited<T>(
+    answer: impl Future<Output = T>,
+    rebuild: &Rebuild,
+    messages: &mut Messages<'_>,
+) -> T {
+    let mut answer = std::pin::pin!(answer);
+    let mut meter = Meter::begin();
+    loop {
+        tokio::select! {
+            biased;
+            answer = &mut answer => return answer,
+            () = tokio::time::sleep(BREATH) => {}
+        }
+        match rebuild.percent() {
+            Some(percent) => {
+                meter.wait(messages, &format!("the daemon rebuilds its lists: {percent} %"));
+            }
+            None => meter.wait(messages, "waiting for the daemon"),
         }
     }
 }

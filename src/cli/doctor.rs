@@ -5,7 +5,8 @@ use super::context::Context;
 use super::doctor_local::{examine, may_help};
 use super::exit::Exit;
 use super::failure::{Failure, Outcome};
-use super::render::{Cell, Rows, Tone, clean};
+use super::render::Tone;
+use super::table::{Cell, Rows, short, text, whole};
 use crate::http::api::doctor::{Doctor, Finding};
 
 /// Shows all checks, and how to mend what they found. Without the daemon: what can be told from here.
@@ -31,7 +32,7 @@ pub async fn run(context: &mut Context<'_>) -> Outcome {
 }
 
 fn shown(doctor: &Doctor, context: &mut Context<'_>) -> Outcome {
-    let mut rows = Rows::new(&["", "CHECK", "FOUND"]);
+    let mut rows = Rows::new(&[whole(""), short("CHECK", 30), text("FOUND")]);
     for check in &doctor.checks {
         let (tone, word) = match check.state {
             Finding::Ok => (Tone::Good, "ok"),
@@ -41,10 +42,10 @@ fn shown(doctor: &Doctor, context: &mut Context<'_>) -> Outcome {
         let name = Cell::from(&check.name);
         rows.add(&[Cell::toned(tone, word), name, Cell::from(&check.detail)]);
     }
-    context.out.table(rows)?;
+    context.out.table(&rows)?;
     for check in &doctor.checks {
         if let Some(fix) = &check.fix {
-            context.out.line(format!("{}: {}", clean(&check.name), clean(fix)))?;
+            context.out.text("", Tone::Plain, &format!("{}: {fix}", check.name))?;
         }
     }
     Ok(())

@@ -10,6 +10,8 @@ use super::client::{Address, shaped};
 use super::context::Context;
 use super::exit::Exit;
 use super::failure::{Failure, Outcome};
+use super::meter::Meter;
+use super::render::Tone;
 use super::times::Towards;
 use crate::http::api::drain::Drained;
 use crate::http::api::status::Status;
@@ -72,8 +74,8 @@ fn shown(value: &Value, drained: &Drained, context: &mut Context<'_>) -> Outcome
         Some(at) => format!("when nothing runs, at {} at the latest", context.when(Some(at))),
         None => "when nothing runs".to_owned(),
     };
-    let line = format!("draining: {running} running, {queued} queued; the daemon ends {until}");
-    Ok(context.out.line(line)?)
+    let text = format!("draining: {running} running, {queued} queued; the daemon ends {until}");
+    Ok(context.out.text("", Tone::Plain, &text)?)
 }
 
 /// Waits until the daemon that began at `started_at` answers no more, or another one in its place.
@@ -82,6 +84,7 @@ async fn until_gone(
     end: Option<tokio::time::Instant>,
     context: &mut Context<'_>,
 ) -> Outcome {
+    let mut meter = Meter::begin();
     loop {
         let running = match context.get(&status_address()).await {
             Ok(value) => {
@@ -101,6 +104,7 @@ async fn until_gone(
             return Err(Failure::new(Exit::TimedOut, what)
                 .hint("it goes on draining; `daybook drain --deadline now` ends it at once"));
         }
+        meter.wait(&mut context.out.messages, &format!("draining: {running} still run"));
         tokio::time::sleep(LOOK).await;
     }
 }

@@ -9,13 +9,22 @@ use super::client::{Address, shaped};
 use super::context::Context;
 use super::failure::Outcome;
 use super::page::Paging;
-use super::render::{Cell, clean, moment};
+use super::render::{Tone, moment, short_id};
+use super::table::{Cell, Column, short, whole};
+use super::text::{brief, clean};
+use crate::ids::ExecutionId;
 use crate::projection::view::Event;
 
 /// Between two looks for new events.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// Events asked for at one look; after as many as that there may be more at once.
 const FOLLOWED: usize = 1_000;
+/// What the stream of an execution begins with.
+const EXECUTION: &str = "execution/";
+
+/// The columns of a table of events; `event show` tells each of them whole.
+pub const COLUMNS: [Column; 5] =
+    [whole("EVENT"), whole("AT"), whole("TYPE"), short("STREAM", 26), short("ACTOR", 12)];
 
 /// What can be done with events.
 #[derive(Debug, clap::Subcommand)]
@@ -31,7 +40,7 @@ pub enum Verb {
 /// Which events.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Which {
-    /// Of this stream: daemon, interface/ID, schedule/INTERFACE/SCHEDULE or execution/UUID
+    /// Of this stream: daemon, interface/ID, schedule/INTERFACE/SCHEDULE or execution/ID
     #[arg(long, value_name = "STREAM")]
     pub stream: Option<String>,
     /// Of this type, such as `closed`
@@ -43,11 +52,19 @@ pub struct Which {
 }
 
 impl Which {
-    fn address(&self) -> Address {
-        Address::of(&["api", "events"])
-            .with_some("stream", self.stream.as_deref())
+    /// An execution may be named here as anywhere: by a prefix of its id, `latest` or `latest-ko`.
+    async fn address(&self, context: &mut Context<'_>) -> Outcome<Address> {
+        let mut stream = self.stream.clone();
+        let named = stream.as_deref().and_then(|stream| stream.strip_prefix(EXECUTION));
+        if let Some(name) = named.filter(|name| name.parse::<ExecutionId>().is_err()) {
+            let found = context.get(&Address::of(&["api", "executions", name])).await?;
+            let id = found.get("id").and_then(Value::as_str).unwrap_or(name);
+            stream = Some(format!("{EXECUTION}{id}"));
+        }
+        Ok(Address::of(&["api", "events"])
+            .with_some("stream", stream)
             .with_some("type", self.kind.as_deref())
-            .with_some("actor", self.actor.as_deref())
+            .with_some("actor", self.actor.as_deref()))
     }
 }
 
@@ -110,24 +127,33 @@ pub async fn run(verb: Verb, context: &mut Context<'_>) -> Outcome {
 
 async fn list(asked: &List, context: &mut Context<'_>) -> Outcome {
     let after = asked.after.map(|after| after.to_string());
-    let address = asked.which.address().with_some("after", after);
-    let headings = ["POSITION", "AT", "TYPE", "STREAM", "ACTOR"];
-    asked.paging.show(address, &headings, cells, context).await.map(drop)
+    let address = asked.which.address(context).await?.with_some("after", after);
+    asked.paging.show(address, &COLUMNS, cells, context).await.map(drop)
 }
 
-fn cells(event: &Event, context: &Context<'_>) -> Vec<Cell> {
+/// A row of such a table.
+pub fn cells(event: &Event, context: &Context<'_>) -> Vec<Cell> {
     vec![
         Cell::from(event.position.to_string()),
         Cell::from(context.when(Some(event.at))),
         Cell::from(&event.kind),
-        Cell::from(&event.stream),
+        Cell::from(stream(event, context)),
         Cell::from(&event.actor),
     ]
 }
 
+/// The stream, for a person with the short id of its execution.
+fn stream(event: &Event, context: &Context<'_>) -> String {
+    match event.stream.strip_prefix(EXECUTION).filter(|_| context.out.terminal) {
+        Some(id) => format!("{EXECUTION}{}", short_id(id)),
+        None => event.stream.clone(),
+    }
+}
+
 /// Events come by asking again: the log keeps them, so none is lost between two looks.
 async fn tail(asked: &Tail, context: &mut Context<'_>) -> Outcome {
-    let newest = asked.which.address().with("limit", asked.limit.to_string());
+    let which = asked.which.address(context).await?;
+    let newest = which.clone().with("limit", asked.limit.to_string());
     let mut events = items(&context.get(&newest).await?);
     events.reverse();
     rows(&events, context)?;
@@ -142,7 +168,7 @@ async fn tail(asked: &Tail, context: &mut Context<'_>) -> Outcome {
             tokio::time::sleep(LOOK_AGAIN).await;
         }
         let (after_text, limit) = (after.to_string(), FOLLOWED.to_string());
-        let address = asked.which.address().with("after", after_text).with("limit", limit);
+        let address = which.clone().with("after", after_text).with("limit", limit);
         events = match context.get(&address).await {
             Ok(page) => items(&page),
             Err(away) => {
@@ -172,19 +198,26 @@ fn rows(events: &[Value], context: &mut Context<'_>) -> Outcome {
             continue;
         }
         let event: Event = shaped(value)?;
-        let data = event.data.to_string();
-        let line = format!(
-            "{:>8} {} {:<18} {} {} {}",
-            event.position.0,
-            moment(event.at),
-            event.kind,
-            event.stream,
-            event.actor,
-            clean(&data)
-        );
-        context.out.line(line)?;
+        for line in told(&event, context) {
+            context.out.line(line)?;
+        }
     }
     Ok(())
+}
+
+/// An event on one line; at a terminal what it holds is cut, and stands below.
+fn told(event: &Event, context: &Context<'_>) -> Vec<String> {
+    let (position, stream) = (event.position.0, stream(event, context));
+    let (kind, actor) = (&event.kind, clean(&event.actor));
+    let data = event.data.to_string();
+    let data = clean(&data);
+    let Some(width) = context.out.width else {
+        let at = moment(event.at);
+        return vec![format!("{position:>8} {at} {kind:<18} {stream} {actor} {data}")];
+    };
+    let at = event.at.utc().format("%H:%M:%S");
+    let line = format!("{position:>6} {at} {kind:<15} {stream} {actor}");
+    vec![brief(&line, width), brief(&format!("       {data}"), width)]
 }
 
 fn shown(value: &Value, context: &mut Context<'_>) -> Outcome {
@@ -201,7 +234,7 @@ fn shown(value: &Value, context: &mut Context<'_>) -> Outcome {
         ("hash", event.hash),
     ];
     for (name, fact) in facts {
-        context.out.line(format!("{name:<12} {}", clean(&fact)))?;
+        context.out.text(&format!("{name:<12} "), Tone::Plain, &fact)?;
     }
     Ok(context.out.line(format!("{:#}", event.data))?)
 }

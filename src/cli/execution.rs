@@ -9,8 +9,9 @@ use super::execution_log::Log;
 use super::failure::{Failure, Outcome};
 use super::filters::Filters;
 use super::page::Paging;
-use super::render::{Cell, Tone, brief, duration};
+use super::render::{Tone, duration};
 use super::rerun::Rerun;
+use super::table::{Cell, ERROR_MIN, gist, whole};
 use super::{execution_export, execution_log, execution_show, rerun};
 use crate::domain::classify::indicated;
 use crate::projection::view::Execution;
@@ -107,24 +108,23 @@ pub async fn run(verb: Verb, context: &mut Context<'_>) -> Outcome {
 
 async fn list(asked: List, context: &mut Context<'_>) -> Outcome {
     let address = asked.filters.onto(Address::of(&["api", "executions"]), &context.times)?;
-    let headings = ["STATUS", "EXECUTION", "SCHEDULE", "OPENED", "TOOK", "FIRST ERROR"];
-    asked.paging.show(address, &headings, cells, context).await.map(drop)
+    let [status, id, opened] = [whole("STATUS"), whole("EXECUTION"), whole("OPENED")];
+    let [took, name, error] = [whole("TOOK"), whole("SCHEDULE"), gist("FIRST ERROR", ERROR_MIN)];
+    let columns = [status, id, opened, took, name, error];
+    asked.paging.show(address, &columns, cells, context).await.map(drop)
 }
 
 fn cells(row: &Execution, context: &Context<'_>) -> Vec<Cell> {
-    let error = row.first_error.as_ref().map_or_else(
-        || "-".to_owned(),
-        |error| {
-            let text = indicated(error.class, &error.text);
-            if context.out.terminal { brief(&text, 60) } else { text.into_owned() }
-        },
-    );
+    let error = row
+        .first_error
+        .as_ref()
+        .map_or_else(|| "-".to_owned(), |error| indicated(error.class, &error.text).into_owned());
     vec![
         Cell::toned(Tone::of_status(row.status), row.status.as_str()),
         Cell::from(context.id(row.id)),
-        Cell::from(format!("{}/{}", row.interface, row.schedule)),
         Cell::from(context.when(Some(row.created_at))),
         Cell::from(row.duration_ms.map_or_else(|| "-".to_owned(), duration)),
+        Cell::from(format!("{}/{}", row.interface, row.schedule)),
         Cell::from(error),
     ]
 }

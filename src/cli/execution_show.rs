@@ -3,7 +3,9 @@
 use super::client::{Address, shaped};
 use super::context::Context;
 use super::failure::Outcome;
-use super::render::{Tone, brief, clean, duration, moment};
+use super::render::{Tone, duration, moment};
+use super::table::Cell;
+use super::text::brief;
 use crate::domain::classify::indicated;
 use crate::projection::view::{Execution, FirstError, Note, Remark, Status};
 use crate::runbooks;
@@ -27,7 +29,7 @@ pub async fn run(id: &str, context: &mut Context<'_>) -> Outcome {
     }
     context.out.line("")?;
     for (name, fact) in facts(&execution).into_iter().chain(remarks(&execution)) {
-        context.out.line(format!("  {name:<13} {}", clean(&fact)))?;
+        context.out.text(&format!("  {name:<13} "), Tone::Plain, &fact)?;
     }
     chain(&execution, context).await?;
     next_step(&execution, context)
@@ -36,10 +38,9 @@ pub async fn run(id: &str, context: &mut Context<'_>) -> Outcome {
 /// Status, name and id on one line; what solved it on the next.
 fn banner(execution: &Execution, context: &mut Context<'_>) -> Outcome {
     let tone = Tone::of_status(execution.status);
-    let word = execution.status.as_str().to_uppercase();
-    let status = context.out.palette.paint(tone, &word).into_owned();
-    let name = format!("{}/{}", execution.interface, execution.schedule);
-    context.out.line(format!("{status}  {name}  {}", execution.id))?;
+    let status = Cell::toned(tone, execution.status.as_str().to_uppercase());
+    let name = Cell::from(format!("{}/{}", execution.interface, execution.schedule));
+    context.out.side_by_side(&[status, name, Cell::from(execution.id.to_string())])?;
     let settled = match (&execution.solved_by, &execution.superseded_by, &execution.acknowledged) {
         (Some(by), _, _) => Some(format!("solved by {by}")),
         (None, Some(by), _) => Some(format!("a later slot ended ok: {by}")),
@@ -50,25 +51,20 @@ fn banner(execution: &Execution, context: &mut Context<'_>) -> Outcome {
         (None, None, None) => None,
     };
     match settled {
-        Some(settled) => {
-            let line = clean(&settled).into_owned();
-            Ok(context.out.line(context.out.palette.paint(Tone::Good, &line))?)
-        }
+        Some(settled) => Ok(context.out.text("", Tone::Good, &settled)?),
         None => Ok(()),
     }
 }
 
 fn first_error(error: &FirstError, context: &mut Context<'_>) -> Outcome {
-    let palette = context.out.palette;
-    let line = clean(&indicated(error.class, error.text.trim())).into_owned();
     context.out.line("")?;
-    context.out.line(palette.paint(Tone::Bad, &line))?;
+    context.out.text("", Tone::Bad, &indicated(error.class, error.text.trim()))?;
     let place = format!("line {}, {}: {}", error.line, error.cause, error.cause.meaning());
-    context.out.line(palette.paint(Tone::Faint, &place))?;
+    context.out.text("", Tone::Faint, &place)?;
     context.out.line("")?;
-    context.out.line(palette.paint(Tone::Strong, &error.action))?;
-    for line in runbooks::gist(error.cause) {
-        context.out.line(line)?;
+    context.out.text("", Tone::Strong, &error.action)?;
+    for paragraph in runbooks::gist(error.cause) {
+        context.out.text("", Tone::Plain, &paragraph)?;
     }
     Ok(context.out.line(format!("More: daybook explain {}", error.cause))?)
 }
@@ -146,9 +142,10 @@ async fn chain(execution: &Execution, context: &mut Context<'_>) -> Outcome {
         let value = context.get(&Address::of(&["api", "executions", &id.to_string()])).await?;
         let rerun: Execution = shaped(&value)?;
         let tone = Tone::of_status(rerun.status);
-        let status = context.out.palette.paint(tone, rerun.status.as_str()).into_owned();
-        let opened = context.when(Some(rerun.created_at));
-        context.out.line(format!("  {:<13} {id}  {status}  {opened}", "re-run"))?;
+        let status = Cell::toned(tone, rerun.status.as_str());
+        let opened = Cell::from(context.when(Some(rerun.created_at)));
+        let id = Cell::from(format!("  {:<13} {id}", "re-run"));
+        context.out.side_by_side(&[id, status, opened])?;
     }
     Ok(())
 }

@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use super::context::Context;
 use super::exit::Exit;
 use super::failure::{Failure, Outcome};
-use super::render::{Cell, Rows, Tone};
+use super::render::Tone;
+use super::table::{Cell, Rows, text, whole};
 use crate::domain::cause::Cause;
 use crate::http::input::nearest;
 use crate::runbooks;
@@ -54,11 +55,34 @@ fn page(cause: Cause, context: &mut Context<'_>) -> Outcome {
     if context.out.json {
         return Ok(context.out.document(&document(cause))?);
     }
-    for line in runbooks::page(cause).lines() {
-        let tone = if line.starts_with('#') { Tone::Strong } else { Tone::Plain };
-        context.out.line(context.out.palette.paint(tone, line))?;
+    let page = runbooks::page(cause);
+    if !context.out.terminal {
+        return Ok(context.out.raw(page.as_bytes())?);
+    }
+    for block in blocks(page) {
+        let tone = if block.starts_with('#') { Tone::Strong } else { Tone::Plain };
+        match block.strip_prefix("- ") {
+            Some(item) => context.out.text("- ", tone, item)?,
+            None => context.out.text("", tone, &block)?,
+        }
     }
     Ok(())
+}
+
+/// The headings, paragraphs and items of a page, each as one line, with the empty lines between them.
+fn blocks(page: &str) -> Vec<String> {
+    let mut blocks: Vec<String> = Vec::new();
+    for line in page.lines() {
+        let goes_on = !line.is_empty() && !line.starts_with(['#', '-']);
+        match blocks.last_mut().filter(|block| goes_on && !block.is_empty()) {
+            Some(block) if !block.starts_with('#') => {
+                block.push(' ');
+                block.push_str(line.trim());
+            }
+            Some(_) | None => blocks.push(line.to_owned()),
+        }
+    }
+    blocks
 }
 
 fn list(context: &mut Context<'_>) -> Outcome {
@@ -66,10 +90,21 @@ fn list(context: &mut Context<'_>) -> Outcome {
         let items: Vec<Value> = Cause::ALL.iter().map(|cause| document(*cause)).collect();
         return Ok(context.out.document(&json!({"items": items, "next": null}))?);
     }
-    let mut rows = Rows::new(&["CAUSE", "CLASS", "MEANING"]);
+    let mut rows = Rows::new(&[whole("CAUSE"), whole("CLASS"), text("MEANING")]);
     for cause in Cause::ALL {
         let class = cause.class().as_str();
         rows.add(&[Cell::from(cause.code()), Cell::from(class), Cell::from(cause.meaning())]);
     }
-    Ok(context.out.table(rows)?)
+    Ok(context.out.table(&rows)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_one_paragraph_are_one_block() {
+        let page = "# A\n\none\ntwo\n\n- three\n  four\n- five\n";
+        assert_eq!(blocks(page), ["# A", "", "one two", "", "- three four", "- five"]);
+    }
 }

@@ -2,12 +2,14 @@
 
 use std::error::Error;
 use std::fmt::Display;
-use std::io::{self, Write};
+use std::io;
 
 use serde_json::{Value, json};
 
 use super::exit::Exit;
-use super::render::{Palette, Tone, clean};
+use super::messages::Messages;
+use super::render::Tone;
+use super::text::{clean, columns, wrapped};
 
 /// A command's failure: for people three kinds of lines (`error:`, `caused by:`, `hint:`), with `--json` one problem.
 #[derive(Clone, Debug, PartialEq)]
@@ -119,25 +121,38 @@ impl Failure {
         problem
     }
 
-    /// Writes it to `to`.
+    /// Writes it to where `messages` go; it is no message that could be left out.
     ///
     /// # Errors
     /// Nothing can be written there.
-    pub fn show(&self, to: &mut dyn Write, json: bool, palette: Palette) -> io::Result<()> {
+    pub fn show(&self, messages: &mut Messages<'_>, json: bool) -> io::Result<()> {
         if self.silent {
             return Ok(());
         }
         if json {
-            return writeln!(to, "{}", self.document());
+            return writeln!(messages.errors(), "{}", self.document());
         }
-        writeln!(to, "{} {}", palette.paint(Tone::Bad, "error:"), clean(&self.message))?;
-        for cause in &self.causes {
-            writeln!(to, "{} {}", palette.paint(Tone::Faint, "caused by:"), clean(cause))?;
+        let parts = std::iter::once((Tone::Bad, "error:", &self.message))
+            .chain(self.causes.iter().map(|cause| (Tone::Faint, "caused by:", cause)))
+            .chain(self.hint.iter().map(|hint| (Tone::Good, "hint:", hint)));
+        let (palette, width) = (messages.palette(), messages.width());
+        for (tone, label, text) in parts {
+            let mut lead = palette.paint(tone, label).into_owned();
+            for row in rows(&clean(text), width.map(|width| width.saturating_sub(label.len() + 1)))
+            {
+                writeln!(messages.errors(), "{lead} {row}")?;
+                lead = " ".repeat(label.len());
+            }
         }
-        match &self.hint {
-            Some(hint) => writeln!(to, "{} {}", palette.paint(Tone::Good, "hint:"), clean(hint)),
-            None => Ok(()),
-        }
+        Ok(())
+    }
+}
+
+/// A text as it stands at a terminal of this width, or whole.
+fn rows(text: &str, width: Option<usize>) -> Vec<String> {
+    match width.filter(|width| columns(text) > *width) {
+        Some(width) => wrapped(text, width),
+        None => vec![text.to_owned()],
     }
 }
 
@@ -184,12 +199,29 @@ fn field_error(error: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::messages::{Manner, Voice};
+    use crate::cli::render::Palette;
     use crate::http::problem::Problem;
 
     fn shown(failure: &Failure, json: bool) -> String {
+        shown_in(None, failure, json)
+    }
+
+    fn shown_in(width: Option<usize>, failure: &Failure, json: bool) -> String {
         let mut text = Vec::new();
-        failure.show(&mut text, json, Palette::plain()).expect("memory");
+        let voice = Voice::Quiet;
+        let manner = Manner { voice, palette: Palette::plain(), width, lively: false };
+        failure.show(&mut Messages::new(&mut text, manner), json).expect("memory");
         String::from_utf8(text).expect("text")
+    }
+
+    #[test]
+    fn a_terminal_gets_a_failure_in_rows_below_each_other() {
+        let failure = Failure::usage("the file cannot be read").hint("say which file it is");
+        assert_eq!(
+            shown_in(Some(24), &failure, false),
+            "error: the file cannot\n       be read\nhint: say which file it\n      is\n"
+        );
     }
 
     #[test]

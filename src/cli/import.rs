@@ -10,7 +10,7 @@ use super::context::Context;
 use super::exit::Exit;
 use super::failure::{Failure, Outcome};
 use super::host::{self, User};
-use super::render::clean;
+use super::text::clean;
 use crate::config::crontab::{self, Format, Host, Import, Source};
 
 /// The user of the packaged service.

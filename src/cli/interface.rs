@@ -6,7 +6,8 @@ use super::client::{Address, shaped};
 use super::context::Context;
 use super::exit::Exit;
 use super::failure::{Failure, Outcome};
-use super::render::{Cell, Rows, Tone, brief, clean, moment};
+use super::render::{Tone, moment};
+use super::table::{Cell, Rows, gist, text, whole};
 use super::times::Towards;
 use crate::ids::InterfaceId;
 use crate::jobs::probe::{Report, State as Found};
@@ -117,7 +118,8 @@ async fn list(context: &mut Context<'_>) -> Outcome {
 /// # Errors
 /// Nothing can be written.
 pub fn table(interfaces: &[Interface], context: &mut Context<'_>) -> Outcome {
-    let mut rows = Rows::new(&["INTERFACE", "STATE", "LAST OK", "SCHEDULES", "OWNER"]);
+    let (name, owner) = (whole("INTERFACE"), gist("OWNER", 12));
+    let mut rows = Rows::new(&[name, whole("STATE"), whole("LAST OK"), whole("SCHEDULES"), owner]);
     for row in interfaces {
         let (tone, state) = state_of(row);
         rows.add(&[
@@ -125,10 +127,10 @@ pub fn table(interfaces: &[Interface], context: &mut Context<'_>) -> Outcome {
             Cell::toned(tone, state),
             Cell::from(context.when(row.last_ok_at)),
             Cell::from(row.schedules.len().to_string()),
-            Cell::from(brief(row.owner.as_deref().unwrap_or("-"), 20)),
+            Cell::from(row.owner.as_deref().unwrap_or("-")),
         ]);
     }
-    Ok(context.out.table(rows)?)
+    Ok(context.out.table(&rows)?)
 }
 
 fn state_of(row: &Interface) -> (Tone, &'static str) {
@@ -155,8 +157,7 @@ fn shown(value: &Value, context: &mut Context<'_>) -> Outcome {
     }
     let row: Interface = shaped(value)?;
     let (tone, state) = state_of(&row);
-    let state = context.out.palette.paint(tone, state).into_owned();
-    context.out.line(format!("{}  {state}", row.id))?;
+    context.out.side_by_side(&[Cell::from(row.id.as_str()), Cell::toned(tone, state)])?;
     let schedules: Vec<&str> = row.schedules.iter().map(crate::ids::ScheduleId::as_str).collect();
     let facts = [
         ("name", row.name.clone()),
@@ -168,7 +169,7 @@ fn shown(value: &Value, context: &mut Context<'_>) -> Outcome {
         ("version", row.definition_version.to_string()),
     ];
     for (name, fact) in facts {
-        context.out.line(format!("  {name:<10} {}", clean(&fact)))?;
+        context.out.text(&format!("  {name:<10} "), Tone::Plain, &fact)?;
     }
     pause_line(row.paused.as_ref(), context)
 }
@@ -186,7 +187,7 @@ pub fn pause_line(paused: Option<&Paused>, context: &mut Context<'_>) -> Outcome
     if let Some(note) = &paused.note {
         text.push_str(&format!(": {note}"));
     }
-    Ok(context.out.line(format!("  {:<10} {}", "paused", clean(&text)))?)
+    Ok(context.out.text(&format!("  {:<10} ", "paused"), Tone::Plain, &text)?)
 }
 
 async fn test(id: &InterfaceId, context: &mut Context<'_>) -> Outcome {
@@ -195,7 +196,7 @@ async fn test(id: &InterfaceId, context: &mut Context<'_>) -> Outcome {
     if context.out.json {
         context.out.document(&value)?;
     } else {
-        let mut rows = Rows::new(&["STATE", "WHAT", "NAME", "FOUND"]);
+        let mut rows = Rows::new(&[whole("STATE"), whole("WHAT"), whole("NAME"), text("FOUND")]);
         for finding in &report.findings {
             let (tone, word) = match finding.state {
                 Found::Ok => (Tone::Good, "ok"),
@@ -209,7 +210,7 @@ async fn test(id: &InterfaceId, context: &mut Context<'_>) -> Outcome {
                 Cell::from(&finding.detail),
             ]);
         }
-        context.out.table(rows)?;
+        context.out.table(&rows)?;
     }
     if report.ok { Ok(()) } else { Err(Failure::silent(Exit::Failed)) }
 }

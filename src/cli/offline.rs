@@ -3,6 +3,8 @@
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::PathBuf;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -10,12 +12,16 @@ use super::context::Context;
 use super::endpoint::data_folder;
 use super::exit::Exit;
 use super::failure::{Failure, Outcome};
+use super::messages::Messages;
 use super::meter::Meter;
 pub use crate::archive::JOURNAL;
 use crate::archive::{Asked, INDEX, LINES, SwitchError, check_folder, finish_switch, size_of};
 use crate::http::parts::{StoreInfo, StoreVerified, damage};
 use crate::ids::hex;
 use crate::store::journal::{JournalLog, VerifyReport};
+
+/// Between two looks whether work is done.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// A data folder that no daemon uses, and none can while this lives.
 pub struct Idle {
@@ -93,9 +99,9 @@ impl Idle {
 ///
 /// # Errors
 /// There is no data folder, or a daemon works on it.
-pub fn info(context: &Context<'_>, absent: Failure) -> Outcome<Value> {
+pub fn info(context: &mut Context<'_>, absent: Failure) -> Outcome<Value> {
     let idle = Idle::take(context, absent)?;
-    let report = idle.journal()?;
+    let report = meanwhile(&mut context.out.messages, "reading the events", || idle.journal())??;
     as_value(&StoreInfo {
         data: idle.data.display().to_string(),
         position: report.position,
@@ -118,10 +124,9 @@ pub fn info(context: &Context<'_>, absent: Failure) -> Outcome<Value> {
 /// There is no data folder, a daemon works on it, or it cannot be read.
 pub fn verify(context: &mut Context<'_>, asked: Asked, absent: Failure) -> Outcome<Value> {
     let idle = Idle::take(context, absent)?;
-    let mut meter = Meter::default();
-    let out = &mut context.out;
+    let (mut meter, messages) = (Meter::begin(), &mut context.out.messages);
     let checked = check_folder(&idle.data, asked, &mut |tick| {
-        meter.show(out, tick.what, (tick.done, tick.total));
+        meter.show(messages, tick.what, (tick.done, tick.total));
     });
     let checked = checked
         .map_err(|err| Failure::new(Exit::Failed, "the store cannot be checked").because(&err))?;
@@ -132,7 +137,7 @@ pub fn verify(context: &mut Context<'_>, asked: Asked, absent: Failure) -> Outco
 ///
 /// # Errors
 /// There is no data folder, a daemon works on it (7), or it cannot be read or written.
-pub fn compact(context: &Context<'_>, dry_run: bool, absent: Failure) -> Outcome<Value> {
+pub fn compact(context: &mut Context<'_>, dry_run: bool, absent: Failure) -> Outcome<Value> {
     // Looks for the folder and a daemon, and lets go again: whoever compacts takes the lock itself.
     let busy = |failure: Failure| match failure.exit() {
         Exit::Conflict if !dry_run => failure.hint("stop the daemon, or use --online"),
@@ -145,13 +150,35 @@ pub fn compact(context: &Context<'_>, dry_run: bool, absent: Failure) -> Outcome
     };
     let (compact, settings) = (context.compact, settings.clone());
     // It has a runtime of its own, which cannot begin inside another one.
-    let done = std::thread::spawn(move || compact(&data, &settings, dry_run)).join();
-    let done = done.map_err(|_panic| Failure::new(Exit::Failed, "compacting panicked"))?;
+    let what = if dry_run { "looking at what is over" } else { "compacting" };
+    let done = meanwhile(&mut context.out.messages, what, || compact(&data, &settings, dry_run))?;
     let pruned = done.map_err(|(code, why)| match code {
         7 => Failure::new(Exit::Conflict, why).hint("stop the daemon, or use --online"),
         _ => Failure::new(Exit::Failed, why),
     })?;
     as_value(&pruned)
+}
+
+/// Does `work` beside, and tells meanwhile how long it takes.
+fn meanwhile<T: Send>(
+    messages: &mut Messages<'_>,
+    what: &str,
+    work: impl FnOnce() -> T + Send,
+) -> Outcome<T> {
+    let mut meter = Meter::begin();
+    std::thread::scope(|scope| {
+        let (ends, ended) = mpsc::channel::<()>();
+        let worker = scope.spawn(move || {
+            // Gone with the work, also when that panics.
+            let _ends = ends;
+            work()
+        });
+        while ended.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
+            meter.wait(messages, what);
+        }
+        let panicked = |_panic| Failure::new(Exit::Failed, format!("{what}: it panicked"));
+        worker.join().map_err(panicked)
+    })
 }
 
 /// A shape as a document.

@@ -5,22 +5,38 @@ use std::io::{self, Write};
 
 use serde_json::Value;
 
-use super::render::{Palette, Rows};
+use super::messages::Messages;
+use super::render::{Palette, Tone};
+use super::table::{Cell, INDENT, Rows};
+use super::text::{clean, columns, wrapped};
+
+/// How output looks, for the long help and the manual.
+pub const HELP: &str = "\
+Output:
+  At a terminal a table fits its width (COLUMNS, else its own size, else 80):
+  what does not fit goes below or is cut with `…`, times are told from now, and
+  ids are prefixes that every command takes. In a pipe or a file each row is one
+  line with the same columns, all of it, in UTC, and without colours.
+  Colours: at a terminal, unless NO_COLOR is set, TERM is `dumb` or --no-color is
+  given; anywhere with CLICOLOR_FORCE=1. No meaning is in a colour alone.
+  Progress and messages stand on standard error; --quiet and --json leave them out.";
+
+/// Fewer columns than this are not wrapped into.
+const WIDTH_MIN: usize = 20;
 
 /// Where a command's results go, and how they look there.
 pub struct Output<'a> {
     out: &'a mut dyn Write,
-    err: &'a mut dyn Write,
+    /// What is said beside the data.
+    pub messages: Messages<'a>,
     /// Whether data is JSON.
     pub json: bool,
     /// Colours of the data.
     pub palette: Palette,
-    /// Colours of the messages.
-    pub messages: Palette,
     /// Whether a person reads the data.
     pub terminal: bool,
     /// Columns of the terminal; none when the data goes elsewhere.
-    pub width: Option<u16>,
+    pub width: Option<usize>,
 }
 
 /// How results look.
@@ -30,20 +46,15 @@ pub struct Look {
     pub json: bool,
     /// Colours of the data.
     pub palette: Palette,
-    /// Colours of the messages.
-    pub messages: Palette,
-    /// Whether a person reads the data.
-    pub terminal: bool,
-    /// Columns of the terminal.
-    pub width: u16,
+    /// Columns of the terminal that a person reads the data at; none when it goes elsewhere.
+    pub width: Option<usize>,
 }
 
 impl<'a> Output<'a> {
-    /// An output to `out` and `err`.
-    pub fn new(out: &'a mut dyn Write, err: &'a mut dyn Write, look: Look) -> Self {
-        let Look { json, palette, messages, terminal, width } = look;
-        let width = terminal.then_some(width);
-        Self { out, err, json, palette, messages, terminal, width }
+    /// An output to `out`, and to where `messages` go.
+    pub fn new(out: &'a mut dyn Write, messages: Messages<'a>, look: Look) -> Self {
+        let Look { json, palette, width } = look;
+        Self { out, messages, json, palette, terminal: width.is_some(), width }
     }
 
     /// Writes a line of data.
@@ -51,7 +62,51 @@ impl<'a> Output<'a> {
     /// # Errors
     /// Nothing can be written.
     pub fn line(&mut self, text: impl Display) -> io::Result<()> {
-        writeln!(self.out, "{text}")
+        writeln!(self.data(), "{text}")
+    }
+
+    /// Writes a paragraph behind `lead`: at a terminal in rows that begin below each other, elsewhere as one line.
+    ///
+    /// # Errors
+    /// Nothing can be written.
+    pub fn text(&mut self, lead: &str, tone: Tone, text: &str) -> io::Result<()> {
+        let text = clean(text);
+        let taken = columns(lead);
+        let rows = match self.width {
+            Some(width) => wrapped(&text, width.max(taken + WIDTH_MIN) - taken),
+            None => vec![text.into_owned()],
+        };
+        let palette = self.palette;
+        let mut lead = lead.to_owned();
+        for row in if rows.is_empty() { vec![String::new()] } else { rows } {
+            let line = format!("{lead}{}", palette.paint(tone, &row));
+            self.line(line.trim_end())?;
+            lead = " ".repeat(taken);
+        }
+        Ok(())
+    }
+
+    /// Writes what belongs on one line, two spaces apart; what does not fit at a terminal goes below, further in.
+    ///
+    /// # Errors
+    /// Nothing can be written.
+    pub fn side_by_side(&mut self, cells: &[Cell]) -> io::Result<()> {
+        let (mut line, mut taken) = (String::new(), 0);
+        for cell in cells {
+            let wide = cell.columns();
+            let narrow = self.width.filter(|width| taken > 0 && taken + 2 + wide > *width);
+            if let Some(width) = narrow {
+                self.line(std::mem::take(&mut line))?;
+                taken = INDENT.min(width.saturating_sub(wide));
+                line.push_str(&" ".repeat(taken));
+            } else if taken > 0 {
+                line.push_str("  ");
+                taken += 2;
+            }
+            line.push_str(&cell.painted(self.palette));
+            taken += wide;
+        }
+        self.line(line)
     }
 
     /// Writes data as it is.
@@ -59,7 +114,7 @@ impl<'a> Output<'a> {
     /// # Errors
     /// Nothing can be written.
     pub fn raw(&mut self, text: &[u8]) -> io::Result<()> {
-        self.out.write_all(text)
+        self.data().write_all(text)
     }
 
     /// Writes a JSON document: indented for a person, on one line for a program.
@@ -67,7 +122,7 @@ impl<'a> Output<'a> {
     /// # Errors
     /// Nothing can be written.
     pub fn document(&mut self, value: &Value) -> io::Result<()> {
-        if self.terminal { writeln!(self.out, "{value:#}") } else { writeln!(self.out, "{value}") }
+        if self.terminal { self.line(format!("{value:#}")) } else { self.line(value) }
     }
 
     /// Writes a row of JSON Lines.
@@ -75,34 +130,46 @@ impl<'a> Output<'a> {
     /// # Errors
     /// Nothing can be written.
     pub fn row(&mut self, value: &Value) -> io::Result<()> {
-        writeln!(self.out, "{value}")
+        self.line(value)
     }
 
     /// Writes a table.
     ///
     /// # Errors
     /// Nothing can be written.
-    pub fn table(&mut self, rows: Rows) -> io::Result<()> {
+    pub fn table(&mut self, rows: &Rows) -> io::Result<()> {
         let shown = rows.show(self.palette, self.width);
-        self.out.write_all(shown.as_bytes())
+        self.raw(shown.as_bytes())
     }
 
-    /// Writes a message for a person; with `--json` there are none but errors.
+    /// Writes a message for a person; with `--json` and `--quiet` there are none but errors.
     ///
     /// # Errors
     /// Nothing can be written.
     pub fn message(&mut self, text: impl Display) -> io::Result<()> {
-        if self.json { Ok(()) } else { writeln!(self.err, "{text}") }
+        // What was written before stands above it.
+        self.out.flush()?;
+        self.messages.say(text)
+    }
+
+    /// Writes what is wrong, also with `--quiet`.
+    ///
+    /// # Errors
+    /// Nothing can be written.
+    pub fn complaint(&mut self, text: impl Display) -> io::Result<()> {
+        self.out.flush()?;
+        self.messages.complain(text)
     }
 
     /// Where data goes, for writers of their own.
     pub fn data(&mut self) -> &mut dyn Write {
+        self.messages.erase();
         self.out
     }
 
-    /// Where messages go.
-    pub fn errors(&mut self) -> &mut dyn Write {
-        self.err
+    /// Both ways at once, for work that writes data and tells meanwhile how far it has come.
+    pub fn both(&mut self) -> (&mut dyn Write, &mut Messages<'a>) {
+        (self.out, &mut self.messages)
     }
 
     /// Hands on what is buffered.
@@ -111,6 +178,40 @@ impl<'a> Output<'a> {
     /// Nothing can be written.
     pub fn flush(&mut self) -> io::Result<()> {
         self.out.flush()?;
-        self.err.flush()
+        self.messages.errors().flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::messages::{Manner, Voice};
+
+    fn written(width: Option<usize>, write: impl FnOnce(&mut Output<'_>)) -> String {
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let palette = Palette::plain();
+        let manner = Manner { voice: Voice::Aloud, palette, width: None, lively: false };
+        let messages = Messages::new(&mut err, manner);
+        write(&mut Output::new(&mut out, messages, Look { json: false, palette, width }));
+        String::from_utf8(out).expect("text")
+    }
+
+    #[test]
+    fn a_paragraph_is_rows_below_each_other_at_a_terminal_and_one_line_in_a_pipe() {
+        let write = |out: &mut Output<'_>| {
+            out.text("  why  ", Tone::Bad, "no product for code FNAC-77").expect("memory")
+        };
+        assert_eq!(written(Some(30), write), "  why  no product for code\n       FNAC-77\n");
+        assert_eq!(written(None, write), "  why  no product for code FNAC-77\n");
+    }
+
+    #[test]
+    fn what_does_not_fit_beside_goes_below() {
+        let write = |out: &mut Output<'_>| {
+            out.side_by_side(&["KO", "fnac/sales", "0193522b-6a00-8000"].map(Cell::from))
+                .expect("memory");
+        };
+        assert_eq!(written(Some(30), write), "KO  fnac/sales\n    0193522b-6a00-8000\n");
+        assert_eq!(written(None, write), "KO  fnac/sales  0193522b-6a00-8000\n");
     }
 }

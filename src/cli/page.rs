@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::client::{Address, shaped};
 use super::context::Context;
 use super::failure::Outcome;
-use super::render::{Cell, Rows};
+use super::table::{Cell, Column, Rows};
 use crate::projection::view::Page;
 
 /// Which page of a list.
@@ -22,7 +22,7 @@ pub struct Paging {
 }
 
 impl Paging {
-    /// Reads the page of the list at `address` and shows it: as it came, or a row of `cells` below `headings` for each item.
+    /// Reads the page of the list at `address` and shows it: as it came, or as a table of `columns`, with a row of `cells` for each item.
     /// Gives what came.
     ///
     /// # Errors
@@ -30,7 +30,7 @@ impl Paging {
     pub async fn show<T: DeserializeOwned>(
         &self,
         address: Address,
-        headings: &[&str],
+        columns: &[Column],
         cells: impl Fn(&T, &Context<'_>) -> Vec<Cell>,
         context: &mut Context<'_>,
     ) -> Outcome<Value> {
@@ -43,11 +43,11 @@ impl Paging {
             return Ok(value);
         }
         let page: Page<T> = shaped(&value)?;
-        let mut rows = Rows::new(headings);
+        let mut rows = Rows::new(columns);
         for item in &page.items {
             rows.add(&cells(item, context));
         }
-        context.out.table(rows)?;
+        context.out.table(&rows)?;
         if page.items.is_empty() {
             context.out.message("nothing fits")?;
         }

@@ -6,6 +6,7 @@ use super::client::{Address, shaped};
 use super::context::Context;
 use super::exit::Exit;
 use super::failure::{Failure, Outcome};
+use super::render::Tone;
 use super::wait::{self, Seen, Waiting};
 use crate::http::api::rerun::{RerunItem, Reruns};
 use crate::http::problem::Code;
@@ -63,7 +64,8 @@ pub async fn run(asked: &Rerun, context: &mut Context<'_>) -> Outcome {
         let Some(id) = item.id else { continue };
         let id = id.to_string();
         if !context.out.json {
-            context.out.line(format!("{id}  re-run of {}", item.of))?;
+            let of = context.id(item.of);
+            context.out.line(format!("{id}  re-run of {of}"))?;
         }
         if !wait {
             seen.push(started(item, &id, context).await?);
@@ -121,7 +123,8 @@ fn preview(items: &[RerunItem], value: &Value, context: &mut Context<'_>) -> Out
         match &item.problem {
             None => context.out.line(format!("would run again: {}", item.of))?,
             Some(problem) => {
-                context.out.line(format!("would not: {}: {}", item.of, problem.detail))?;
+                let why = format!("{}: {}", item.of, problem.detail);
+                context.out.text("would not: ", Tone::Plain, &why)?;
             }
         }
     }
@@ -132,7 +135,7 @@ fn preview(items: &[RerunItem], value: &Value, context: &mut Context<'_>) -> Out
 fn refusals(items: &[RerunItem], context: &mut Context<'_>) -> Outcome {
     for item in items {
         if let Some(problem) = &item.problem {
-            context.out.message(format!("{} was not run again: {}", item.of, problem.detail))?;
+            context.out.complaint(format!("{} was not run again: {}", item.of, problem.detail))?;
         }
     }
     Ok(())

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::{self, BufRead, BufWriter, IsTerminal, Write};
+use std::os::fd::AsFd;
 
 use serde_json::json;
 
@@ -9,6 +10,7 @@ use super::args::{self, Arguments, Command};
 use super::context::{CompactFolder, Context, Parcel};
 use super::exit::Exit;
 use super::failure::{Failure, Outcome};
+use super::messages::{Manner, Messages, Voice};
 use super::output::{Look, Output};
 use super::render::Palette;
 use super::serve::ServeOptions;
@@ -24,6 +26,8 @@ use crate::domain::classify::Classifier;
 
 /// Columns of a terminal that does not tell how many it has.
 const COLUMNS: u16 = 80;
+/// The variable that `--no-color` sets for this process.
+const NO_COLOR: &str = "NO_COLOR";
 
 /// What the command line is handed by the program that it belongs to.
 #[derive(Clone, Copy)]
@@ -52,12 +56,34 @@ pub struct World<'a> {
     pub out_terminal: bool,
     /// Whether a person reads the messages.
     pub err_terminal: bool,
+    /// Columns of the terminal, if it tells.
+    pub columns: Option<u16>,
+}
+
+impl World<'_> {
+    /// Columns to write in, at a terminal.
+    fn width(&self) -> usize {
+        let named = self.environment.filled("COLUMNS").and_then(|text| text.parse().ok());
+        let width = named.filter(|columns| *columns > 0).or(self.columns);
+        usize::from(width.unwrap_or(COLUMNS))
+    }
+
+    /// How messages look for whoever asked for these flags.
+    fn manner(&self, voice: Voice) -> Manner {
+        Manner {
+            voice,
+            palette: Palette::choose(self.err_terminal, &self.environment),
+            width: self.err_terminal.then(|| self.width()),
+            lively: self.environment.get("TERM") != Some("dumb"),
+        }
+    }
 }
 
 /// Runs a command line in this process; gives its exit code.
 pub fn main(args: impl IntoIterator<Item = OsString>, wiring: Wiring) -> u8 {
     let (stdout, stderr) = (io::stdout(), io::stderr());
     let (out_terminal, err_terminal) = (stdout.is_terminal(), stderr.is_terminal());
+    let columns = columns_of(&stdout).or_else(|| columns_of(&stderr));
     // Standard output is written by the line by default, which costs a system call for each line of a log.
     let mut out = BufWriter::with_capacity(64 * 1024, stdout);
     let clock = SystemClock::new();
@@ -74,19 +100,29 @@ pub fn main(args: impl IntoIterator<Item = OsString>, wiring: Wiring) -> u8 {
         err: &mut io::stderr(),
         out_terminal,
         err_terminal,
+        columns,
     };
     run(args, world, wiring)
+}
+
+/// Columns of a terminal; none of anything else, and of a terminal that does not know.
+fn columns_of(stream: &impl AsFd) -> Option<u16> {
+    let size = rustix::termios::tcgetwinsize(stream).ok()?;
+    Some(size.ws_col).filter(|columns| *columns > 0)
 }
 
 /// Runs a command line; gives its exit code.
 pub fn run(args: impl IntoIterator<Item = OsString>, world: World<'_>, wiring: Wiring) -> u8 {
     let args: Vec<OsString> = args.into_iter().collect();
-    let messages = Palette::choose(world.err_terminal, &world.environment);
+    let mut world = world;
     let arguments = match args::parse(args.iter().cloned()) {
         Ok(arguments) => arguments,
-        Err(err) => return refused(&err, args.iter().any(|arg| arg == "--json"), world),
+        Err(err) => return refused(&err, &args, world),
     };
     let Arguments { global, command } = arguments;
+    if global.no_color {
+        world.environment = world.environment.with(NO_COLOR, "1");
+    }
     if let Command::Serve(options) = command {
         let options = ServeOptions { data: global.data, ..*options };
         return (wiring.serve)(&options, world.environment);
@@ -94,18 +130,20 @@ pub fn run(args: impl IntoIterator<Item = OsString>, world: World<'_>, wiring: W
     if let Command::Demo(options) = command {
         return demo::run(&options, world);
     }
-    let columns = world.environment.filled("COLUMNS").and_then(|text| text.parse().ok());
     let json = global.json;
+    let manner = world.manner(match (json, global.quiet) {
+        (true, _) => Voice::Json,
+        (false, true) => Voice::Quiet,
+        (false, false) => Voice::Aloud,
+    });
     let look = Look {
         json,
         palette: Palette::choose(world.out_terminal, &world.environment),
-        messages,
-        terminal: world.out_terminal,
-        width: columns.unwrap_or(COLUMNS),
+        width: world.out_terminal.then(|| world.width()),
     };
     let times = Times { now: world.clock.now(), zone: host_zone(&world.environment) };
     let World { environment, input, out, err, .. } = world;
-    let out = Output::new(out, err, look);
+    let out = Output::new(out, Messages::new(err, manner), look);
     let Wiring { checks, compact, .. } = wiring;
     let parcel = Parcel { out, times, environment, checks, compact };
     let mut context = Context::new(parcel, global);
@@ -113,31 +151,41 @@ pub fn run(args: impl IntoIterator<Item = OsString>, world: World<'_>, wiring: W
     let flushed = context.out.flush().map_err(Failure::from);
     match outcome.and(flushed) {
         Ok(()) => Exit::Ok.code(),
-        Err(failure) => {
-            // Where even the error cannot be written, the exit code still tells.
-            drop(failure.show(context.out.errors(), json, messages));
-            failure.exit().code()
-        }
+        Err(failure) => told(&failure, json, &mut context.out.messages),
     }
 }
 
+/// Shows a failure; gives the exit code.
+fn told(failure: &Failure, json: bool, messages: &mut Messages<'_>) -> u8 {
+    // Where even the error cannot be written, the exit code still tells.
+    drop(failure.show(messages, json));
+    failure.exit().code()
+}
+
 /// Shows help where it was asked for, and what is wrong with a command line.
-fn refused(err: &clap::Error, json: bool, world: World<'_>) -> u8 {
+fn refused(err: &clap::Error, args: &[OsString], mut world: World<'_>) -> u8 {
+    let given = |flag: &str| args.iter().any(|arg| arg == flag);
+    if given("--no-color") {
+        world.environment = world.environment.with(NO_COLOR, "1");
+    }
+    let json = given("--json");
     let code = u8::try_from(err.exit_code()).unwrap_or(Exit::Usage.code());
     let wrong = err.use_stderr();
+    let manner = world.manner(Voice::Aloud);
     let styled = err.render();
-    let (to, terminal) =
-        if wrong { (world.err, world.err_terminal) } else { (world.out, world.out_terminal) };
+    if wrong && json {
+        return told(&of_usage(&styled.to_string()), json, &mut Messages::new(world.err, manner));
+    }
+    let terminal = if wrong { world.err_terminal } else { world.out_terminal };
     let colours = Palette::choose(terminal, &world.environment) == Palette::coloured();
     let text = if colours { styled.ansi().to_string() } else { styled.to_string() };
-    let written = if wrong && json {
-        writeln!(to, "{}", of_usage(&styled.to_string()).document())
-    } else {
-        to.write_all(text.as_bytes())
-    };
-    // A closed pipe under `--help | head` is no failure.
-    drop(written.and_then(|()| to.flush()));
-    code
+    let to: &mut dyn Write = if wrong { &mut *world.err } else { world.out };
+    match to.write_all(text.as_bytes()).and_then(|()| to.flush()).map_err(Failure::from) {
+        Ok(()) => code,
+        // Not even that it is wrong can be told.
+        Err(_unheard) if wrong => code,
+        Err(failure) => told(&failure, json, &mut Messages::new(world.err, manner)),
+    }
 }
 
 /// What clap says, as a failure: its sentence, and as the hint what it says about the values and names that there are.

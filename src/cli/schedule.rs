@@ -12,7 +12,8 @@ use super::explain_cron::{self, ExplainError};
 use super::failure::{Failure, Outcome};
 use super::interface::{Terms, pause_line, state_name};
 use super::page::Paging;
-use super::render::{Cell, Rows, Tone, clean, moment};
+use super::render::{Tone, moment};
+use super::table::{Cell, Rows, text, whole};
 use super::times::Towards;
 use super::wait::{self, Waiting};
 use crate::civil::Zone;
@@ -244,7 +245,8 @@ async fn list(interface: Option<&InterfaceId>, context: &mut Context<'_>) -> Out
         return Ok(context.out.document(&value)?);
     }
     let page: Page<Schedule> = shaped(&value)?;
-    let mut rows = Rows::new(&["SCHEDULE", "STATE", "LAST", "NEXT", "WHEN"]);
+    let [name, state, last] = [whole("SCHEDULE"), whole("STATE"), whole("LAST")];
+    let mut rows = Rows::new(&[name, state, last, whole("NEXT"), text("WHEN")]);
     for row in &page.items {
         let last = match &row.last {
             None => Cell::from("-"),
@@ -261,7 +263,7 @@ async fn list(interface: Option<&InterfaceId>, context: &mut Context<'_>) -> Out
             Cell::from(row.expression.as_deref().unwrap_or(&row.kind)),
         ]);
     }
-    Ok(context.out.table(rows)?)
+    Ok(context.out.table(&rows)?)
 }
 
 fn shown(value: &Value, context: &mut Context<'_>) -> Outcome {
@@ -269,9 +271,9 @@ fn shown(value: &Value, context: &mut Context<'_>) -> Outcome {
         return Ok(context.out.document(value)?);
     }
     let row: Schedule = shaped(value)?;
-    let state = context.out.palette.paint(Tone::of_state(row.state), state_name(row.state));
-    let state = state.into_owned();
-    context.out.line(format!("{}/{}  {state}", row.interface, row.schedule))?;
+    let name = Cell::from(format!("{}/{}", row.interface, row.schedule));
+    let state = Cell::toned(Tone::of_state(row.state), state_name(row.state));
+    context.out.side_by_side(&[name, state])?;
     let when = row.expression.as_ref().map_or_else(
         || row.description.clone(),
         |expression| format!("{expression}  ({})", row.description),
@@ -286,7 +288,7 @@ fn shown(value: &Value, context: &mut Context<'_>) -> Outcome {
     for (name, fact) in
         [(row.kind.as_str(), when), ("timezone", row.timezone.clone()), ("last", last)]
     {
-        context.out.line(format!("  {name:<10} {}", clean(&fact)))?;
+        context.out.text(&format!("  {name:<10} "), Tone::Plain, &fact)?;
     }
     pause_line(row.paused.as_ref(), context)?;
     if row.state == State::Active {
@@ -316,14 +318,14 @@ async fn ahead(next: &Next, context: &mut Context<'_>) -> Outcome {
     let page: Page<Ahead> = shaped(&value)?;
     let schedule: Schedule = shaped(&context.get(&address(&next.name, None)).await?)?;
     for Ahead { slot, note } in &page.items {
-        let mut row = local(&schedule.timezone, slot.at);
-        if let Some(reason) = slot.reason {
-            row.push_str(&format!("  will be skipped: {}", reason.as_str()));
-        }
-        if let Some(note) = note {
-            row.push_str(&format!("  ({})", clean(note)));
-        }
-        context.out.line(row)?;
+        let mut row = vec![Cell::from(local(&schedule.timezone, slot.at))];
+        row.extend(
+            slot.reason.map(|reason| {
+                Cell::toned(Tone::Odd, format!("will be skipped: {}", reason.as_str()))
+            }),
+        );
+        row.extend(note.as_ref().map(|note| Cell::from(format!("({note})"))));
+        context.out.side_by_side(&row)?;
     }
     match (page.items.is_empty(), schedule.state) {
         (true, State::Removed) => context.out.message("no slot lies ahead: it was removed")?,
@@ -345,8 +347,8 @@ async fn ledger(slots: &Slots, context: &mut Context<'_>) -> Outcome {
     let asked = address(&slots.name, Some("slots"))
         .with_some("from", context.times.text("--from", slots.from.as_deref())?)
         .with_some("to", context.times.text("--to", slots.to.as_deref())?);
-    let headings = ["SLOT", "OUTCOME", "REASON", "EXECUTION"];
-    let value = slots.paging.show(asked, &headings, row_of, context).await?;
+    let columns = ["SLOT", "OUTCOME", "REASON", "EXECUTION"].map(whole);
+    let value = slots.paging.show(asked, &columns, row_of, context).await?;
     let page: SlotPage = shaped(&value)?;
     if let Some(pruned) = page.pruned.filter(|_| !context.out.json) {
         context.out.message(format!(
@@ -390,7 +392,7 @@ fn explained(explain: &Explain, context: &mut Context<'_>) -> Outcome {
         })?;
         return Ok(context.out.document(&value)?);
     }
-    context.out.line(format!("{} ({})", answer.description, answer.zone))?;
+    context.out.text("", Tone::Plain, &format!("{} ({})", answer.description, answer.zone))?;
     for slot in &answer.next {
         context.out.line(slot)?;
     }
@@ -416,7 +418,9 @@ async fn start(order: Run, context: &mut Context<'_>) -> Outcome {
         if context.out.json {
             return Ok(context.out.document(&value)?);
         }
-        context.out.line(format!("{id}  {}  {}", execution.status.as_str(), order.name))?;
+        let status = Cell::toned(Tone::of_status(execution.status), execution.status.as_str());
+        let name = Cell::from(order.name.to_string());
+        context.out.side_by_side(&[Cell::from(&id), status, name])?;
         return Ok(context
             .out
             .message(format!("follow it: daybook execution log {id} --follow"))?);

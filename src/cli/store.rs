@@ -10,7 +10,8 @@ use super::context::Context;
 use super::exit::Exit;
 use super::failure::{Failure, Outcome};
 use super::meter::Meter;
-use super::render::{Tone, bytes, clean};
+use super::render::{Tone, bytes};
+use super::table::Cell;
 use super::{offline, store_move};
 use crate::archive::{Asked, check_backup, newest_backup, parse_hash};
 use crate::http::parts::{StoreInfo, StorePruned, StoreVerified};
@@ -136,9 +137,9 @@ impl Verify {
     fn backup(folder: &Path, asked: Asked, context: &mut Context<'_>) -> Outcome<Value> {
         let folder = newest_backup(folder).map_err(|why| Failure::new(Exit::NotFound, why))?;
         context.out.message(format!("checking {}", folder.display()))?;
-        let (mut meter, out) = (Meter::default(), &mut context.out);
+        let (mut meter, messages) = (Meter::begin(), &mut context.out.messages);
         let seen = check_backup(&folder, asked, &mut |tick| {
-            meter.show(out, tick.what, (tick.done, tick.total));
+            meter.show(messages, tick.what, (tick.done, tick.total));
         });
         let (_, checked) = seen.map_err(|err| {
             Failure::new(Exit::Failed, "the backup cannot be checked").because(&err)
@@ -151,7 +152,7 @@ async fn compact(how: Compact, context: &mut Context<'_>) -> Outcome {
     let through_daemon = how.dry_run || how.online;
     let value = if through_daemon {
         let body = json!({"dry_run": how.dry_run});
-        match context.post(&Address::of(&["api", "store", "compact"]), &body).await {
+        match context.post_at_work(&Address::of(&["api", "store", "compact"]), &body).await {
             Err(absent) if how.dry_run && may_go_alone(&absent, context) => {
                 offline::compact(context, how.dry_run, absent)?
             }
@@ -175,18 +176,19 @@ fn show_pruned(pruned: &StorePruned, context: &mut Context<'_>) -> Outcome {
             "{}: {} executions ({} by age, {} by count), lines of {}, slots of {} schedules",
             one.interface, one.executions, one.by_age, one.by_count, one.lines_of, one.slots_of
         );
-        context.out.line(clean(&line).into_owned())?;
+        context.out.text("", Tone::Plain, &line)?;
     }
     if pruned.interfaces.is_empty() {
         context.out.line("nothing is over")?;
     }
     let would = if pruned.dry_run { "would free" } else { "freed" };
-    context.out.line(format!(
+    let freed = format!(
         "{would} {} of the journal ({} events) and {} of the lines",
         bytes(pruned.journal_bytes),
         pruned.events,
         bytes(pruned.lines_bytes)
-    ))?;
+    );
+    context.out.text("", Tone::Plain, &freed)?;
     let Some(parts) = pruned.parts else { return Ok(()) };
     for (name, before, after) in [
         ("journal", parts.journal_before, parts.journal_after),
@@ -214,7 +216,7 @@ fn info(info: &StoreInfo, context: &mut Context<'_>) -> Outcome {
         ("indexed to", info.indexed.map_or_else(|| "-".to_owned(), |at| at.to_string())),
     ];
     for (name, fact) in facts {
-        context.out.line(format!("{name:<10} {}", clean(&fact)))?;
+        context.out.text(&format!("{name:<10} "), Tone::Plain, &fact)?;
     }
     if let Some(percent) = info.rebuilding {
         context.out.line(format!("{:<10} {percent} %", "rebuilding"))?;
@@ -223,20 +225,18 @@ fn info(info: &StoreInfo, context: &mut Context<'_>) -> Outcome {
     context.out.line(format!("{:<10} see `daybook store compact --dry-run`", "prunable"))?;
     for one in &info.pruned {
         let at = one.at.map_or_else(|| "-".to_owned(), |at| at.to_string());
-        let line = format!(
-            "{:<10} {}: {} executions, lines of {}, last at {at}",
-            "pruned", one.interface, one.executions, one.lines_of
+        let text = format!(
+            "{}: {} executions, lines of {}, last at {at}",
+            one.interface, one.executions, one.lines_of
         );
-        context.out.line(clean(&line).into_owned())?;
+        context.out.text(&format!("{:<10} ", "pruned"), Tone::Plain, &text)?;
     }
     damaged(&info.problems, context)
 }
 
 fn damaged(problems: &[String], context: &mut Context<'_>) -> Outcome {
     for problem in problems {
-        let problem = clean(problem).into_owned();
-        let painted = context.out.palette.paint(Tone::Bad, &problem).into_owned();
-        context.out.line(painted)?;
+        context.out.text("", Tone::Bad, problem)?;
     }
     Ok(())
 }
@@ -253,7 +253,8 @@ fn checked(verified: &StoreVerified, context: &mut Context<'_>) -> Outcome {
         count => format!(", {count} events pruned"),
     };
     let (events, chunks) = (verified.events, verified.chunks);
-    context.out.line(format!("{word}: {events} events, {chunks} chunks of lines{pruned}"))?;
+    let all = format!("{word}: {events} events, {chunks} chunks of lines{pruned}");
+    context.out.line(all)?;
     let compared = [(verified.checkpoint, "checkpoint"), (verified.index, "lists")];
     for (at, what) in compared {
         if let Some(at) = at {
@@ -265,7 +266,9 @@ fn checked(verified: &StoreVerified, context: &mut Context<'_>) -> Outcome {
         count => format!(", {count} of them pruned"),
     };
     context.out.line(format!("logs of {} executions compared{lost}", verified.logs))?;
-    context.out.line(format!("head {} at position {}", verified.head, verified.position))?;
+    let head = Cell::from(format!("head {}", verified.head));
+    let position = Cell::from(format!("position {}", verified.position));
+    context.out.side_by_side(&[head, position])?;
     if let Some(at) = verified.head_at {
         context.out.line(format!("the head that was asked for stands at position {at}"))?;
     }

@@ -12,12 +12,14 @@ use super::exit::Exit;
 use super::failure::{Failure, Outcome};
 use super::meter::Meter;
 use super::offline::{Idle, as_value, named_folder};
-use super::render::{bytes, clean};
+use super::render::{Tone, bytes};
 use super::store::may_go_alone;
+use super::table::Cell;
 use super::target::Target;
+use super::text::clean;
 use crate::archive::{
-    BackupOrder, ExportError, RestoreError, RestoreOrder, Source, StillAtWork, To, export, import,
-    restore,
+    BackupOrder, ExportError, RestoreError, RestoreOrder, Source, StillAtWork, Tick, To, export,
+    import, restore,
 };
 use crate::http::parts::StoreBackup;
 use crate::ids::Position;
@@ -62,18 +64,19 @@ impl Backup {
         } else {
             let StoreBackup { path, position, head, events, lines, .. } = &made;
             let was_there = if made.was_there { " (it was there already)" } else { "" };
-            context.out.line(format!("{}{was_there}", clean(path)))?;
-            context.out.line(format!(
+            context.out.side_by_side(&[Cell::from(format!("{path}{was_there}"))])?;
+            let held = format!(
                 "{events} events, {lines} lines, {}; position {position}, head {head}",
                 bytes(made.bytes)
-            ))?;
+            );
+            context.out.text("", Tone::Plain, &held)?;
             for removed in &made.removed {
-                context.out.line(format!("deleted {}", clean(removed)))?;
+                context.out.side_by_side(&[Cell::from(format!("deleted {removed}"))])?;
             }
             context.out.message(format!("not in it: {}", made.left_out.join(", ")))?;
         }
         for problem in &made.problems {
-            context.out.message(format!(
+            context.out.complaint(format!(
                 "damaged in the store, and so in the backup: {}",
                 clean(problem)
             ))?;
@@ -92,9 +95,9 @@ impl Backup {
         let keep = self.keep.and_then(|keep| usize::try_from(keep).ok());
         let order =
             BackupOrder { dir, version: VERSION, created: context.times.now, keep, spare: 0 };
-        let (mut meter, out) = (Meter::default(), &mut context.out);
+        let (mut meter, messages) = (Meter::begin(), &mut context.out.messages);
         let made = source.back_up(order, &mut |tick| {
-            meter.show(out, tick.what, (tick.done, tick.total));
+            meter.show(messages, tick.what, (tick.done, tick.total));
         });
         let made =
             made.map_err(|err| Failure::new(Exit::Failed, "no backup was made").because(&err))?;
@@ -135,9 +138,9 @@ impl Restore {
         let now = context.times.now;
         let (replace, at_work) = (self.replace, runners_at_work);
         let order = RestoreOrder { backup, data: &data, to, replace, now, at_work };
-        let (mut meter, out) = (Meter::default(), &mut context.out);
+        let (mut meter, messages) = (Meter::begin(), &mut context.out.messages);
         let restored = restore(order, &mut |tick| {
-            meter.show(out, tick.what, (tick.done, tick.total));
+            meter.show(messages, tick.what, (tick.done, tick.total));
         });
         let restored = restored.map_err(|err| refused(&err, "nothing was restored"))?;
         if context.out.json {
@@ -149,10 +152,11 @@ impl Restore {
             context.out.document(&document)?;
         } else {
             let (position, head) = (restored.position, &restored.head);
-            context.out.line(format!(
+            let text = format!(
                 "restored: {} events, {} lines; position {position}, head {head}",
                 restored.events, restored.lines
-            ))?;
+            );
+            context.out.text("", Tone::Plain, &text)?;
             if let Some(aside) = &restored.aside {
                 context.out.line(format!("what was there stands in {}", aside.display()))?;
             }
@@ -225,19 +229,21 @@ impl Export {
         let until = self.until.map(Position);
         let source = Source::of_folder(&idle.data, until).map_err(unreadable)?;
         let stamp = (VERSION, context.times.now);
-        let mut meter = Meter::default();
-        let exported = match target.file() {
-            Some(file) => {
-                let mut to = BufWriter::new(file);
-                let out = &mut context.out;
-                export(&source, stamp, &mut to, &mut |tick| {
-                    meter.show(out, tick.what, (tick.done, tick.total));
-                })
+        let mut meter = Meter::begin();
+        let beside = target.lets_progress_show(context);
+        let (data, messages) = context.out.both();
+        let mut told = |tick: Tick| {
+            if beside {
+                meter.show(messages, tick.what, (tick.done, tick.total));
             }
-            None => export(&source, stamp, context.out.data(), &mut |_| {}),
+        };
+        let exported = match target.file() {
+            Some(file) => export(&source, stamp, &mut BufWriter::new(file), &mut told),
+            None => export(&source, stamp, data, &mut told),
         };
         let exported = exported.map_err(|err| match err {
             ExportError::Unreadable { what, hint } => unreadable((what, hint)),
+            ExportError::Io(err) if err.kind() == io::ErrorKind::BrokenPipe => Failure::from(err),
             ExportError::Io(err) => {
                 Failure::new(Exit::Failed, "the export cannot be written").because(&err)
             }
@@ -256,7 +262,7 @@ impl Export {
             ))?;
         }
         for damage in &exported.damaged {
-            context.out.message(format!("damaged, and not in it: {}", clean(damage)))?;
+            context.out.complaint(format!("damaged, and not in it: {}", clean(damage)))?;
         }
         if exported.damaged.is_empty() { Ok(()) } else { Err(Failure::silent(Exit::Failed)) }
     }
@@ -286,10 +292,10 @@ impl Import {
         };
         let file = File::open(&self.file).map_err(|err| cannot(&err))?;
         let total = file.metadata().map_err(|err| cannot(&err))?.len();
-        let (mut meter, out) = (Meter::default(), &mut context.out);
+        let (mut meter, messages) = (Meter::begin(), &mut context.out.messages);
         let stamp = (context.times.now, total, runners_at_work as StillAtWork);
         let imported = import(&mut BufReader::new(file), &data, stamp, &mut |tick| {
-            meter.show(out, tick.what, (tick.done, tick.total));
+            meter.show(messages, tick.what, (tick.done, tick.total));
         });
         let imported = imported.map_err(|err| refused(&err, "nothing was imported"))?;
         if context.out.json {
@@ -299,10 +305,11 @@ impl Import {
             });
             context.out.document(&document)?;
         } else {
-            context.out.line(format!(
+            let text = format!(
                 "imported: {} events, {} lines; position {}, head {}",
                 imported.events, imported.lines, imported.position, imported.head
-            ))?;
+            );
+            context.out.text("", Tone::Plain, &text)?;
         }
         for note in &imported.notes {
             context.out.message(format!("note: {}", clean(note)))?;

@@ -8,10 +8,13 @@ use std::path::{Path, PathBuf};
 use super::context::Context;
 use super::exit::Exit;
 use super::failure::{Failure, Outcome};
+use super::meter::Meter;
 
 /// Where something is written: a file, or standard output. A file that does not become complete is removed.
 pub struct Target {
     file: Option<Partial>,
+    meter: Meter,
+    written: u64,
 }
 
 /// A file beside the one that it becomes.
@@ -38,7 +41,7 @@ impl Target {
     /// It is there already, or cannot be written.
     pub fn begin(path: &Path) -> Outcome<Self> {
         if path.as_os_str() == "-" {
-            return Ok(Self { file: None });
+            return Ok(Self { file: None, meter: Meter::begin(), written: 0 });
         }
         if path.exists() {
             let message = format!("`{}` is there already", path.display());
@@ -51,7 +54,8 @@ impl Target {
         // What jobs said and how they are defined is their owner's alone.
         options.write(true).create(true).truncate(true).mode(0o600);
         let file = options.open(&partial).map_err(|err| cannot_write(&partial, &err))?;
-        Ok(Self { file: Some(Partial { file, path: partial, complete: false }) })
+        let file = Some(Partial { file, path: partial, complete: false });
+        Ok(Self { file, meter: Meter::begin(), written: 0 })
     }
 
     /// The file; none for standard output.
@@ -59,17 +63,27 @@ impl Target {
         self.file.as_ref().map(|partial| &partial.file)
     }
 
-    /// Writes the next part.
+    /// Whether progress has a place: not where the data itself is shown.
+    pub fn lets_progress_show(&self, context: &Context<'_>) -> bool {
+        self.file.is_some() || !context.out.terminal
+    }
+
+    /// Writes the next part, and tells how much that is by now.
     ///
     /// # Errors
     /// It cannot be written.
     pub fn write(&mut self, part: &[u8], context: &mut Context<'_>) -> Outcome {
         match &mut self.file {
             Some(Partial { file, path, .. }) => {
-                file.write_all(part).map_err(|err| cannot_write(path, &err))
+                file.write_all(part).map_err(|err| cannot_write(path, &err))?;
             }
-            None => Ok(context.out.raw(part)?),
+            None => context.out.raw(part)?,
         }
+        self.written += part.len() as u64;
+        if self.lets_progress_show(context) {
+            self.meter.show(&mut context.out.messages, "exporting", (self.written, 0));
+        }
+        Ok(())
     }
 
     /// All is written: the file gets its name.

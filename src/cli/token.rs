@@ -5,7 +5,7 @@ use serde_json::json;
 use super::client::{Address, shaped};
 use super::context::Context;
 use super::failure::Outcome;
-use super::render::{Cell, Rows};
+use super::table::{Cell, Rows, text, whole};
 use crate::http::api::tokens::{CreatedToken, Token};
 use crate::projection::view::Page;
 
@@ -75,7 +75,7 @@ async fn list(context: &mut Context<'_>) -> Outcome {
         return Ok(context.out.document(&value)?);
     }
     let page: Page<Token> = shaped(&value)?;
-    let mut rows = Rows::new(&["ID", "ROLE", "CREATED", "NAME"]);
+    let mut rows = Rows::new(&[whole("ID"), whole("ROLE"), whole("CREATED"), text("NAME")]);
     for token in &page.items {
         rows.add(&[
             Cell::from(&token.id),
@@ -84,5 +84,5 @@ async fn list(context: &mut Context<'_>) -> Outcome {
             Cell::from(&token.name),
         ]);
     }
-    Ok(context.out.table(rows)?)
+    Ok(context.out.table(&rows)?)
 }

@@ -10,7 +10,9 @@ use super::client::{Address, shaped};
 use super::context::Context;
 use super::exit::Exit;
 use super::failure::{Failure, Outcome};
-use super::render::{Tone, clean, duration};
+use super::meter::Meter;
+use super::render::{Tone, duration, short_id};
+use super::table::Cell;
 use crate::projection::view::{Execution, Status};
 
 /// The first pause between two looks; most commands are short.
@@ -49,8 +51,12 @@ pub async fn until_over(
 ) -> Outcome<Vec<Seen>> {
     let end = timeout.map(|timeout| tokio::time::Instant::now() + timeout);
     let mut all = Vec::with_capacity(ids.len());
-    for id in ids {
-        let seen = one_over(id, end, context).await?;
+    for (number, id) in ids.iter().enumerate() {
+        let place = match ids.len() {
+            0 | 1 => String::new(),
+            count => format!("{} of {count}: ", number + 1),
+        };
+        let seen = one_over((id, &place), end, context).await?;
         if !context.out.json {
             shown(&seen.execution, context)?;
         }
@@ -60,13 +66,14 @@ pub async fn until_over(
 }
 
 async fn one_over(
-    id: &str,
+    (id, place): (&str, &str),
     end: Option<tokio::time::Instant>,
     context: &mut Context<'_>,
 ) -> Outcome<Seen> {
     let address = Address::of(&["api", "executions", id]);
     let mut pause = FIRST;
     let mut again = Again::after_an_answer();
+    let mut meter = Meter::begin();
     loop {
         let value = match context.get(&address).await {
             Ok(value) => value,
@@ -84,6 +91,7 @@ async fn one_over(
         if execution.status.is_final() {
             return Ok(Seen { value, execution });
         }
+        meter.wait(&mut context.out.messages, &format!("{place}{}", going_on(&execution)));
         let now = tokio::time::Instant::now();
         let left = end.map_or(pause, |end| end.saturating_duration_since(now));
         if left.is_zero() {
@@ -96,16 +104,26 @@ async fn one_over(
     }
 }
 
+/// What it does just now, for whoever waits: the part that matters first.
+fn going_on(execution: &Execution) -> String {
+    let Execution { interface, schedule, status, lines, .. } = execution;
+    let (id, status) = (short_id(&execution.id.to_string()), status.as_str());
+    let lines = if *lines > 0 { format!(", {lines} lines") } else { String::new() };
+    format!("{status}{lines}, {id} {interface}/{schedule}")
+}
+
 fn shown(execution: &Execution, context: &mut Context<'_>) -> Outcome {
-    let palette = context.out.palette;
-    let status = palette.paint(Tone::of_status(execution.status), execution.status.as_str());
-    let took = execution.duration_ms.map_or_else(String::new, |ms| format!("  {}", duration(ms)));
-    let name = format!("{}/{}", execution.interface, execution.schedule);
-    context.out.line(format!("{}  {status}  {name}{took}", execution.id))?;
+    let mut cells = vec![
+        Cell::from(execution.id.to_string()),
+        Cell::toned(Tone::of_status(execution.status), execution.status.as_str()),
+        Cell::from(format!("{}/{}", execution.interface, execution.schedule)),
+    ];
+    cells.extend(execution.duration_ms.map(|ms| Cell::from(duration(ms))));
+    context.out.side_by_side(&cells)?;
     if let Some(error) = &execution.first_error {
-        let text = format!("  line {}: {}", error.line, clean(&error.text));
-        context.out.line(palette.paint(Tone::Bad, &text))?;
-        context.out.line(format!("  {}", error.action))?;
+        let lead = format!("  line {}: ", error.line);
+        context.out.text(&lead, Tone::Bad, &error.text)?;
+        context.out.text("  ", Tone::Plain, &error.action)?;
     }
     Ok(())
 }

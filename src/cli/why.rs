@@ -2,13 +2,12 @@
 
 use super::client::{Address, shaped};
 use super::context::Context;
+use super::event;
 use super::failure::Outcome;
-use super::render::{Cell, Rows, clean, moment};
+use super::render::Tone;
 use super::schedule::Why as Asked;
+use super::table::Rows;
 use crate::http::api::why::Why;
-
-/// Columns of a paragraph.
-const COLUMNS: usize = 80;
 
 /// Does it.
 ///
@@ -23,50 +22,14 @@ pub async fn run(asked: &Asked, context: &mut Context<'_>) -> Outcome {
         return Ok(context.out.document(&value)?);
     }
     let why: Why = shaped(&value)?;
-    for row in wrapped(&clean(&why.text)) {
-        context.out.line(row)?;
-    }
+    context.out.text("", Tone::Plain, &why.text)?;
     if why.events.is_empty() {
         return Ok(());
     }
     context.out.line("")?;
-    let mut rows = Rows::new(&["EVENT", "AT", "TYPE", "STREAM", "ACTOR"]);
+    let mut rows = Rows::new(&event::COLUMNS);
     for event in &why.events {
-        rows.add(&[
-            Cell::from(event.position.to_string()),
-            Cell::from(moment(event.at)),
-            Cell::from(event.kind.as_str()),
-            Cell::from(event.stream.as_str()),
-            Cell::from(event.actor.as_str()),
-        ]);
+        rows.add(&event::cells(event, context));
     }
-    Ok(context.out.table(rows)?)
-}
-
-/// The words of a text in rows of at most 80 columns, longer words alone.
-fn wrapped(text: &str) -> Vec<String> {
-    let mut rows: Vec<String> = Vec::new();
-    for word in text.split_whitespace() {
-        match rows.last_mut() {
-            Some(row) if row.chars().count() + 1 + word.chars().count() <= COLUMNS => {
-                row.push(' ');
-                row.push_str(word);
-            }
-            _ => rows.push(word.to_owned()),
-        }
-    }
-    rows
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_paragraph_is_wrapped_between_words() {
-        let text = format!("{} {} end", "a".repeat(40), "b".repeat(40));
-        let rows = wrapped(&text);
-        assert_eq!(rows, ["a".repeat(40), format!("{} end", "b".repeat(40))]);
-        assert!(wrapped("").is_empty());
-    }
+    Ok(context.out.table(&rows)?)
 }

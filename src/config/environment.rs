@@ -37,6 +37,13 @@ impl Environment {
         self.filled(name).map(PathBuf::from)
     }
 
+    /// The same with `name` set to `value`.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.variables.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
     /// All variables, for the commands' basic ones and for `from_env`.
     pub fn all(&self) -> BTreeMap<String, String> {
         self.variables.clone()

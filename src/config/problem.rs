@@ -149,11 +149,14 @@ pub enum Paint {
 }
 
 impl Paint {
-    /// Colours at a terminal unless `NO_COLOR` is set or the terminal is dumb; anywhere with `CLICOLOR_FORCE`.
+    /// Never with `NO_COLOR`; else anywhere with `CLICOLOR_FORCE`; else at a terminal that is not dumb.
+    ///
+    /// Source: bixense.com/clicolors and no-color.org.
     pub fn choose(terminal: bool, env: &Environment) -> Self {
+        let refused = env.filled("NO_COLOR").is_some();
         let forced = env.filled("CLICOLOR_FORCE").is_some_and(|value| value != "0");
-        let plain = env.filled("NO_COLOR").is_some() || env.get("TERM") == Some("dumb");
-        if forced || (terminal && !plain) { Self::Styled } else { Self::Plain }
+        let able = terminal && env.get("TERM") != Some("dumb");
+        if !refused && (forced || able) { Self::Styled } else { Self::Plain }
     }
 }
 
@@ -225,11 +228,22 @@ mod tests {
     /// S3-5.
     #[test]
     fn colours_are_for_terminals_that_want_them() {
-        let none = Environment::default();
-        let refused = Environment::from_iter([("NO_COLOR", "1")]);
-        assert_eq!(Paint::choose(true, &none), Paint::Styled);
-        assert_eq!(Paint::choose(false, &none), Paint::Plain);
-        assert_eq!(Paint::choose(true, &refused), Paint::Plain);
+        let (no, force, dumb) = (("NO_COLOR", "1"), ("CLICOLOR_FORCE", "1"), ("TERM", "dumb"));
+        let cases: [(bool, &[(&str, &str)], Paint); 9] = [
+            (true, &[], Paint::Styled),
+            (false, &[], Paint::Plain),
+            (true, &[no], Paint::Plain),
+            (true, &[("NO_COLOR", "")], Paint::Styled),
+            (true, &[dumb], Paint::Plain),
+            (false, &[force], Paint::Styled),
+            (false, &[("CLICOLOR_FORCE", "0")], Paint::Plain),
+            (true, &[dumb, force], Paint::Styled),
+            (true, &[no, force], Paint::Plain),
+        ];
+        for (terminal, variables, paint) in cases {
+            let environment = variables.iter().copied().collect();
+            assert_eq!(Paint::choose(terminal, &environment), paint, "{terminal} {variables:?}");
+        }
         assert!(!sample().render(Paint::Plain).contains('\u{1b}'));
         assert!(sample().render(Paint::Styled).contains('\u{1b}'));
     }

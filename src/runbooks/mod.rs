@@ -62,10 +62,29 @@ pub fn what_to_do(cause: Cause) -> &'static str {
     after.split("\n## ").next().unwrap_or_default().trim()
 }
 
-/// The lines of that part for a terminal, without whom to contact.
+/// The paragraphs of that part as plain text, without whom to contact.
 pub fn gist(cause: Cause) -> Vec<String> {
-    let lines = what_to_do(cause).lines().filter(|line| !line.trim().is_empty());
-    lines.filter(|line| !line.starts_with("**Whom")).map(|line| line.replace("**", "")).collect()
+    let paragraphs = what_to_do(cause).split("\n\n").filter(|text| !text.starts_with(WHOM));
+    paragraphs.map(|text| text.replace("**", "").replace('\n', " ")).collect()
+}
+
+/// Whether what failed so may be run again.
+pub fn may_run_again(cause: Cause) -> String {
+    answer(cause, AGAIN)
+}
+
+/// Whom to contact, without a full stop.
+pub fn whom(cause: Cause) -> String {
+    answer(cause, WHOM).trim_end_matches('.').to_owned()
+}
+
+/// How the paragraphs begin that answer a question.
+const AGAIN: &str = "**May I run it again?**";
+const WHOM: &str = "**Whom to contact:**";
+
+fn answer(cause: Cause, question: &str) -> String {
+    let answered = what_to_do(cause).split("\n\n").find_map(|text| text.strip_prefix(question));
+    answered.map_or_else(String::new, |text| text.trim().replace('\n', " "))
 }
 
 #[cfg(test)]
@@ -107,6 +126,17 @@ mod tests {
             }
             assert!((15..=40).contains(&page(cause).lines().count()), "{cause}");
         }
+    }
+
+    #[test]
+    fn each_page_says_on_one_line_who_is_asked_and_whether_it_may_be_run_again() {
+        for &cause in Cause::ALL {
+            for told in [whom(cause), may_run_again(cause)] {
+                assert!(!told.is_empty() && !told.contains(['\n', '*']), "{cause}: {told:?}");
+            }
+        }
+        assert_eq!(whom(Cause::MapOther), "the owner of the data");
+        assert_eq!(may_run_again(Cause::MapOther), "Yes, after the correction.");
     }
 
     /// S3-9.

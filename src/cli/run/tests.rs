@@ -42,6 +42,7 @@ fn say_to(reader: Reader, line: &[&str], variables: &[(&str, &str)], input: &str
         err: &mut err,
         out_terminal: reader == Reader::Person,
         err_terminal: false,
+        columns: None,
     };
     let args = std::iter::once("daybook").chain(line.iter().copied()).map(OsString::from);
     let code = run(args, world, wiring());
