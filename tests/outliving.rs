@@ -99,10 +99,16 @@ fn texts(log: &[Value], stream: &str) -> Vec<String> {
 
 /// Whether a process has this command line.
 fn runs(line: &str) -> bool {
+    process_of(line).is_some()
+}
+
+/// The number of a process that has this command line.
+fn process_of(line: &str) -> Option<String> {
     let line = format!("{}\0", line.replace(' ', "\0")).into_bytes();
-    let all = std::fs::read_dir("/proc").expect("a system that has it").map_while(Result::ok);
-    all.into_iter()
-        .any(|entry| std::fs::read(entry.path().join("cmdline")).is_ok_and(|found| found == line))
+    let mut all = std::fs::read_dir("/proc").expect("a system that has it").map_while(Result::ok);
+    let found = all
+        .find(|entry| std::fs::read(entry.path().join("cmdline")).is_ok_and(|found| found == line));
+    found.and_then(|entry| entry.file_name().into_string().ok())
 }
 
 /// Part 1 of the promise: nothing lost, nothing twice, wherever the daemon is killed. Neither the machine's speed nor a clock has
@@ -437,6 +443,39 @@ shell = "printf begun; read line < gate; echo ' and ended'; exit 4"
     let shown = with_status(&shop.daemon, &id, "ko");
     assert_eq!(shown["exit_code"], 4);
     assert_eq!(shop.texts(&id, "stdout"), ["begun and ended"], "one line, not two");
+}
+
+/// Nothing outlives the first process of a container, and the daemon ends at the deadline: the kernel kills the runner, then its
+/// commands.
+#[test]
+fn what_a_container_takes_along_at_the_deadline_is_interrupted_and_run_again() {
+    let schedules = r#"
+[schedules.long]
+manual = true
+on_interrupt = "rerun"
+shell = """
+echo "begun as $DAYBOOK_TRIGGER"
+[ "$DAYBOOK_TRIGGER" = rerun ] || exec sleep 31551
+"""
+"#;
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut shop = Shop::start(folder.path(), schedules, &[]);
+    let id = shop.run("shop/long");
+    shop.lines(&id, 1);
+    let command = until("it runs", || process_of("sleep 31551"));
+    shop.daemon.json(&["drain", "--deadline", "now"]);
+    assert_eq!(shop.daemon.ended().code(), Some(0));
+    shop.daemon.kill_runners();
+    let killed = Command::new("kill").args(["-KILL", &command]).status();
+    assert!(killed.expect("it is installed").success());
+    shop.daemon.start();
+    let shown = with_status(&shop.daemon, &id, "ko");
+    assert_eq!(shown["cause"], "TEC-INTERRUPTED");
+    assert_eq!(shop.texts(&id, "stdout"), ["begun as manual"]);
+    let own = shop.texts(&id, "daybook");
+    assert_eq!(own, ["ko: interrupted: the daemon or the machine stopped while it ran"]);
+    let again = until("it runs again", || Some(shop.show(&id)["reruns"][0].as_str()?.to_owned()));
+    with_status(&shop.daemon, &again, "ok");
 }
 
 /// Whoever waits for the end of what it has left open would wait for the commands.
