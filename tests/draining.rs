@@ -100,7 +100,11 @@ fn a_drain_lets_run_what_runs_and_slots_wait_says_so_and_ends_the_daemon() {
 
     daemon.start();
     assert_eq!(daemon.json(&["execution", "show", &gated])["status"], "ok");
-    with_status(&daemon, &waiting, "ok");
+    let late = with_status(&daemon, &waiting, "ok");
+    let slot = late["slot"].as_str().expect("an instant");
+    let told = daemon.json(&["schedule", "why", "shop/ticking", "--at", slot]);
+    let told = told["text"].as_str().expect("a text");
+    assert!(told.contains("the daemon was asked to end, and began anew"), "{told}");
     assert_eq!(reasons(&daemon), Vec::<String>::new());
     let asked = newest(&daemon, "drain-asked");
     assert_eq!(asked["data"]["by"], "drain");

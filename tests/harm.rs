@@ -3,6 +3,9 @@
 //!
 //! `just crash-loop` and `just powercut` run many rounds; here run few. A failure prints its seed and leaves the folder.
 
+#[path = "support/asking.rs"]
+#[expect(dead_code, reason = "shared with other tests")]
+mod asking;
 #[path = "harm/disk.rs"]
 mod disk;
 #[path = "harm/full.rs"]
@@ -19,6 +22,8 @@ mod load;
 mod places;
 #[path = "harm/powercut.rs"]
 mod powercut;
+#[path = "harm/restored.rs"]
+mod restored;
 #[path = "harm/rounds.rs"]
 mod rounds;
 #[expect(dead_code, reason = "shared with other tests")]

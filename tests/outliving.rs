@@ -43,6 +43,13 @@ impl Shop {
         std::fs::write(self.folder.join(gate), "go on\n").expect("somebody reads");
     }
 
+    /// Puts a whole file where commands look for it.
+    fn put(&self, name: &str, text: &str) {
+        let new = self.folder.join(format!("{name}.new"));
+        std::fs::write(&new, text).expect("a file");
+        std::fs::rename(new, self.folder.join(name)).expect("one folder");
+    }
+
     fn restart(&mut self) {
         self.daemon.kill();
         self.daemon.start();
@@ -60,9 +67,7 @@ impl Shop {
 
     /// Texts of the lines from `stream`.
     fn texts(&self, id: &str, stream: &str) -> Vec<String> {
-        let log = self.log(id);
-        let of_stream = log.iter().filter(|line| line["stream"] == stream);
-        of_stream.map(|line| line["text"].as_str().expect("a text").to_owned()).collect()
+        texts(&self.log(id), stream)
     }
 
     /// Waits until the execution's log holds so many lines.
@@ -86,29 +91,59 @@ impl Shop {
     }
 }
 
-/// Whether a process has this command line.
-fn runs(line: &str) -> bool {
-    let line = format!("{}\0", line.replace(' ', "\0")).into_bytes();
-    let all = std::fs::read_dir("/proc").expect("a system that has it").map_while(Result::ok);
-    all.into_iter()
-        .any(|entry| std::fs::read(entry.path().join("cmdline")).is_ok_and(|found| found == line))
+/// Texts of the lines of `log` from `stream`.
+fn texts(log: &[Value], stream: &str) -> Vec<String> {
+    let of_stream = log.iter().filter(|line| line["stream"] == stream);
+    of_stream.map(|line| line["text"].as_str().expect("a text").to_owned()).collect()
 }
 
-/// Part 1 of the promise: nothing lost, nothing twice, wherever the daemon is killed.
+/// Whether a process has this command line.
+fn runs(line: &str) -> bool {
+    process_of(line).is_some()
+}
+
+/// The number of a process that has this command line.
+fn process_of(line: &str) -> Option<String> {
+    let line = format!("{}\0", line.replace(' ', "\0")).into_bytes();
+    let mut all = std::fs::read_dir("/proc").expect("a system that has it").map_while(Result::ok);
+    let found = all
+        .find(|entry| std::fs::read(entry.path().join("cmdline")).is_ok_and(|found| found == line));
+    found.and_then(|entry| entry.file_name().into_string().ok())
+}
+
+/// Part 1 of the promise: nothing lost, nothing twice, wherever the daemon is killed. Neither the machine's speed nor a clock has
+/// a say: the command prints so far as it may, which the log's own progress decides, until it is told to end.
 #[test]
 fn a_log_is_whole_wherever_the_daemon_was_killed_while_it_was_written() {
-    // More than two files of the spool, in lines of both streams, with some that are cut in the middle of a write.
+    const KILLS: u64 = 7;
+    /// More than two files of the spool.
+    const LINES: u64 = 120_000;
+    /// So far ahead of the log the command may print: also while no daemon runs.
+    const AHEAD: u64 = 20_000;
+    // Lines of both streams, with some that are cut in the middle of a write.
     let schedules = r#"
 [schedules.counts]
 manual = true
 command = ["perl", "-e", '''
 $| = 1;
-for my $n (1 .. 150000) {
-    print STDOUT "$n ", "x" x 70;
-    print STDERR "ERROR Mapping: record $n\n" unless $n % 1000;
-    select(undef, undef, undef, 0.015) unless $n % 250;
-    print STDOUT "\n";
+my ($n, $may) = (0, 0);
+until (-e "told-to-end") {
+    if ($n >= $may) {
+        select(undef, undef, undef, 0.01);
+        if (open(my $file, "<", "may")) { $may = <$file> }
+        next;
+    }
+    for (1 .. 1000) {
+        $n++;
+        print STDOUT "$n ", "x" x 70;
+        print STDERR "ERROR Mapping: record $n\n" unless $n % 1000;
+        select(undef, undef, undef, 0.015) unless $n % 250;
+        print STDOUT "\n";
+    }
 }
+open(my $file, ">", "printed");
+print $file $n;
+close($file);
 exit 7;
 ''']
 "#;
@@ -116,37 +151,40 @@ exit 7;
     let mut shop = Shop::start(folder.path(), schedules, &[]);
     let id = shop.run("shop/counts");
     let (mut kills, mut newest) = (0, 0);
-    while shop.show(&id)["status"] == "running" {
-        let seen = newest;
-        until("it goes on", || {
+    while kills < KILLS || newest < LINES {
+        shop.put("may", &(newest + AHEAD).to_string());
+        let wanted = newest + 1_000 * (kills % KILLS + 1);
+        until(&format!("line {wanted}, after {kills} kills"), || {
             newest = shop.newest_line(&id, newest);
-            let over = shop.show(&id)["status"] != "running";
-            (over || newest > seen + 1_000 * (kills + 1)).then_some(())
+            (newest >= wanted).then_some(())
         });
+        assert_eq!(shop.show(&id)["status"], "running");
         shop.restart();
         kills += 1;
     }
-    assert!(kills >= 6, "the daemon was killed {kills} times only");
-    let shown = shop.show(&id);
-    assert_eq!((&shown["status"], &shown["class"]), (&"ko".into(), &"mapping".into()));
+    shop.put("told-to-end", "");
+    let shown = with_status(&shop.daemon, &id, "ko");
+    let printed = std::fs::read_to_string(folder.path().join("printed")).expect("it said so");
+    let printed: usize = printed.parse().expect("a number");
+    assert_eq!(shown["class"], "mapping");
     assert_eq!((&shown["exit_code"], &shown["attempts"]), (&7.into(), &1.into()));
-    assert_eq!(shown["errors"]["mapping"], 150);
+    assert_eq!(shown["errors"]["mapping"], printed / 1_000);
     assert_eq!(shown["first_error"]["text"], "Mapping: record 1000");
     let log = shop.log(&id);
     assert_eq!(shown["lines"], log.len());
     for (number, line) in (1..).zip(&log) {
         assert_eq!(line["line"], number);
     }
-    let stdout = shop.texts(&id, "stdout");
-    assert_eq!(stdout.len(), 150_000);
+    let of_stream = |stream: &str| texts(&log, stream);
+    let stdout = of_stream("stdout");
+    assert_eq!(stdout.len(), printed);
     for (number, line) in (1..).zip(&stdout) {
         assert_eq!(*line, format!("{number} {}", "x".repeat(70)));
     }
-    let stderr = shop.texts(&id, "stderr");
     let expected: Vec<String> =
-        (1..=150).map(|n| format!("Mapping: record {}", n * 1000)).collect();
-    assert_eq!(stderr, expected);
-    assert_eq!(shop.texts(&id, "daybook").len(), 1, "nothing but the closing line");
+        (1..=printed / 1_000).map(|n| format!("Mapping: record {}", n * 1_000)).collect();
+    assert_eq!(of_stream("stderr"), expected);
+    assert_eq!(of_stream("daybook").len(), 1, "nothing but the closing line");
     assert_eq!(shop.daemon.json(&["store", "verify"])["ok"], true);
 }
 
@@ -405,6 +443,39 @@ shell = "printf begun; read line < gate; echo ' and ended'; exit 4"
     let shown = with_status(&shop.daemon, &id, "ko");
     assert_eq!(shown["exit_code"], 4);
     assert_eq!(shop.texts(&id, "stdout"), ["begun and ended"], "one line, not two");
+}
+
+/// Nothing outlives the first process of a container, and the daemon ends at the deadline: the kernel kills the runner, then its
+/// commands.
+#[test]
+fn what_a_container_takes_along_at_the_deadline_is_interrupted_and_run_again() {
+    let schedules = r#"
+[schedules.long]
+manual = true
+on_interrupt = "rerun"
+shell = """
+echo "begun as $DAYBOOK_TRIGGER"
+[ "$DAYBOOK_TRIGGER" = rerun ] || exec sleep 31551
+"""
+"#;
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut shop = Shop::start(folder.path(), schedules, &[]);
+    let id = shop.run("shop/long");
+    shop.lines(&id, 1);
+    let command = until("it runs", || process_of("sleep 31551"));
+    shop.daemon.json(&["drain", "--deadline", "now"]);
+    assert_eq!(shop.daemon.ended().code(), Some(0));
+    shop.daemon.kill_runners();
+    let killed = Command::new("kill").args(["-KILL", &command]).status();
+    assert!(killed.expect("it is installed").success());
+    shop.daemon.start();
+    let shown = with_status(&shop.daemon, &id, "ko");
+    assert_eq!(shown["cause"], "TEC-INTERRUPTED");
+    assert_eq!(shop.texts(&id, "stdout"), ["begun as manual"]);
+    let own = shop.texts(&id, "daybook");
+    assert_eq!(own, ["ko: interrupted: the daemon or the machine stopped while it ran"]);
+    let again = until("it runs again", || Some(shop.show(&id)["reruns"][0].as_str()?.to_owned()));
+    with_status(&shop.daemon, &again, "ok");
 }
 
 /// Whoever waits for the end of what it has left open would wait for the commands.

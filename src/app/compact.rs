@@ -93,7 +93,7 @@ async fn work(
         clock,
         usual,
         care: Care::Thorough,
-        under_way: Arc::default(),
+        freeing: Arc::default(),
     };
     let pruned = retention.run(mode).await;
     if mode == PruneMode::Remove {

@@ -135,7 +135,7 @@ impl Daemon {
             clock: Arc::clone(&core.clock),
             usual: usual(&self.settings),
             care: Care::Gentle,
-            under_way: Arc::default(),
+            freeing: Arc::default(),
         }
     }
 

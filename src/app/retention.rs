@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Mutex, oneshot};
+use tokio::sync::{RwLock, oneshot};
 use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
 
 pub(super) use self::error::PassError;
@@ -64,8 +64,8 @@ pub(super) struct Retention {
     /// For interfaces whose files say nothing.
     pub(super) usual: definition::Retention,
     pub(super) care: Care,
-    /// Held during a pass.
-    pub(super) under_way: Arc<Mutex<()>>,
+    /// Taken by a pass alone; shared by those who read the store as a whole, from whom nothing may be taken meanwhile.
+    pub(super) freeing: Arc<RwLock<()>>,
 }
 
 /// What a pass removes of one interface.
@@ -82,10 +82,16 @@ impl Retention {
     /// # Errors
     /// [`PassError`].
     pub(super) async fn run(&self, mode: PruneMode) -> Result<StorePruned, PassError> {
-        let Ok(_alone) = self.under_way.try_lock() else { return Err(PassError::UnderWay) };
         match mode {
-            PruneMode::Plan => self.plan().await,
-            PruneMode::Remove => self.pass().await,
+            PruneMode::Plan => {
+                let Ok(_beside) = self.freeing.try_read() else { return Err(PassError::UnderWay) };
+                self.plan().await
+            }
+            PruneMode::Remove => {
+                // Never waits: those who come later would wait behind it.
+                let Ok(_alone) = self.freeing.try_write() else { return Err(PassError::UnderWay) };
+                self.pass().await
+            }
         }
     }
 
@@ -112,8 +118,12 @@ impl Retention {
                 if !retention.is_due(every).await || !retention.has_work().await {
                     return;
                 }
-                if let Err(why) = retention.run(PruneMode::Remove).await {
-                    tracing::warn!(%why, "retention did not come to its end; it is tried again");
+                match retention.run(PruneMode::Remove).await {
+                    Ok(_) => {}
+                    Err(why @ PassError::UnderWay) => tracing::debug!(%why, "retention waits"),
+                    Err(why) => {
+                        tracing::warn!(%why, "retention did not come to its end; it is tried again");
+                    }
                 }
             })
         })?;

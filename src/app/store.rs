@@ -66,23 +66,21 @@ impl Stores {
         let (backed_up, now) = (folder.clone(), Arc::clone(clock));
         let (exported, clock) = (folder.clone(), Arc::clone(clock));
         // What retention takes meanwhile would be missing without a word in the log.
-        let (checking, copying) =
-            (Arc::clone(&retention.under_way), Arc::clone(&retention.under_way));
-        let (exporting, retention) = (Arc::clone(&retention.under_way), retention.clone());
+        let (checking, copying) = (Arc::clone(&retention.freeing), Arc::clone(&retention.freeing));
+        let (exporting, retention) = (Arc::clone(&retention.freeing), retention.clone());
         http::StoreAccess {
             info: self.info(data),
             verify: Box::new(move |asked, progress| {
-                let _alone = checking.blocking_lock();
+                let _stays = checking.blocking_read();
                 let store = (folder.as_path(), &*checked, &checked_lines);
                 // The comparison folds rows beside; the log needs the room more.
                 let index = (room.seen().room() == Room::Enough).then_some(&index);
                 archive::check_running(store, index, asked, progress).map_err(|err| in_full(&err))
             }),
             backup: Box::new(move |dir, keep, progress| {
-                let alone = copying.blocking_lock();
+                let _stays = copying.blocking_read();
                 let source = Source::in_use(&backed_up, &copied, &copied_lines)
                     .map_err(BackupError::NoMoment)?;
-                drop(alone);
                 // Lines are dropped below this mark: a backup must not lead there.
                 let spare = space.marks(space.seen().measured.total).0;
                 let created = now.now();
@@ -90,9 +88,8 @@ impl Stores {
                 source.back_up(order, progress)
             }),
             export: Box::new(move |to| {
-                let alone = exporting.blocking_lock();
+                let _stays = exporting.blocking_read();
                 let source = Source::in_use(&exported, &log, &lines)?;
-                drop(alone);
                 archive::export(&source, (VERSION, clock.now()), to, &mut |_| {})
                     .map(drop)
                     .map_err(|err| in_full(&err))

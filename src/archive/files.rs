@@ -29,10 +29,11 @@ impl<'a> Copying<'a> {
         Ok(Self { to, files: Vec::new(), done: 0, total, progress })
     }
 
-    /// Copies the first `bytes` bytes of `source` to `name`, a path below the folder.
-    pub(super) fn file(&mut self, source: &File, bytes: u64, name: &str) -> io::Result<()> {
-        let path = self.to.join(name);
-        let mut target = create_private(&path)?;
+    /// Copies the first `bytes` bytes of the file `from` into `below`, a folder in the folder.
+    fn file(&mut self, from: &Path, bytes: u64, below: &str) -> io::Result<()> {
+        let name = name_in(below, from);
+        let source = File::open(from)?;
+        let mut target = create_private(&self.to.join(&name))?;
         let mut hasher = blake3::Hasher::new();
         let mut buffer = vec![0; BUFFER];
         let mut at = 0;
@@ -46,7 +47,7 @@ impl<'a> Copying<'a> {
             self.done += want as u64;
             (self.progress)(Tick { what: "copying", done: self.done, total: self.total });
         }
-        self.end(&target, name, (bytes, &hasher))
+        self.end(&target, &name, (bytes, &hasher))
     }
 
     /// Writes `bytes` to `name`.
@@ -76,7 +77,7 @@ impl<'a> Copying<'a> {
     pub(super) fn journal(&mut self, source: &Source) -> io::Result<()> {
         make_private(&self.to.join(JOURNAL))?;
         for file in &source.journal.files {
-            self.file(&file.file, file.bytes, &name_in(JOURNAL, &file.path))?;
+            self.file(&file.path, file.bytes, JOURNAL)?;
         }
         sync_folder(&self.to.join(JOURNAL))
     }
@@ -85,7 +86,7 @@ impl<'a> Copying<'a> {
     pub(super) fn lines(&mut self, source: &Source) -> io::Result<()> {
         make_private(&self.to.join(LINES))?;
         for file in &source.lines.files {
-            self.file(&file.file, file.bytes, &name_in(LINES, &file.path))?;
+            self.file(&file.path, file.bytes, LINES)?;
         }
         sync_folder(&self.to.join(LINES))
     }

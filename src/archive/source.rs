@@ -12,7 +12,8 @@ use crate::store::lines::{LineStore, LinesExtent};
 /// Looks at both ends until the lines stood still between two of them. Writes come every few milliseconds at most.
 const LOOKS: usize = 1_000;
 
-/// What counts of a data folder at one position: all of it is on disk, and stays while others write on.
+/// What counts of a data folder at one position: all of it is on disk, and stays while others write on. Its files are opened one by
+/// one: as long as it is used, retention has to stand still.
 #[derive(Debug)]
 pub struct Source {
     /// The folder.
@@ -28,7 +29,7 @@ pub struct Source {
 }
 
 impl Source {
-    /// What is on disk of a store in use.
+    /// What is on disk of a store in use, which nothing is pruned from until this is used no more.
     ///
     /// # Errors
     /// In words: a checkpoint file cannot be read.
@@ -39,7 +40,7 @@ impl Source {
         // the log's end is read, the lines are exactly those of that moment.
         for _ in 0..LOOKS {
             let lines_extent = lines.extent().map_err(|err| in_full(&err))?;
-            let journal = log.extent().map_err(|err| in_full(&err))?;
+            let journal = log.extent();
             if lines.stands_at(&lines_extent) {
                 let checkpoint = usable(checkpoints, journal.position);
                 let data = data.to_owned();

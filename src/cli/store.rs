@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::{Value, json};
 
 use super::client::{Address, shaped};
@@ -66,7 +65,6 @@ pub struct Verify {
 /// # Errors
 /// Neither a daemon nor a data folder can be reached; something is damaged (1).
 pub async fn run(verb: Verb, context: &mut Context<'_>) -> Outcome {
-    open_as_many_as_allowed();
     match verb {
         Verb::Info => {
             let answer = context.get(&Address::of(&["api", "store"])).await;
@@ -89,14 +87,6 @@ pub async fn run(verb: Verb, context: &mut Context<'_>) -> Outcome {
         Verb::Export(export) => export.run(context).await,
         Verb::Import(import) => import.run(context),
     }
-}
-
-/// A backup, a check or an export holds a descriptor for each segment of the store, and the usual limit is 1,024: 64 GiB of
-/// events and lines. Nothing is started from here that could inherit it.
-fn open_as_many_as_allowed() {
-    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    // Only a larger store than the limit allows is refused then, with the system's words.
-    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).unwrap_or_default();
 }
 
 impl Verify {

@@ -386,47 +386,4 @@ impl State {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::path::PathBuf;
-
-    use super::*;
-    use crate::store::{codec, samples};
-
-    /// The fold of one event of each kind, each in its stream.
-    fn sample() -> State {
-        let mut state = State::default();
-        for event in samples::all() {
-            state.apply(&samples::stream_of(event.code()), samples::at(), &event);
-        }
-        state.fresh.clear();
-        state
-    }
-
-    fn golden() -> PathBuf {
-        let name = format!("state-v{STATE_VERSION}.bin");
-        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
-    }
-
-    fn packed() -> Vec<u8> {
-        let mut bytes = Vec::new();
-        codec::pack(&sample(), &mut bytes).expect("it can be packed");
-        bytes
-    }
-
-    #[test]
-    fn a_checkpoint_of_this_version_has_these_bytes() {
-        let path = golden();
-        let kept = std::fs::read(&path).expect("a golden file for this version");
-        assert!(
-            kept == packed(),
-            "the state has another form: raise STATE_VERSION, then cargo test -- --ignored write_the_golden_state"
-        );
-        assert_eq!(codec::unpack::<State>(&kept), Ok(sample()));
-    }
-
-    #[test]
-    #[ignore = "writes tests/golden/state-v<STATE_VERSION>.bin"]
-    fn write_the_golden_state() {
-        std::fs::write(golden(), packed()).expect("it can be written");
-    }
-}
+mod tests;

@@ -2,18 +2,24 @@
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use http::{HeaderValue, header};
 use tokio::io::AsyncReadExt;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc::error::SendTimeoutError;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 /// Bytes that are handed on at once.
 const PART_BYTES: usize = 64 << 10;
 /// Parts that wait for a slow reader.
 const PARTS_WAITING: usize = 4;
+/// A reader that takes nothing for so long is gone: what it holds up (one of few exports, retention) is wanted by others.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// What a file is called, and what it is.
 #[derive(Clone, Debug)]
@@ -36,18 +42,29 @@ impl Label {
     }
 }
 
-/// A file that `write` writes while it is taken, on a thread that may block; a slow reader holds it up, and one that is gone
-/// ends it. What broke off has no end: its head was sent long before.
+/// A file that `write` writes while it is taken, on a thread that may block; a slow reader holds it up, and one that is gone, or
+/// takes nothing for ten minutes, ends it. What broke off has no end: its head was sent long before.
 pub fn written(
     label: &Label,
     permit: OwnedSemaphorePermit,
     write: impl FnOnce(&mut dyn Write) -> Result<(), String> + Send + 'static,
 ) -> Response {
+    written_with((label, PATIENCE), permit, write)
+}
+
+fn written_with(
+    (label, patience): (&Label, Duration),
+    permit: OwnedSemaphorePermit,
+    write: impl FnOnce(&mut dyn Write) -> Result<(), String> + Send + 'static,
+) -> Response {
     let (parts, taken) = mpsc::channel(PARTS_WAITING);
+    let broken_off = Arc::new(Mutex::new(None));
+    let failed = Arc::clone(&broken_off);
     // Its thread ends with the file, or when nobody reads on.
     tokio::task::spawn_blocking(move || {
         let _permit = permit;
-        let mut to = BufWriter::with_capacity(PART_BYTES, Handing(parts.clone()));
+        let handing = Handing { parts: parts.clone(), patience };
+        let mut to = BufWriter::with_capacity(PART_BYTES, handing);
         let written = write(&mut to).and_then(|()| to.flush().map_err(|err| err.to_string()));
         // What is left of a file that broke off must not look like its end.
         drop(to.into_parts());
@@ -55,14 +72,16 @@ pub fn written(
             tracing::debug!("whoever took an export went away");
         } else if let Err(why) = written {
             tracing::error!(%why, "an export broke off");
-            drop(parts.blocking_send(Err(io::Error::other(why))));
+            *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(io::Error::other(why));
         }
     });
-    let parts =
-        stream::unfold(
-            taken,
-            |mut parts| async move { parts.recv().await.map(|part| (part, parts)) },
-        );
+    let parts = stream::unfold((taken, broken_off), |(mut parts, broken_off)| async move {
+        let part = match parts.recv().await {
+            Some(part) => Ok(part),
+            None => Err(broken_off.lock().unwrap_or_else(PoisonError::into_inner).take()?),
+        };
+        Some((part, (parts, broken_off)))
+    });
     label.onto(Body::from_stream(parts).into_response())
 }
 
@@ -84,16 +103,48 @@ pub fn finished(label: &Label, permit: OwnedSemaphorePermit, file: File) -> io::
 }
 
 /// Hands bytes to the one who reads the answer, and waits for a slow one.
-struct Handing(mpsc::Sender<io::Result<Bytes>>);
+struct Handing {
+    parts: mpsc::Sender<Bytes>,
+    patience: Duration,
+}
 
 impl Write for Handing {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let part = Bytes::copy_from_slice(bytes);
-        let sent = self.0.blocking_send(Ok(part));
-        sent.map_err(|_gone| io::Error::from(io::ErrorKind::BrokenPipe)).map(|()| bytes.len())
+        match Handle::current().block_on(self.parts.send_timeout(part, self.patience)) {
+            Ok(()) => Ok(bytes.len()),
+            Err(SendTimeoutError::Closed(_)) => Err(io::ErrorKind::BrokenPipe.into()),
+            Err(SendTimeoutError::Timeout(_)) => {
+                let seconds = self.patience.as_secs();
+                Err(io::Error::other(format!("whoever takes it took nothing for {seconds} s")))
+            }
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_reader_that_takes_nothing_is_given_up_and_has_no_whole_file() {
+        let label = Label { name: "all.csv".to_owned(), media_type: "text/csv" };
+        let exports = Arc::new(Semaphore::new(1));
+        let permit = Arc::clone(&exports).acquire_owned().await.expect("open");
+        let patience = Duration::ZERO;
+        let response = written_with((&label, patience), permit, |to| {
+            loop {
+                to.write_all(&[b'x'; PART_BYTES]).map_err(|err| err.to_string())?;
+            }
+        });
+        drop(exports.acquire().await.expect("others may export"));
+        let taken = axum::body::to_bytes(response.into_body(), usize::MAX).await;
+        assert!(taken.is_err(), "what is left of it must not look whole");
     }
 }

@@ -5,6 +5,11 @@ use serde::{Deserialize, Serialize};
 use crate::domain::space::Room;
 use crate::store::space::Space;
 
+/// What the log says first begins so.
+const BEGINS: &str = "the disk has little room (";
+/// What it says at last, around the numbers of lines and bytes.
+const COUNTED: [&str; 3] = ["the disk had little room: ", " lines with ", " bytes were not kept"];
+
 /// What one log lacks for want of room.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Curtailed {
@@ -33,8 +38,7 @@ impl Curtailed {
             Room::Enough | Room::Low => "only error lines are kept",
             Room::Full => "only the first error of an attempt is kept",
         };
-        (self.lines == 1)
-            .then(|| format!("the disk has little room ({}); from here on {kept}", room.as_str()))
+        (self.lines == 1).then(|| format!("{BEGINS}{}); from here on {kept}", room.as_str()))
     }
 
     /// Whether lines were dropped and need not be any more.
@@ -45,8 +49,23 @@ impl Curtailed {
     /// What the log is to say of the lines dropped since the last time; nothing when there were none.
     pub(super) fn end(&mut self) -> Option<String> {
         let Self { lines, bytes } = std::mem::take(self);
-        (lines > 0).then(|| {
-            format!("the disk had little room: {lines} lines with {bytes} bytes were not kept")
-        })
+        let [before, between, after] = COUNTED;
+        (lines > 0).then(|| format!("{before}{lines}{between}{bytes}{after}"))
     }
+
+    /// Lines that were dropped since the last time.
+    pub(super) const fn lines(&self) -> u64 {
+        self.lines
+    }
+}
+
+/// Whether a line of Daybook's own says that lines are dropped from there on.
+pub(super) fn begins(text: &str) -> bool {
+    text.starts_with(BEGINS)
+}
+
+/// How many lines were dropped, where a line of Daybook's own says so.
+pub(super) fn counted(text: &str) -> Option<u64> {
+    let [before, between, _] = COUNTED;
+    text.strip_prefix(before)?.split_once(between)?.0.parse().ok()
 }

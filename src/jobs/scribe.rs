@@ -23,10 +23,12 @@ use crate::telemetry::metrics::Metrics;
 mod cut;
 mod limits;
 mod state;
+mod written;
 
 pub(super) use state::ScribeState;
 
 use cut::Stream;
+use written::Written;
 
 /// Characters of the first error's text that go into its event.
 const FIRST_ERROR_MAX_CHARS: usize = 2000;
@@ -117,8 +119,8 @@ pub struct Scribe {
     /// Lines up to now, and bytes of their text.
     lines: u64,
     bytes: u64,
-    /// So many lines to come stand in the log already.
-    written: u64,
+    /// Lines to come that stand in the log already.
+    written: Written,
 }
 
 impl Scribe {
@@ -149,7 +151,7 @@ impl Scribe {
             failure: None,
             lines,
             bytes,
-            written: 0,
+            written: Written::default(),
         }
     }
 
@@ -350,8 +352,8 @@ impl Scribe {
     /// Writes a line, unless it stands in the log already; its number.
     fn push(&mut self, line: NewLine<'_>) -> u64 {
         self.lines += 1;
-        if self.written > 0 {
-            self.written -= 1;
+        if self.written.is_left() {
+            self.written.pass();
             self.bytes += line.text.len() as u64;
         } else {
             self.writer.push(line);

@@ -26,7 +26,7 @@ use crate::domain::event::{Opened, Trigger};
 use crate::domain::line::Line;
 use crate::ids::{ExecutionId, ScheduleRef};
 use crate::instant::Instant;
-use crate::store::lines::{LineQuery, LineStore, LinesOptions};
+use crate::store::lines::{LineQuery, LineStore, LinesOptions, LogWriter};
 use crate::store::space::Space;
 use crate::telemetry::metrics::Metrics;
 
@@ -223,11 +223,11 @@ impl Bench {
         opened.expect("a line store").0
     }
 
-    /// What one attempt needs, with its log in `store`.
-    pub(super) fn attempt(&mut self, store: &LineStore) -> (AttemptContext, Scribe, Seen) {
+    /// Somebody who writes its log with `writer`.
+    pub(super) fn scribe(&self, writer: LogWriter) -> (Scribe, Seen) {
         let (seen, news) = mpsc::unbounded_channel();
         let scribe = Scribe::new(ScribeParts {
-            writer: store.writer(self.execution),
+            writer,
             classifier: Arc::new(Classifier::new(&[]).expect("no rules")),
             secrets: Redactor::none(),
             clock: Arc::new(StillClock),
@@ -236,6 +236,12 @@ impl Bench {
             interface: self.interface.id.clone(),
             seen,
         });
+        (scribe, news)
+    }
+
+    /// What one attempt needs, with its log in `store`.
+    pub(super) fn attempt(&mut self, store: &LineStore) -> (AttemptContext, Scribe, Seen) {
+        let (scribe, news) = self.scribe(store.writer(self.execution));
         let schedule: crate::ids::ScheduleId = "sales".parse().expect("valid");
         self.interface.schedules.insert(schedule.clone(), self.schedule.clone());
         let context = AttemptContext {

@@ -210,4 +210,67 @@ impl<R: Rows> Rows for Overlay<R> {
             (_, below) => below,
         })
     }
+
+    fn scan_back(&self, from: &[u8], to: &[u8], visit: Visit<'_>) -> Result<(), RowError> {
+        let mut above = range(&self.changes, from, to).rev().peekable();
+        let mut flow = ControlFlow::Continue(());
+        self.base.scan_back(from, to, &mut |key, value| {
+            while let Some((changed, new)) = above.next_if(|(changed, _)| changed.as_slice() >= key)
+            {
+                if let Some(new) = new {
+                    flow = visit(changed, new);
+                }
+                if flow.is_break() || changed == key {
+                    return flow;
+                }
+            }
+            flow = visit(key, value);
+            flow
+        })?;
+        for (key, value) in above {
+            if flow.is_break() {
+                break;
+            }
+            if let Some(value) = value {
+                flow = visit(key, value);
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_with_changes_on_top_are_visited_as_if_they_were_written_until_somebody_has_enough() {
+        let row = |key: u8| (vec![key], vec![key]);
+        let base = MemoryRows((0..20).map(|key| row(key * 2)).collect());
+        let mut written = base.clone();
+        let mut overlay = Overlay::new(base);
+        for key in [0, 1, 7, 8, 9, 20, 38, 39, 41] {
+            overlay.put(vec![key], vec![key, 1]);
+        }
+        for key in [4, 6, 8, 11, 36] {
+            overlay.delete(vec![key]);
+        }
+        written.take(overlay.changes.clone());
+        for (from, to) in [(0, 50), (1, 39), (6, 9), (40, 50), (9, 6)] {
+            for enough in 1..40 {
+                let mut seen = Vec::new();
+                let visited = overlay.scan_back(&[from], &[to], &mut |key, value| {
+                    seen.push((key.to_vec(), value.to_vec()));
+                    if seen.len() < enough {
+                        ControlFlow::Continue(())
+                    } else {
+                        ControlFlow::Break(())
+                    }
+                });
+                let expected = range(&written.0, &[from], &[to]).rev().take(enough);
+                let expected: Vec<Row> = expected.map(|(k, v)| (k.clone(), v.clone())).collect();
+                assert_eq!((visited, seen), (Ok(()), expected), "{from}..{to}, {enough}");
+            }
+        }
+    }
 }

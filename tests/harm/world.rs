@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -191,6 +191,11 @@ impl World {
     pub(crate) fn ends_within(&mut self, time: Duration) -> bool {
         let news = self.news.as_ref().expect("it runs");
         news.recv_timeout(time).is_ok()
+    }
+
+    /// Runs another command of the program.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
+        self.command().args(arguments).output().expect("the binary starts")
     }
 
     /// Asks the daemon to stop.

@@ -10,7 +10,9 @@ use crate::store::lines::LinesError;
 /// Why a pass did not come to its end. What it recorded holds; the next one goes on.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::app) enum PassError {
-    #[error("another pass of retention, or a check of the store, is under way")]
+    #[error(
+        "another pass of retention is under way, or a check, a backup or an export of the store"
+    )]
     UnderWay,
     #[error(transparent)]
     NotNow(#[from] NotNow),

@@ -91,7 +91,7 @@ impl Lab {
             clock,
             usual: definition::Retention::default(),
             care: Care::Thorough,
-            under_way: Arc::default(),
+            freeing: Arc::default(),
         };
         Working { retention, stores, engine, failure, following, stop }
     }
@@ -335,11 +335,19 @@ async fn a_count_and_bytes_hold_for_what_is_there_already() {
 async fn a_pass_that_cannot_go_on_says_whether_to_try_again() {
     let lab = Lab::new("ok = \"20d\"");
     let working = lab.open();
-    let other = Arc::clone(&working.retention.under_way).lock_owned().await;
-    let refused = working.retention.run(PruneMode::Plan).await.expect_err("another one goes on");
-    assert!(matches!(PruneError::from(refused), PruneError::UnderWay { .. }));
+    let freeing = Arc::clone(&working.retention.freeing);
+    let other = freeing.write().await;
+    for mode in [PruneMode::Plan, PruneMode::Remove] {
+        let refused = working.retention.run(mode).await.expect_err("another one goes on");
+        assert!(matches!(PruneError::from(refused), PruneError::UnderWay { .. }));
+    }
     drop(other);
-    assert!(working.retention.run(PruneMode::Plan).await.is_ok());
+    let copying = freeing.read().await;
+    let refused = working.retention.run(PruneMode::Remove).await.expect_err("it is copied");
+    assert!(matches!(PruneError::from(refused), PruneError::UnderWay { .. }));
+    assert!(working.retention.run(PruneMode::Plan).await.is_ok(), "a plan takes nothing");
+    drop(copying);
+    assert!(working.retention.run(PruneMode::Remove).await.is_ok());
     working.engine.abort();
     // News reach nobody once it is gone.
     while !working.engine.is_finished() {

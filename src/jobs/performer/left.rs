@@ -79,6 +79,7 @@ impl Shared {
         let concluder = self.concluder();
         let errors = |last| concluder.errors_up_to(work, last).map(|(errors, _)| errors);
         let place = Followed::stand(&mut scribe, left, errors)?;
+        scribe.recall(&self.lines, work.execution);
         Ok((scribe, place))
     }
 

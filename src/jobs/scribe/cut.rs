@@ -105,7 +105,7 @@ impl Scribe {
     /// Whether no line of a plain block is to be shown differently, split or dropped.
     fn is_kept_as_it_stands(&self, bytes: &[u8]) -> bool {
         self.keeps(Level::Info)
-            && self.written == 0
+            && !self.written.is_left()
             && bytes.len() <= LINE_MAX_BYTES
             && self.bytes + (bytes.len() as u64) < self.max_log_bytes
             && memchr::memchr(b'\r', bytes).is_none()
@@ -119,13 +119,14 @@ impl Scribe {
     }
 
     fn plain_line(&mut self, source: Source, at: Instant, line: &[u8]) {
-        if !self.keeps(Level::Info) {
-            self.drop_line(line.len());
-            return;
-        }
-        let text = visible(line);
+        let kept = self.keeps(Level::Info);
+        let text = if kept { visible(line) } else { Cow::Borrowed("") };
         if text.len() > LINE_MAX_BYTES {
             self.part(source, at, line, None);
+            return;
+        }
+        if !kept || !self.written.may_be_next(source, at, &text) {
+            self.drop_line(line.len());
             return;
         }
         self.push(NewLine {
@@ -160,22 +161,25 @@ impl Scribe {
         let number = self.lines + 1;
         let mut judgement = self.session.judge(number, source, text);
         self.quiet = judgement.level == Level::Info && judgement.class.is_none();
-        let begun = Begun {
+        let mut begun = Begun {
             line: number,
             level: judgement.level,
             class: judgement.class,
             cause: judgement.cause,
             kept: self.keeps(judgement.level),
         };
-        if !begun.kept {
-            self.drop_line(text.len());
-            return begun;
-        }
+        let bytes = text.len();
         // Taking a JSON line apart undoes its escapes, which may bring a secret to light.
         let text = judgement.text.take().map_or_else(
             || Cow::Borrowed(text),
             |text| Cow::Owned(self.secrets.text(&text).into_owned()),
         );
+        let first = pieces(&text).next().unwrap_or_default();
+        begun.kept = begun.kept && self.written.may_be_next(source, at, first);
+        if !begun.kept {
+            self.drop_line(bytes);
+            return begun;
+        }
         let fields = judgement.fields.take().map(|fields| self.secrets.json(fields));
         let line = self.push(NewLine {
             at,
@@ -184,7 +188,7 @@ impl Scribe {
             level: judgement.level,
             class: judgement.class,
             cause: judgement.cause,
-            text: pieces(&text).next().unwrap_or_default(),
+            text: first,
             cascade_of: judgement.cascade_of,
             fields: fields.as_ref(),
         });
@@ -195,6 +199,7 @@ impl Scribe {
     }
 
     fn continuation(&mut self, source: Source, at: Instant, text: &str, begun: &mut Begun) {
+        begun.kept = begun.kept && self.written.may_be_next(source, at, text);
         if !begun.kept {
             self.drop_line(text.len());
             return;

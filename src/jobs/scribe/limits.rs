@@ -2,6 +2,7 @@
 
 use super::{Scribe, ScribeNews};
 use crate::domain::class::Level;
+use crate::domain::space::Room;
 use crate::jobs::curtailed;
 
 impl Scribe {
@@ -10,15 +11,19 @@ impl Scribe {
         let error = level == Level::Error;
         let first = error && self.said.first_error.is_none();
         // What stands in the log already had its room.
-        let has_room = self.written > 0 || curtailed::keeps(self.writer.space(), error, first);
+        let has_room =
+            self.written.is_left() || curtailed::keeps(self.writer.space(), error, first);
         has_room && (error || !self.limited)
     }
 
     pub(super) fn drop_line(&mut self, bytes: usize) {
         if let Some(space) = self.writer.space().filter(|_| !self.limited) {
             self.curtails = true;
-            space.dropped(1, bytes as u64);
-            let room = space.for_lines();
+            // What was dropped before stands in the figures of the daemon of that time, and so does how little room it had.
+            if !self.written.is_left() {
+                space.dropped(1, bytes as u64);
+            }
+            let room = space.for_lines().max(Room::Low);
             if let Some(text) = self.curtailed.drop_line(bytes, room) {
                 let line = self.lines;
                 self.note(Level::Warning, None, None, &text, None);
@@ -45,7 +50,8 @@ impl Scribe {
 
     /// Says how much was dropped for want of room, once there is room again or the output is over.
     pub(super) fn tell_of_curtailed(&mut self, over: bool) {
-        if (self.curtailed.is_over(self.writer.space()) || over)
+        let is_over = || self.curtailed.is_over(self.writer.space());
+        if (over || self.written.next_counts(self.curtailed.lines()).unwrap_or_else(is_over))
             && let Some(text) = self.curtailed.end()
         {
             self.curtails = true;

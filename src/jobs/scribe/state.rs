@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Scribe;
 use super::cut::{Begun, Stream};
+use super::written::Written;
 use crate::domain::classify::{Memory, RootFinder};
 use crate::domain::event::ErrorCounts;
 use crate::domain::verdict::Said;
@@ -32,7 +33,7 @@ impl Scribe {
     /// Goes over an attempt's output once more from its beginning, before which the log held `before`, with `errors` among
     /// its lines. What the log holds beyond is not written again.
     pub(in crate::jobs) fn begin_again(&mut self, before: Before, errors: ErrorCounts) {
-        self.written = self.writer.lines().saturating_sub(before.lines);
+        self.written = Written::of(self.writer.lines().saturating_sub(before.lines));
         (self.lines, self.bytes) = (before.lines.min(self.writer.lines()), before.bytes);
         self.errors = errors;
         self.limited = self.bytes >= self.max_log_bytes;
@@ -40,7 +41,7 @@ impl Scribe {
 
     /// The same from where another scribe stood.
     pub(in crate::jobs) fn stand_at(&mut self, state: ScribeState) {
-        self.written = self.writer.lines().saturating_sub(state.lines);
+        self.written = Written::of(self.writer.lines().saturating_sub(state.lines));
         (self.lines, self.bytes) = (state.lines.min(self.writer.lines()), state.bytes);
         let streams = state.streams;
         self.streams = streams.map(|(partial, begun)| Stream {

@@ -2,5 +2,6 @@
 
 mod cgroups;
 mod commands;
+mod curtailed;
 mod output;
 mod trees;

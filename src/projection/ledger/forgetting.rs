@@ -1,6 +1,7 @@
 //! What retention takes out of a schedule's ledger.
 
 use std::collections::HashSet;
+use std::ops::ControlFlow;
 
 use super::entry::{Entry, chunk_of, entries_of, span_of};
 use crate::ids::{ExecutionId, ScheduleRef};
@@ -74,7 +75,7 @@ pub(in crate::projection) fn started_for<R: Rows>(
     Ok(found)
 }
 
-/// Shows the chunks of a schedule's ledger to `visit`, but for those that speak of slots after `newest` alone. They may stand
+/// Shows the chunks of a schedule's ledger to `visit`, the newest first, but for those that speak of slots after `newest` alone. They may stand
 /// anywhere: a clock that was ahead once had later slots decided first.
 fn each_chunk<R: Rows>(
     rows: &R,
@@ -83,13 +84,22 @@ fn each_chunk<R: Rows>(
     visit: &mut dyn FnMut(Vec<u8>, Vec<Entry>),
 ) -> Result<(), RowError> {
     let prefix = keys::ledger(schedule);
-    let (mut from, end) = (prefix.clone(), keys::after_numbered(&prefix, u64::MAX));
-    while let Some((key, value)) = rows.first_in(&from, &end)? {
-        from.clone_from(&key);
-        from.push(0);
-        if span_of(&value).is_none_or(|(low, _)| low <= keys::ordered(newest)) {
-            visit(key, entries_of(&value)?);
+    let mut failed = None;
+    // In one go: most of many years' chunks are only passed by, with each batch that a pass forgets.
+    rows.scan_back(&prefix, &keys::after_numbered(&prefix, u64::MAX), &mut |key, value| {
+        if span_of(value).is_some_and(|(low, _)| low > keys::ordered(newest)) {
+            return ControlFlow::Continue(());
         }
-    }
-    Ok(())
+        match entries_of(value) {
+            Ok(entries) => {
+                visit(key.to_vec(), entries);
+                ControlFlow::Continue(())
+            }
+            Err(err) => {
+                failed = Some(err);
+                ControlFlow::Break(())
+            }
+        }
+    })?;
+    failed.map_or(Ok(()), Err)
 }

@@ -211,21 +211,16 @@ impl JournalLog {
         Self::verify_with(&self.dir, Some(until), &mut ())
     }
 
-    /// What is on disk now: it stays as it is, whatever is written or pruned meanwhile, for its files are open.
-    ///
-    /// # Errors
-    /// A segment cannot be opened.
-    pub fn extent(&self) -> std::io::Result<JournalExtent> {
+    /// What is on disk now: it stays as it is, whatever is written meanwhile, until something is pruned.
+    pub fn extent(&self) -> JournalExtent {
         loop {
             let begun = self.shared.end().segment;
-            // Opened before the end is read: what was pruned of them was named by events before that end.
-            let mut files = Vec::new();
-            for segment in self.segments() {
-                let opened = segment.open_before(0)?;
-                let (first, path) = (segment.first, segment.path.clone());
-                let (file, bytes) = (Arc::new(opened.file), opened.range.end);
-                files.push(JournalFile { first, path, file, bytes });
-            }
+            let described = |segment: &Arc<Segment>| JournalFile {
+                first: segment.first,
+                path: segment.path.clone(),
+                bytes: segment.end(),
+            };
+            let mut files: Vec<_> = self.segments().iter().map(described).collect();
             let end = self.shared.end();
             if end.segment != begun {
                 continue;
@@ -234,7 +229,7 @@ impl JournalLog {
             if let Some(last) = files.last_mut().filter(|file| file.first == end.segment) {
                 last.bytes = end.offset;
             }
-            return Ok(JournalExtent { position: end.position, head: end.chain, files });
+            return JournalExtent { position: end.position, head: end.chain, files };
         }
     }
 

@@ -4,7 +4,6 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use super::format::{
     COMPLETE, Content, FRAME_HEADER, FrameHeader, Hash, NoHeader, PRUNED, SEGMENT_HEADER,
@@ -23,7 +22,8 @@ use crate::store::sync_folder;
 /// How much is read at once.
 const CAPACITY: usize = 1 << 20;
 
-/// What of a journal is on disk at one position.
+/// What of a journal is on disk at one position. Its files are opened one by one, when they are read: whoever uses it sees to it
+/// that retention puts no others in their place meanwhile.
 #[derive(Clone, Debug, Default)]
 pub struct JournalExtent {
     /// The last event.
@@ -41,8 +41,6 @@ pub struct JournalFile {
     pub first: Position,
     /// Where it is.
     pub path: PathBuf,
-    /// The file, opened: retention may put another one in its place.
-    pub file: Arc<File>,
     /// How much of it counts.
     pub bytes: u64,
 }
@@ -56,10 +54,8 @@ impl JournalExtent {
         let mut extent = Self::default();
         let all = segment::list(dir).map_err(|err| OpenError::io(dir, &err))?;
         for (first, path) in all {
-            let file = File::open(&path).map_err(|err| OpenError::io(&path, &err))?;
-            let bytes = file.metadata().map_err(|err| OpenError::io(&path, &err))?.len();
-            let (first, file) = (Position(first), Arc::new(file));
-            extent.files.push(JournalFile { first, path, file, bytes });
+            let bytes = fs::metadata(&path).map_err(|err| OpenError::io(&path, &err))?.len();
+            extent.files.push(JournalFile { first: Position(first), path, bytes });
         }
         let last = until.unwrap_or(Position(u64::MAX));
         let (walk, ends) = extent.walk(last, &mut |_| ControlFlow::Continue(()))?;
@@ -140,7 +136,8 @@ fn follow(
         hint: "what comes before is whole: `daybook store export --until POSITION` reads it, `daybook store restore` puts it into place".to_owned(),
     }
     };
-    let header = segment::header_at_start(&file.file).map_err(io)?.map_err(|no| match no {
+    let opened = File::open(path).map_err(io)?;
+    let header = segment::header_of(&opened).map_err(io)?.map_err(|no| match no {
         NoHeader::Damaged(what) => damaged(0, what.to_owned()),
         NoHeader::Newer(format) => OpenError::Newer { path: path.display().to_string(), format },
     })?;
@@ -151,8 +148,7 @@ fn follow(
         created: header.created,
         pruned: header.format == PRUNED,
     });
-    let handle = file.file.try_clone().map_err(io)?;
-    let mut frames = Frames::over(handle, end..file.bytes, CAPACITY);
+    let mut frames = Frames::over(opened, end..file.bytes, CAPACITY);
     while flow.is_continue() && walk.position < until.0 {
         match frames.next().map_err(io)? {
             Step::Frame { header, .. } if header.last() > until.0 => {

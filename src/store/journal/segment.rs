@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -166,21 +165,6 @@ pub(super) fn create(dir: &Path, header: SegmentHeader) -> io::Result<(PathBuf, 
 /// Reads a segment's header.
 pub(super) fn read_header(path: &Path) -> io::Result<Result<SegmentHeader, NoHeader>> {
     header_of(&File::open(path)?)
-}
-
-/// Reads the header of a segment that others read too: no place in the file is moved.
-pub(super) fn header_at_start(file: &File) -> io::Result<Result<SegmentHeader, NoHeader>> {
-    let mut bytes = [0; SEGMENT_HEADER];
-    let mut length = 0;
-    while length < SEGMENT_HEADER {
-        match file.read_at(&mut bytes[length..], length as u64) {
-            Ok(0) => break,
-            Ok(count) => length += count,
-            Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
-            Err(err) => return Err(err),
-        }
-    }
-    Ok(SegmentHeader::from_bytes(&bytes[..length]))
 }
 
 /// Reads the header of a segment that is open. Reading goes on behind it.

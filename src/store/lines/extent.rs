@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError};
+use std::sync::PoisonError;
 
 use super::error::LinesError;
 use super::recover::{is_unborn, segment_numbers};
@@ -10,7 +10,8 @@ use super::segment::{HEADER_LEN, Kind, Trailer, kind_of, path_of};
 use super::store::LineStore;
 use super::walk::{Extent, walk};
 
-/// The segments of a line store, as far as they were on disk at one moment.
+/// The segments of a line store, as far as they were on disk at one moment. They are opened one by one, when they are read:
+/// whoever uses it sees to it that retention puts no others in their place meanwhile.
 #[derive(Clone, Debug, Default)]
 pub struct LinesExtent {
     /// In order of their numbers.
@@ -24,8 +25,6 @@ pub struct LinesFile {
     pub number: u64,
     /// Where it is.
     pub path: PathBuf,
-    /// The file, opened: retention may put another one in its place.
-    pub file: Arc<File>,
     /// How much of it counts.
     pub bytes: u64,
     /// Where its index begins; none while it is not sealed.
@@ -35,13 +34,11 @@ pub struct LinesFile {
 }
 
 impl LineStore {
-    /// What is on disk now: it stays as it is, whatever is written or pruned meanwhile, for its files are open.
+    /// What is on disk now: it stays as it is, whatever is written meanwhile, until something is pruned.
     ///
     /// # Errors
     /// [`LinesError::Io`].
     pub fn extent(&self) -> Result<LinesExtent, LinesError> {
-        let open =
-            |path: &Path| File::open(path).map(Arc::new).map_err(LinesError::io("open", path));
         // What retention writes again has another length than its index here says, for a moment. A segment that is sealed
         // meanwhile keeps its path.
         let _alone = self.store.shared.upkeep.lock().unwrap_or_else(PoisonError::into_inner);
@@ -50,12 +47,10 @@ impl LineStore {
         for sealed in sealed {
             let (number, path) = (sealed.number, sealed.path.clone());
             let (bytes, seal_at) = (sealed.trailer.file_len(), Some(sealed.trailer.seal_at));
-            let file = open(&path)?;
-            let pruned = is_pruned(&file, &path, bytes)?;
-            files.push(LinesFile { number, path, file, bytes, seal_at, pruned });
+            let pruned = is_pruned(&sealed.open()?, &path, bytes)?;
+            files.push(LinesFile { number, path, bytes, seal_at, pruned });
         }
-        let (file, seal_at, pruned) = (open(&path)?, None, false);
-        files.push(LinesFile { number, path, file, bytes, seal_at, pruned });
+        files.push(LinesFile { number, path, bytes, seal_at: None, pruned: false });
         Ok(LinesExtent { files })
     }
 
@@ -95,8 +90,7 @@ impl LinesExtent {
                 None => (walk(&path, Extent::UpTo(len), &mut |_, _| {})?.end, None),
             };
             let pruned = is_pruned(&file, &path, len)?;
-            let file = Arc::new(file);
-            extent.files.push(LinesFile { number, path, file, bytes, seal_at, pruned });
+            extent.files.push(LinesFile { number, path, bytes, seal_at, pruned });
         }
         Ok(extent)
     }

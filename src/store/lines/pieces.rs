@@ -15,7 +15,7 @@ use super::frame::{Entry, HEAD_LEN, Head};
 use super::query::LineRef;
 use super::segment::{HEADER_LEN, Kind, header, path_of, seal_bytes, sync_dir};
 use super::store::Damage;
-use super::walk::{Extent, walk_open};
+use super::walk::{Extent, walk};
 
 /// A part of the lines' files, in the order in which they stand there.
 #[derive(Debug)]
@@ -125,20 +125,18 @@ impl LinesExtent {
                 return Ok(());
             }
             let extent = Extent::Known(file.seal_at.unwrap_or(file.bytes));
-            let handle = file.file.try_clone().map_err(LinesError::io("open", path))?;
-            let walked =
-                walk_open((handle, path), extent, &mut |Entry { offset, head }, payload| {
-                    if flow.is_break() {
-                        return;
-                    }
-                    // The seal of the hash, which a flip of several bits behind the checksums would show.
-                    flow = if head.hash == head.hash_with(payload) {
-                        visit(LinePiece::Chunk(StoredChunk { head, payload }))
-                    } else {
-                        let what = format!("chunk {} has another hash than it carries", head.chunk);
-                        visit(LinePiece::Damage(damage(path, offset, what)))
-                    };
-                })?;
+            let walked = walk(path, extent, &mut |Entry { offset, head }, payload| {
+                if flow.is_break() {
+                    return;
+                }
+                // The seal of the hash, which a flip of several bits behind the checksums would show.
+                flow = if head.hash == head.hash_with(payload) {
+                    visit(LinePiece::Chunk(StoredChunk { head, payload }))
+                } else {
+                    let what = format!("chunk {} has another hash than it carries", head.chunk);
+                    visit(LinePiece::Damage(damage(path, offset, what)))
+                };
+            })?;
             for (offset, what) in walked.damage {
                 if flow.is_continue() {
                     flow = visit(LinePiece::Damage(damage(path, offset, what)));

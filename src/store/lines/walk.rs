@@ -44,18 +44,6 @@ pub(super) fn walk(
     visit: &mut dyn FnMut(Entry, &[u8]),
 ) -> Result<Walked, LinesError> {
     let file = File::open(path).map_err(LinesError::io("open", path))?;
-    walk_open((file, path), extent, visit)
-}
-
-/// As [`walk`], on a file that is open already: another one may stand at its path by now.
-///
-/// # Errors
-/// [`LinesError::Io`].
-pub(super) fn walk_open(
-    (file, path): (File, &Path),
-    extent: Extent,
-    visit: &mut dyn FnMut(Entry, &[u8]),
-) -> Result<Walked, LinesError> {
     let (Extent::Known(end) | Extent::UpTo(end)) = extent;
     let mut window = Window { file, path, end, start: 0, bytes: Vec::new() };
     let mut walked = Walked { end: HEADER_LEN, ..Walked::default() };

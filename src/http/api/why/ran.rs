@@ -8,10 +8,10 @@ use crate::domain::event::Trigger;
 use crate::domain::policy::GRACE_MS;
 use crate::domain::space::Room;
 use crate::http::problem::Problem;
-use crate::ids::StreamId;
+use crate::ids::{Position, StreamId};
 use crate::instant::Instant;
 use crate::projection::EventFilter;
-use crate::projection::view::{Execution, Slot, Status};
+use crate::projection::view::{Event, Execution, Slot, Status};
 
 /// An execution that waits no longer than this before its start did not wait.
 const AT_ONCE_MS: i64 = 1_000;
@@ -41,6 +41,7 @@ pub(super) async fn tell(
         story.say(format!("Slot {shown} was started on time."));
     }
     waited(subject, &execution, story);
+    began_anew(subject, &execution, story).await?;
     ended(subject, &execution, story);
     again(subject, &execution, story).await?;
     let filter = EventFilter { stream: Some(StreamId::Execution(id)), ..EventFilter::default() };
@@ -129,6 +130,36 @@ fn waited(subject: &Subject<'_>, execution: &Execution, story: &mut Story) {
         rounded(waited_ms),
         reasons.join(", ")
     ));
+}
+
+/// Tells of a daemon that ended and began anew while the execution waited: in between nothing was started.
+async fn began_anew(
+    subject: &Subject<'_>,
+    execution: &Execution,
+    story: &mut Story,
+) -> Result<(), Problem> {
+    let (reads, name) = (subject.reads, "daemon-started");
+    let began = reads.oldest_of_after(StreamId::Daemon, name, execution.position).await?;
+    // A start records itself behind what it opens.
+    let meanwhile = |began: &Event| {
+        began.at > execution.created_at && execution.started_at.is_none_or(|at| began.at <= at)
+    };
+    let Some(began) = began.filter(meanwhile) else { return Ok(()) };
+    let at = subject.show(began.at);
+    let former = reads.newest_before(name, began.position).await?;
+    let former = former.map_or(Position(0), |former| former.position);
+    let asked = reads.oldest_of_after(StreamId::Daemon, "drain-asked", former).await?;
+    let asked = asked.filter(|asked| asked.position < began.position);
+    match &asked {
+        Some(asked) => story.say(format!(
+            "Nothing was started from {} to {at}: the daemon was asked to end, and began anew.",
+            subject.show(asked.at)
+        )),
+        None => story.say(format!("Meanwhile the daemon ended; it began anew at {at}.")),
+    }
+    story.cite(asked);
+    story.cite([began]);
+    Ok(())
 }
 
 fn ended(subject: &Subject<'_>, execution: &Execution, story: &mut Story) {
