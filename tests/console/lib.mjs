@@ -10,6 +10,8 @@ const program = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/goo
 
 export const wide = { viewport: { width: 1280, height: 800 } };
 export const narrow = { viewport: { width: 360, height: 740 } };
+/** Nothing takes this long, unless it is broken. */
+const PATIENCE = 30_000;
 /** A page with its scripts and styles, in bytes. */
 const WEIGHT_MAX = 150_000;
 
@@ -46,7 +48,12 @@ async function login() {
 /** A window in which somebody is logged in; whatever its pages complain of fails the journey. */
 export async function open(path, options = wide) {
   if (!state) await login();
-  const context = await browser.newContext({ storageState: state, ...options });
+  return stranger(path, { storageState: state, ...options });
+}
+
+/** A window in which nobody is logged in. What its pages may complain of is set in `page.mayComplain`. */
+export async function stranger(path, options = wide) {
+  const context = await browser.newContext(options);
   const page = await context.newPage();
   const complaints = [];
   page.on("pageerror", (error) => complaints.push(`${page.url()}: ${error.message}`));
@@ -56,10 +63,23 @@ export async function open(path, options = wide) {
   });
   page.end = async () => {
     await context.close();
-    assert.deepEqual(complaints, [], "a page complained");
+    assert.deepEqual(complaints.filter((it) => !page.mayComplain?.test(it)), [], "a page complained");
   };
   await page.goto(base + path);
   return page;
+}
+
+/** The executions that a page lists, by their ids, from the top. */
+export const listed = (page) => page.locator("tr[data-row] a[data-open]")
+  .evaluateAll((all) => all.map((it) => new URL(it.href).pathname.split("/").at(-1)));
+
+/** Loads a page again until it shows this: for pages without scripts. */
+export async function seenAgain(page, locator) {
+  const end = Date.now() + PATIENCE;
+  while (await locator.count() === 0) {
+    assert.ok(Date.now() < end, `${page.url()} never showed ${locator}`);
+    await page.reload();
+  }
 }
 
 /** What must hold on every page: accessible, no wider than the window, light. */
