@@ -158,10 +158,11 @@ fn every_page_is_sound() {
     let ko = shop.ended("shop/tickets", "ko");
     let ko = word(&ko, "id");
     let pages: Vec<String> = PAGES.iter().map(|page| page.replace("KO", ko)).collect();
-    shop.travel("sound", &json!({"pages": pages}));
+    let forms = [["/events", "Verify"], ["/interfaces/shop", "Test the connection"]];
+    shop.travel("sound", &json!({"pages": pages, "forms": forms}));
 }
 
-const PAGES: [&str; 19] = [
+const PAGES: [&str; 24] = [
     "/",
     "/login",
     "/executions",
@@ -170,14 +171,19 @@ const PAGES: [&str; 19] = [
     "/executions/KO",
     "/executions/KO/log",
     "/executions/rerun?ids=KO",
+    "/executions?from=2026-01-01&trigger=manual",
     "/explain",
+    "/explain/MAP-REF",
     "/schedules",
     "/schedules/shop/tickets",
     "/schedules/bank/statements",
+    "/schedules/bank/statements/why",
+    "/schedules/bank/statements/backfill?from=2026-01-01&to=2026-01-02",
     "/interfaces",
     "/interfaces/shop",
     "/events",
     "/events/1",
+    "/events?stream=schedule/no/where",
     "/doctor",
     "/settings",
     "/api",

@@ -1,5 +1,5 @@
 // Filters: an address says what is shown, and what is shown is what fits.
-import { assert, base, facts, journey, listed, open } from "./lib.mjs";
+import { assert, base, facts, holds, journey, listed, open } from "./lib.mjs";
 
 /** All executions, the newest first, as the command line lists them. */
 const all = facts.rows;
@@ -107,6 +107,7 @@ async function emptyAndWrong(page) {
   page.mayComplain = /status of 422/;
   await fill(page, { from: "someday" });
   assert.match(await page.locator("main").innerText(), /from.*someday/s, "what is wrong is named with its value");
+  await holds(page, "a problem");
   await page.goBack();
   assert.deepEqual(await listed(page), fitting(() => true));
 }

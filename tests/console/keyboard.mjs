@@ -1,6 +1,6 @@
 // Without a mouse: what is red, why, the first error in its log, run again, green. Whoever cannot see where he is, is lost.
 import { writeFileSync } from "node:fs";
-import { assert, facts, journey, open } from "./lib.mjs";
+import { accessible, assert, facts, journey, open } from "./lib.mjs";
 
 /** What has the focus: its words, whether a frame marks it, and whether it is in the window. */
 const focused = (page) => page.evaluate(() => {
@@ -35,6 +35,7 @@ await journey(async () => {
   const page = await open("/");
   await theWayIn(page);
   await theHelp(page);
+  await thePalette(page);
   await theRows(page);
 
   // From the red tile to its execution.
@@ -95,8 +96,34 @@ async function theHelp(page) {
   for (const key of ["j", "/", "g"]) assert.match(await page.locator("#keys").innerText(), new RegExp(key.replace("/", "\\/")));
   await press(page, "j", "R", "t");
   assert.equal(await page.locator("[data-row].here").count(), 0);
+  await accessible(page, "the help");
   await press(page, "Escape");
   assert.ok(!await isOpen(page, "keys"));
+}
+
+/** Ctrl-K leads to whatever is named: a page, an interface, a schedule, an execution, or what holds these words. */
+async function thePalette(page) {
+  const found = page.getByRole("option");
+  await press(page, "Control+k");
+  assert.equal((await focused(page)).tag, "input#way");
+  assert.equal(await found.first().innerText(), "Overview page");
+  await page.keyboard.type("tick");
+  await found.filter({ hasText: "shop/tickets schedule" }).waitFor();
+  assert.deepEqual(await found.allInnerTexts(), ["Ticket shop interface", "shop/tickets schedule", "tick in executions"]);
+  await accessible(page, "the palette");
+  await press(page, "ArrowDown", "ArrowDown", "ArrowDown", "ArrowUp");
+  assert.equal(await page.locator("[aria-selected=true]").innerText(), "shop/tickets schedule");
+  await press(page, "Enter");
+  await at(page, "/schedules/shop/tickets");
+  await press(page, "Control+k");
+  await page.keyboard.type(facts.ko.slice(0, 18));
+  await found.filter({ hasText: /execution$/ }).waitFor();
+  await press(page, "Enter");
+  await at(page, `/executions/${facts.ko}`);
+  await press(page, "Control+k");
+  await page.keyboard.type("j");
+  await press(page, "Escape");
+  assert.ok(!await isOpen(page, "palette"));
 }
 
 /** Rows by keys, which mean letters while one types. */

@@ -82,28 +82,36 @@ export async function seenAgain(page, locator) {
   }
 }
 
-/** What must hold on every page: accessible, no wider than the window, light. */
-export async function sound(path, options = wide) {
-  const page = await open(path, options);
+/** Axe finds nothing that keeps somebody out. */
+export async function accessible(page, said) {
   const found = await new AxeBuilder({ page }).withTags(["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]).analyze();
   const violations = found.violations.flatMap((it) => it.nodes.map((node) => `${it.id}: ${node.target} ${node.failureSummary}`));
-  assert.deepEqual(violations, [], `${path} ${JSON.stringify(options)}`);
+  assert.deepEqual(violations, [], said);
+}
+
+/** What must hold on every page: accessible, no wider than the window. */
+export async function holds(page, said) {
+  await accessible(page, said);
   const over = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
-  assert.ok(over <= 0, `${path} is ${over} px wider than a window of ${options.viewport?.width}`);
-  assert.equal(await page.locator("h1").count(), 1, `${path} has one heading of the first level`);
+  assert.ok(over <= 0, `${said} is ${over} px wider than its window`);
+  assert.equal(await page.locator("h1").count(), 1, `${said} has one heading of the first level`);
+}
+
+/** The same, of a page in a window of its own. */
+export async function sound(path, options = wide) {
+  const page = await open(path, options);
+  await holds(page, `${path} ${JSON.stringify(options)}`);
   await page.end();
 }
 
-/** How much a browser that has nothing yet loads for a page, in bytes. */
-export async function weight(path) {
-  const page = await open(path);
+/** How much a browser that had nothing yet loaded for a page, in bytes. */
+export async function weight(page) {
   const bytes = await page.evaluate(() => ["navigation", "resource"]
     .flatMap((kind) => performance.getEntriesByType(kind))
     .reduce((sum, entry) => sum + entry.encodedBodySize, 0));
-  await page.end();
   // The styles alone are more than this.
-  assert.ok(bytes > 20_000, `${path} was not measured: ${bytes} bytes`);
-  assert.ok(bytes < WEIGHT_MAX, `${path} weighs ${bytes} bytes`);
+  assert.ok(bytes > 20_000, `${page.url()} was not measured: ${bytes} bytes`);
+  assert.ok(bytes < WEIGHT_MAX, `${page.url()} weighs ${bytes} bytes`);
   return bytes;
 }
 

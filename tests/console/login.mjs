@@ -97,7 +97,7 @@ async function fromElsewhere() {
   for (const headers of [{ origin: "http://evil.example" }, { origin: "null" }, { "sec-fetch-site": "cross-site" }, {}]) {
     const answer = await page.request.post(`${base}/schedules/shop/sales`, { headers: { ...headers, accept: "text/html" }, form: { do: "run" } });
     assert.equal(answer.status(), 403, JSON.stringify(headers));
-    assert.match(await answer.text(), /must come from the console&#39;s own pages/);
+    assert.match(await answer.text(), /must come from the console's own pages/);
   }
   // A page of another site, as a browser sends its form.
   await page.context().route("http://evil.example/", (route) => route.fulfill({
