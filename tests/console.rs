@@ -3,6 +3,8 @@
 #[path = "support/asking.rs"]
 #[expect(dead_code, reason = "shared with other tests")]
 mod asking;
+#[path = "console/journeys.rs"]
+mod journeys;
 #[path = "console/log.rs"]
 mod log;
 #[expect(dead_code, reason = "shared with other tests")]
@@ -15,7 +17,8 @@ use asking::{text, with_status, word};
 use serde_json::{Value, json};
 use support::Daemon;
 
-/// A shop of whose three schedules one fails, for want of a product, and ends well when a file says so.
+/// A shop of whose schedules `tickets` fails, for want of a product, and ends well when a file says so; `counting` says 300
+/// lines for the first line in a pipe and fails for the second; `many` fails in line 700 of 1,200.
 const SHOP: &str = r#"
 name = "Ticket shop"
 owner = "sales@example.com"
@@ -27,12 +30,17 @@ command = ["sh", "-c", "echo page 1 of 1: 62 records; echo done"]
 
 [schedules.tickets]
 manual = true
+overlap = "allow"
 params.day = { default = "2026-11-28" }
 command = ["sh", "-c", "echo begin; echo reading '<b>tickets</b>'; test -e MENDED || { echo 'ERROR no product for code FNAC-12' >&2; echo 'ERROR 3 records were not written' >&2; exit 1; }; echo done"]
 
 [schedules.counting]
 manual = true
-command = ["sh", "-c", "read line < GATE; i=0; while [ $i -lt 300 ]; do i=$((i+1)); echo line $i; done; read line < GATE"]
+command = ["sh", "-c", "exec 3<>GATE; read word <&3; i=0; while [ $i -lt 300 ]; do i=$((i+1)); echo line $i; done; read word <&3; echo ERROR no product for code LAST >&2; exit 1"]
+
+[schedules.many]
+manual = true
+command = ["awk", "BEGIN { for (n = 1; n <= 1200; n++) print (n == 700 ? \"ERROR no product for code EVENT-700\" : \"event \" n); exit 1 }"]
 "#;
 
 const BANK: &str = r#"
@@ -52,11 +60,16 @@ struct Shop {
 impl Shop {
     /// A shop that has sold once, and failed to write tickets once.
     fn open() -> Self {
+        Self::beside(&[])
+    }
+
+    /// The same beside other interfaces.
+    fn beside(others: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let path = |name: &str| folder.path().join(name).display().to_string();
         let gate = mkfifo(folder.path());
         let shop = SHOP.replace("MENDED", &path("mended")).replace("GATE", &gate);
-        let files = [("shop.toml", shop.as_str()), ("bank.toml", BANK)];
+        let files = [&[("shop.toml", shop.as_str()), ("bank.toml", BANK)], others].concat();
         let mut daemon = Daemon::with_files(folder.path(), &files);
         daemon.start();
         let shop = Self { folder, daemon };
@@ -75,8 +88,24 @@ impl Shop {
         word(&run, "id").to_owned()
     }
 
-    /// Makes a journey in the browser, which is told these facts.
-    fn travel(&self, journey: &str, facts: &Value) {
+    /// Fails to write tickets so many times; the executions, the oldest first.
+    fn failed(&self, times: usize) -> Vec<String> {
+        (0..times).map(|_| word(&self.ended("shop/tickets", "ko"), "id").to_owned()).collect()
+    }
+
+    /// The pipe at which `shop/counting` waits, twice.
+    fn gate(&self) -> PathBuf {
+        self.folder.path().join("gate")
+    }
+
+    /// A new token with this role.
+    fn token(&self, name: &str, role: &str) -> String {
+        let made = self.daemon.json(&["token", "create", name, "--role", role]);
+        word(&made, "token").to_owned()
+    }
+
+    /// Makes a journey in the browser, which is told these facts; what it prints.
+    fn travel(&self, journey: &str, facts: &Value) -> String {
         let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/console");
         assert!(
             scripts.join("node_modules").exists(),
@@ -95,6 +124,7 @@ impl Shop {
             .output()
             .expect("node is installed");
         assert!(done.status.success(), "{journey}:\n{}{}", text(&done.stdout), text(&done.stderr));
+        text(&done.stdout)
     }
 }
 
@@ -128,10 +158,11 @@ fn every_page_is_sound() {
     let ko = shop.ended("shop/tickets", "ko");
     let ko = word(&ko, "id");
     let pages: Vec<String> = PAGES.iter().map(|page| page.replace("KO", ko)).collect();
-    shop.travel("sound", &json!({"pages": pages}));
+    let forms = [["/events", "Verify"], ["/interfaces/shop", "Test the connection"]];
+    shop.travel("sound", &json!({"pages": pages, "forms": forms}));
 }
 
-const PAGES: [&str; 19] = [
+const PAGES: [&str; 24] = [
     "/",
     "/login",
     "/executions",
@@ -140,14 +171,19 @@ const PAGES: [&str; 19] = [
     "/executions/KO",
     "/executions/KO/log",
     "/executions/rerun?ids=KO",
+    "/executions?from=2026-01-01&trigger=manual",
     "/explain",
+    "/explain/MAP-REF",
     "/schedules",
     "/schedules/shop/tickets",
     "/schedules/bank/statements",
+    "/schedules/bank/statements/why",
+    "/schedules/bank/statements/backfill?from=2026-01-01&to=2026-01-02",
     "/interfaces",
     "/interfaces/shop",
     "/events",
     "/events/1",
+    "/events?stream=schedule/no/where",
     "/doctor",
     "/settings",
     "/api",

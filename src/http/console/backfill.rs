@@ -37,6 +37,16 @@ struct Asked {
 }
 
 impl Asked {
+    /// `missed, skipped or ko`.
+    fn words(&self) -> String {
+        let words: Vec<&str> = self.only.iter().map(|was| was.as_str()).collect();
+        match words.split_last() {
+            Some((last, [])) => (*last).to_owned(),
+            Some((last, others)) => format!("{} or {last}", others.join(", ")),
+            None => String::new(),
+        }
+    }
+
     fn address(&self, path: &str) -> String {
         let (from, to) = (self.from.to_string(), self.to.to_string());
         let mut state = vec![("from", from.as_str()), ("to", to.as_str()), ("rate", &self.rate)];
@@ -104,11 +114,11 @@ pub(super) async fn show(
     let (_, answer) = ask(&app, caller, &name, wanted).await?;
     let runs = running(&answer);
     let fitting = answer.items.len();
-    let row = |item: BackfillItem| Row { local: zone.show(item.slot), item };
+    let row = |item: BackfillItem| Row { local: words::local(&zone, item.slot), item };
     page(&Preview {
         shell,
         schedule,
-        span: (zone.show(asked.from), zone.show(asked.to)),
+        span: (words::local(&zone, asked.from), words::local(&zone, asked.to)),
         asked,
         rate: answer.rate,
         rows: answer.items.into_iter().take(LISTED).map(row).collect(),

@@ -5,6 +5,7 @@ use axum::extract::State;
 use axum::response::Response;
 
 use super::form::Filters;
+use super::markdown::Inline;
 use super::shell::{Section, Shell, page};
 use crate::http::access::Caller;
 use crate::http::api::doctor::{Check, Finding, examine};

@@ -6,6 +6,7 @@ use axum::response::Response;
 use serde_json::Value;
 
 use super::form::{Filters, Posted, address};
+use super::markdown::Inline;
 use super::shell::{Section, Shell, page};
 use super::words;
 use crate::domain::event::EVENT_NAMES;

@@ -6,6 +6,7 @@ use std::fmt;
 use chrono::{Datelike, Days, Months, NaiveDate, Weekday};
 
 use super::form::address;
+use super::words;
 use crate::civil::Zone;
 use crate::domain::slot::Reason;
 use crate::http::api::schedules::awaiting;
@@ -299,7 +300,7 @@ impl Ledger<'_> {
         let slots: Vec<Slot> = waiting.into_iter().flatten().chain(page.items).collect();
         let became = self.became(&slots).await?;
         let row = |(slot, became): (Slot, Became)| {
-            let local = self.zone.show(slot.at);
+            let local = words::local(self.zone, slot.at);
             let path = format!("/schedules/{}/why", self.name);
             Listing { why: address(&path, &[("at", &slot.at.to_string())]), slot, became, local }
         };

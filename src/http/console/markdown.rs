@@ -56,8 +56,19 @@ impl fmt::Display for Markdown<'_> {
     }
 }
 
+/// A sentence with bold and code, such as our messages are.
+pub(super) struct Inline<'a>(pub(super) &'a str);
+
+impl askama::filters::HtmlSafe for Inline<'_> {}
+
+impl fmt::Display for Inline<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        inline(f, self.0)
+    }
+}
+
 /// A text with bold and code. A mark without its end stands for itself.
-pub(super) fn inline(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
+fn inline(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
     let mut rest = text;
     while let Some(at) = rest.find(['*', '`']) {
         let (before, marked) = rest.split_at(at);
@@ -113,5 +124,11 @@ mod tests {
         ] {
             assert_eq!(Markdown(text).to_string(), html, "{text}");
         }
+    }
+
+    #[test]
+    fn a_sentence_shows_what_it_quotes_as_code_and_no_markup() {
+        let said = Inline("`?from`: `<b>` is no time").to_string();
+        assert_eq!(said, "<code>?from</code>: <code>&lt;b&gt;</code> is no time");
     }
 }

@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 
 use self::operation::{Field, Operation, fields, operation, references};
 use super::form::Filters;
+use super::markdown::Inline;
 use super::shell::{Section, Shell, page};
 use super::words;
 use crate::http::access::Caller;

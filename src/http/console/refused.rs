@@ -5,6 +5,7 @@ use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, Method, StatusCode, header};
 
+use super::markdown::Inline;
 use super::shell::{Shell, page};
 use crate::domain::template::push_percent_encoded;
 use crate::http::parts::App;
@@ -38,8 +39,9 @@ pub fn refused(app: &App, problem: &Problem, wanted: &Wanted, request_id: &str) 
     }
     let body = problem.body(Some(request_id), None);
     let shell = Shell::outside(app, &body.title);
-    let mut answer = page(&ProblemPage { shell, problem: &body })
-        .unwrap_or_else(|_err| problem.render(Some(request_id), None));
+    let mut answer =
+        page(&ProblemPage { shell, problem: &body, action: action(problem.code(), &body.action) })
+            .unwrap_or_else(|_err| problem.render(Some(request_id), None));
     *answer.status_mut() = problem.code().status();
     for (name, value) in problem.headers() {
         answer.headers_mut().insert(name, value.clone());
@@ -73,4 +75,33 @@ fn to_login(wanted: &Wanted) -> Response {
 struct ProblemPage<'a> {
     shell: Shell,
     problem: &'a ProblemBody,
+    action: &'a str,
+}
+
+/// What somebody at a page can do; the problem's own action is for whoever writes a program.
+fn action(code: Code, told: &str) -> &str {
+    match code {
+        Code::Invalid => "Go back, correct it, and try again.",
+        Code::Unauthenticated => "Log in with a new link, or with a token that is valid.",
+        Code::Denied => "Log in with a token that has this role, or ask somebody who has one.",
+        Code::CrossSite => "Nothing was changed. Open the console, and do it there.",
+        Code::TooMany => "Wait a minute, then try again.",
+        Code::NotOpen => "Go back, and choose it by its id or by force.",
+        Code::Internal => {
+            "Contact support with the number of the request; the daemon's log has the details."
+        }
+        Code::BadJson
+        | Code::MediaType
+        | Code::NotFound
+        | Code::MethodNotAllowed
+        | Code::Timeout
+        | Code::Conflict
+        | Code::Ambiguous
+        | Code::InProgress
+        | Code::TooLarge
+        | Code::KeyReused
+        | Code::DiskFull
+        | Code::Unavailable
+        | Code::Rebuilding => told,
+    }
 }

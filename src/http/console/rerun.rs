@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::executions::Row;
 use super::filter::{Chosen, encoded};
 use super::form::Posted;
+use super::markdown::Inline;
 use super::shell::{Section, Shell, page};
 use super::words;
 use crate::engine::handle::Rerun;

@@ -113,7 +113,7 @@ pub(super) async fn show(
         Some(day) => Some(looked_at.day(day, cursor).await?),
         None => None,
     };
-    let coming = |ahead: Ahead| Coming { local: zone.show(ahead.slot.at), ahead };
+    let coming = |ahead: Ahead| Coming { local: words::local(&zone, ahead.slot.at), ahead };
     let (red, skipped) = app.engine.board().read(|state| {
         let row = state.schedules.get(&name);
         row.map_or((None, None), |row| (row.red, row.skip_next.as_deref().copied()))
@@ -268,7 +268,7 @@ pub(super) async fn why(
     let at = when(&mut input, "at", &zone);
     input.finish()?;
     let why = tell(&app, &reads, &name, at).await?;
-    let local = why.slot.as_ref().map(|slot| zone.show(slot.at));
+    let local = why.slot.as_ref().map(|slot| words::local(&zone, slot.at));
     let title = format!("Why: {}/{}", why.interface, why.schedule);
     let shell = Shell::of(&app, &caller, Section::Schedules, &title);
     page(&WhyPage { shell, why, local, zone: schedule.timezone })

@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::response::Response;
 
 use super::form::Filters;
+use super::markdown::Inline;
 use super::shell::{Section, Shell, page};
 use crate::config::{Origin, SettingRow};
 use crate::http::access::Caller;

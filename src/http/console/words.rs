@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::civil::Zone;
 use crate::instant::Instant;
 
 /// An instant: relative, with the exact one in the tooltip. The script shows it in the zone that the reader chose.
@@ -32,6 +33,16 @@ pub(super) fn relative(at: Instant, now: Instant) -> String {
     }
     let span = span(away);
     if at > now { format!("in {span}") } else { format!("{span} ago") }
+}
+
+/// An instant as the clocks of a zone show it, with their distance from UTC: `2026-10-25 02:30:00 +02:00`.
+pub(super) fn local(zone: &Zone, at: Instant) -> String {
+    let shown = zone.show(at);
+    let parts = shown.split_once('T').and_then(|(date, time)| {
+        let (clock, offset) = time.split_at_checked(time.find(['+', '-'])?)?;
+        Some(format!("{date} {clock} {offset}"))
+    });
+    parts.unwrap_or(shown)
 }
 
 const SECOND: u64 = 1_000;

@@ -84,6 +84,65 @@
     });
   };
 
+  // Ctrl-K: to a page, an interface, a schedule, an execution, or whatever holds these words.
+  const palette = (() => {
+    const box = document.getElementById("palette");
+    const [field, list] = [box?.querySelector("input"), box?.querySelector("ul")];
+    let [chosen, asking] = [0, null];
+    const choose = (n) => {
+      const all = [...list.children];
+      chosen = Math.min(all.length - 1, Math.max(0, n));
+      all.forEach((it, at) => it.setAttribute("aria-selected", String(at === chosen)));
+      field.setAttribute("aria-activedescendant", all[chosen]?.id ?? "");
+      all[chosen]?.scrollIntoView({ block: "nearest" });
+    };
+    const show = (found) => {
+      list.replaceChildren(...found.map(({ to, name, kind }, at) => {
+        const it = document.createElement("li");
+        Object.assign(it, { id: `found-${at}`, to });
+        it.setAttribute("role", "option");
+        const what = document.createElement("span");
+        [what.className, what.textContent] = ["muted", kind];
+        it.append(name, " ", what);
+        return it;
+      }));
+      choose(0);
+    };
+    /** The first rows of a list of ours that fit. */
+    const rowsOf = async (path, kind, text, signal) => {
+      const answer = await fetch(`${path}?text=${encodeURIComponent(text)}`, { signal, headers: { accept: "text/html" } });
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      const links = [...page.querySelectorAll("tr[data-row] a[data-open]")].slice(0, 6);
+      return links.map((it) => ({ to: it.getAttribute("href"), name: it.textContent, kind }));
+    };
+    const seek = async () => {
+      const text = field.value.trim();
+      asking?.abort();
+      asking = new AbortController();
+      const { signal } = asking;
+      const all = [...document.querySelectorAll(".top nav a")].map((it) => ({ to: it.getAttribute("href"), name: it.textContent, kind: "page" }));
+      const pages = all.filter((it) => it.name.toLowerCase().includes(text.toLowerCase()));
+      if (!text) { show(pages); return; }
+      const last = [{ to: `/executions?text=${encodeURIComponent(text)}`, name: text, kind: "in executions" }];
+      if (/^[0-9a-f-]{6,36}$/i.test(text)) last.unshift({ to: `/executions/${text}`, name: text, kind: "execution" });
+      show([...pages, ...last]);
+      try {
+        const found = await Promise.all([rowsOf("/interfaces", "interface", text, signal), rowsOf("/schedules", "schedule", text, signal)]);
+        show([...pages, ...found.flat(), ...last]);
+      } catch (error) {
+        if (error.name !== "AbortError") throw error;
+      }
+    };
+    const go = () => { const to = list.children[chosen]?.to; if (to) location.assign(to); };
+    field?.addEventListener("input", seek);
+    field?.addEventListener("keydown", (event) => {
+      if (event.key === "ArrowDown" || event.key === "ArrowUp") { event.preventDefault(); choose(chosen + (event.key === "ArrowDown" ? 1 : -1)); }
+      if (event.key === "Enter") { event.preventDefault(); go(); }
+    });
+    list?.addEventListener("click", (event) => { choose([...list.children].indexOf(event.target.closest("li"))); go(); });
+    return { open() { if (!box || document.querySelector("dialog[open]")) return; field.value = ""; box.showModal(); seek(); } };
+  })();
+
   const press = (selector) => { const it = document.querySelector(selector); if (it) { it.click(); return true; } return false; };
   const ways = { h: "/", e: "/executions", s: "/schedules", i: "/interfaces", v: "/events", d: "/doctor" };
   let going = 0;
@@ -95,8 +154,11 @@
     "?": () => document.getElementById("keys")?.showModal(),
   };
   document.addEventListener("keydown", (event) => {
-    const typing = event.target.closest?.("input:not([type=checkbox]), select, textarea, [contenteditable]");
-    if (event.key === "Escape" && typing) { event.target.blur(); return; }
+    if ((event.ctrlKey || event.metaKey) && event.key === "k") { event.preventDefault(); palette.open(); return; }
+    // A dialog that was just closed has the focus until it is drawn.
+    const isGone = event.target.closest?.("dialog:not([open])");
+    const typing = !isGone && event.target.closest?.("input:not([type=checkbox]), select, textarea, [contenteditable]");
+    if (event.key === "Escape" && typing && !event.target.closest("dialog")) { event.target.blur(); return; }
     if (typing || event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || document.querySelector("dialog[open]")) return;
     if (Date.now() - going < 1500 && ways[event.key]) { going = 0; location.assign(ways[event.key]); event.preventDefault(); return; }
     if (event.key === "g") { going = Date.now(); return; }

@@ -122,6 +122,7 @@
   let source = null;
   let heard = [];
   let hearing = 0;
+  let opening = false;
   const flush = () => {
     hearing = 0;
     const lines = heard.map((row) => JSON.parse(row));
@@ -131,7 +132,12 @@
     state.total = Math.max(state.total, state.newest);
     part("[data-total]").textContent = number(state.total);
     // The first lines of a log that was empty.
-    if (now === full && view.hidden) full.open(1).then(() => { if (state.follow) now.toEnd(); }).catch(failed);
+    if (now === full && view.hidden && !opening) {
+      opening = true;
+      // It may be over before they are shown.
+      const follows = state.follow;
+      full.open(1).then(() => { if (follows) now.toEnd(); }).catch(failed).finally(() => { opening = false; });
+    }
     now.add(lines);
     if (state.follow) now.toEnd(); else state.unseen += lines.length;
     drawNew();
