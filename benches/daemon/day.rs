@@ -57,13 +57,16 @@ const SAID: [&str; 7] = [
     "total of the slot: 18,316.50 EUR",
 ];
 
-/// Writes the schedules' files to `home` and lives the day that ended a minute ago. Gives its first second.
+/// Since then, so that retention may forget of all of it: what ended within two days stays.
+const AGO: u64 = 3 * SECONDS;
+
+/// Writes the schedules' files to `home` and lives a day that ended three days ago. Gives its first second.
 pub(crate) fn live(home: &Home) -> Outcome<u64> {
     for interface in 0..INTERFACES {
         home.define(&format!("interface-{interface}"), &text(interface))?;
     }
     fs::create_dir_all(home.data())?;
-    let first = wall_clock().as_secs() / ROUND * ROUND - SECONDS - ROUND;
+    let first = wall_clock().as_secs() / ROUND * ROUND - SECONDS - AGO;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(seconds(&home.data(), first))?;
     Ok(first)

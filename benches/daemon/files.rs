@@ -19,12 +19,22 @@ pub(crate) fn define(
     (interfaces, each): Size,
     keys: impl Fn(u64) -> String,
 ) -> Outcome<()> {
+    define_below(home, "", (interfaces, each), keys)
+}
+
+/// The same below `head`, which stands first in the file of each interface.
+pub(crate) fn define_below(
+    home: &Home,
+    head: &str,
+    (interfaces, each): Size,
+    keys: impl Fn(u64) -> String,
+) -> Outcome<()> {
     for interface in 0..interfaces {
         let table = |schedule: u64| {
             format!("[schedules.schedule-{schedule}]\n{}\n", keys(interface * each + schedule))
         };
-        let text: String = (0..each).map(table).collect();
-        home.define(&format!("interface-{interface}"), &text)?;
+        let tables: String = (0..each).map(table).collect();
+        home.define(&format!("interface-{interface}"), &format!("{head}{tables}"))?;
     }
     Ok(())
 }

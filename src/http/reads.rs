@@ -280,7 +280,8 @@ impl Reads {
         name: &str,
         position: Position,
     ) -> Result<Option<Event>, Problem> {
-        let filter = EventFilter { stream, kind: EventFilter::code_of(name), ..EventFilter::default() };
+        let filter =
+            EventFilter { stream, kind: EventFilter::code_of(name), ..EventFilter::default() };
         let page = (1, Some(position.to_string()));
         Ok(self.events(filter, Order::NewestFirst, page).await?.items.into_iter().next())
     }

@@ -125,8 +125,7 @@ pub(super) fn list<R: Rows>(
         }
         Order::OldestFirst => (cursor.map_or(least, |at| at.saturating_add(1).max(least)), durable),
     };
-    let mut positions = if filter.stream.is_none() && filter.kind.is_none() && filter.by.is_none()
-    {
+    let mut positions = if filter.stream.is_none() && filter.kind.is_none() && filter.by.is_none() {
         consecutive((low, high), order, limit + 1)
     } else {
         indexed(rows, filter, (low, high), (order, limit + 1))?
