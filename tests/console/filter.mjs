@@ -4,15 +4,15 @@ import { assert, base, facts, holds, journey, listed, open } from "./lib.mjs";
 /** All executions, the newest first, as the command line lists them. */
 const all = facts.rows;
 const fitting = (fits) => all.filter(fits).map((row) => row.id);
-const holds = (text) => (row) => `${row.first_error?.text ?? ""} ${JSON.stringify(row.params)}`.includes(text);
+const says = (text) => (row) => `${row.first_error?.text ?? ""} ${JSON.stringify(row.params)}`.includes(text);
 const took = all.map((row) => row.duration_ms).toSorted((one, other) => one - other);
 const between = took[Math.floor(took.length / 2)];
 const middle = all[3].created_at;
 
 /** What a form is filled with, and what fits it. */
 const FORMS = [
-  [{ text: "FNAC-12" }, holds("FNAC-12")],
-  [{ text: "2026-12-01" }, holds("2026-12-01")],
+  [{ text: "FNAC-12" }, says("FNAC-12")],
+  [{ text: "2026-12-01" }, says("2026-12-01")],
   [{ text: all[2].id }, (row) => row.id === all[2].id],
   [{ interface: "bank" }, (row) => row.interface === "bank"],
   [{ from: middle }, (row) => row.created_at >= middle],
@@ -87,7 +87,7 @@ async function byChips(page) {
   const mapping = (row) => isKo(row) && row.class === "mapping";
   assert.deepEqual(await listed(page), fitting(mapping));
   await fill(page, { text: "2026-12-01" });
-  assert.deepEqual(await listed(page), fitting((row) => mapping(row) && holds("2026-12-01")(row)));
+  assert.deepEqual(await listed(page), fitting((row) => mapping(row) && says("2026-12-01")(row)));
   await press("7 days");
   assert.deepEqual(Object.fromEntries(new URL(page.url()).searchParams), { status: "ko", class: "mapping", text: "2026-12-01", from: "7d" });
   await press("any status");

@@ -15,7 +15,8 @@ async function told(step) {
 
 /** Looks at a page in each shape. */
 async function look(page, name) {
-  const picture = `${process.env.DAYBOOK_PICTURES}/${name.replace(/[^a-z0-9]+/gi, "_")}`;
+  const file = name.replace(/[0-9a-f]{8}-[0-9a-f-]{27}/, "id").replace(/[^a-z0-9]+/gi, "_");
+  const picture = `${process.env.DAYBOOK_PICTURES}/${file}`;
   for (const [shape, window, colorScheme] of SHAPES) {
     await page.setViewportSize(window.viewport);
     // Colours that still change would be measured.

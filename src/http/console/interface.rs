@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::charts::{BARS_MAX, Durations, Grid};
 use super::form::{Filters, Posted, when};
+use super::markdown::Inline;
 use super::marks::{Badge, Rest};
 use super::schedule::{Wish, wrong};
 use super::shell::{Section, Shell, page, see_other};
