@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::future::Future;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::task::Poll;
 
 use tokio::sync::{mpsc, watch};
@@ -243,7 +243,13 @@ async fn check(
 fn on_disk(folder: &Path) -> u64 {
     use std::os::unix::fs::MetadataExt;
     let files = fs::read_dir(folder).expect("lists");
-    files.map(|file| file.expect("lists").metadata().expect("known").blocks() * 512).sum()
+    let taken = |path: PathBuf| {
+        let file = fs::File::open(path).expect("opened");
+        // What is not on the disk yet may take other blocks there.
+        file.sync_all().expect("synced");
+        file.metadata().expect("known").blocks() * 512
+    };
+    files.map(|file| taken(file.expect("lists").path())).sum()
 }
 
 #[tokio::test(flavor = "multi_thread")]
