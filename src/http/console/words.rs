@@ -138,6 +138,14 @@ mod tests {
     }
 
     #[test]
+    fn an_instant_is_read_from_the_clocks_of_a_zone_with_their_distance_from_utc() {
+        let at = Instant::parse("2026-10-25T00:30:00Z").expect("valid");
+        let shown = |zone: &str| local(&Zone::load(zone).expect("a zone"), at);
+        assert_eq!(shown("Europe/Paris"), "2026-10-25 02:30:00 +02:00");
+        assert_eq!(shown("America/New_York"), "2026-10-24 20:30:00 -04:00");
+    }
+
+    #[test]
     fn numbers_have_commas() {
         assert_eq!([7, 999, 1_000, 2_000_000].map(number), ["7", "999", "1,000", "2,000,000"]);
         assert_eq!(count(1, "schedule"), "1 schedule");

@@ -95,7 +95,7 @@ async fn an_empty_list_says_what_to_do() {
     assert!(filtered.contains("No execution fits") && filtered.contains("clear filters"));
     let wrong = daemon.local_with(Method::GET, "/executions?from=soon", &[BROWSER], "").await;
     assert_eq!(wrong.status, StatusCode::UNPROCESSABLE_ENTITY);
-    assert!(wrong.text().contains("`soon`"), "{}", wrong.text());
+    assert!(wrong.text().contains("<code>soon</code>"), "{}", wrong.text());
 }
 
 #[tokio::test]

@@ -28,7 +28,7 @@ async fn events_say_who_did_what_and_are_filtered_by_the_address() {
     let none = page(&daemon, "/events?type=drain-asked").await;
     assert!(none.contains("No event fits") && none.contains("Clear filters"), "{none}");
     let wrong = daemon.local_with(Method::GET, "/events?type=clsed", &[BROWSER], "").await;
-    assert!(wrong.text().contains("did you mean `closed`?"), "{}", wrong.text());
+    assert!(wrong.text().contains("did you mean <code>closed</code>?"), "{}", wrong.text());
 }
 
 #[tokio::test]
