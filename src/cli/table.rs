@@ -180,10 +180,12 @@ impl Rows {
         let bands = self.bands(width);
         let headings: Vec<Cell> =
             self.columns.iter().map(|column| Cell::toned(Tone::Strong, column.heading)).collect();
+        let headed = of_row(&bands, &headings, width).len() < bands.len();
+        let of_row = |row: &[Cell]| of_row(&bands, row, width.filter(|_| headed));
         let laid_out: Vec<(&[Cell], Vec<Band>)> =
-            self.rows.iter().map(|row| (row.as_slice(), of_row(&bands, row, width))).collect();
+            self.rows.iter().map(|row| (row.as_slice(), of_row(row))).collect();
         let beside = laid_out.iter().any(|(_, own)| own.len() < bands.len());
-        let above = if beside { of_row(&bands, &headings, width) } else { bands };
+        let above = if beside { of_row(&headings) } else { bands.clone() };
         let mut shown = String::new();
         for (number, band) in above.iter().enumerate() {
             if number == 0 || band.places.len() > 1 {
@@ -220,7 +222,8 @@ impl Rows {
         let mut bands: Vec<Band> = Vec::new();
         let mut band = Band::default();
         for (place, (column, natural)) in self.columns.iter().zip(&natural).enumerate() {
-            let least = column.least((*natural).min(width));
+            let most = if column.is_read() { width - INDENT } else { width };
+            let least = column.least((*natural).min(most));
             if !band.places.is_empty() && band.taken() + GAP + least > width {
                 let below = Band { indent: INDENT, places: Vec::new() };
                 bands.push(std::mem::replace(&mut band, below));
@@ -266,7 +269,8 @@ impl Rows {
     }
 }
 
-/// The bands of one row: a cell that would stand alone below, and fits beside the others, is beside them.
+/// The bands of one row: a cell that would stand alone below, and fits beside the others, is beside them; its heading has
+/// to fit there too.
 fn of_row(bands: &[Band], row: &[Cell], width: Option<usize>) -> Vec<Band> {
     let (Some(width), [first, below, rest @ ..]) = (width, bands) else { return bands.to_vec() };
     let [(place, _)] = below.places.as_slice() else { return bands.to_vec() };
