@@ -17,9 +17,10 @@ Output:
   what does not fit goes below or is cut with `…`, times are told from now, and
   ids are prefixes that every command takes. In a pipe or a file each row is one
   line with the same columns, all of it, in UTC, and without colours.
-  Colours: at a terminal, unless NO_COLOR is set, TERM is `dumb` or --no-color is
-  given; anywhere with CLICOLOR_FORCE=1. No meaning is in a colour alone.
-  Progress and messages stand on standard error; --quiet and --json leave them out.";
+  Colours: at a terminal, unless NO_COLOR is set, TERM is `dumb` or --no-color
+  is given; anywhere with CLICOLOR_FORCE=1. No meaning is in a colour alone.
+  Progress and messages stand on standard error; --quiet and --json leave them
+  out.";
 
 /// Fewer columns than this are not wrapped into.
 const WIDTH_MIN: usize = 20;

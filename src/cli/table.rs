@@ -155,6 +155,16 @@ impl Band {
         }
     }
 
+    /// The same for one row: a long name alone on its line is worth more than its place.
+    fn of_row(&self, row: &[Cell], width: usize) -> Self {
+        let mut own = self.clone();
+        if let [(place, most)] = self.places.as_slice() {
+            let wide = row.get(*place).map_or(0, Cell::columns).min(*most);
+            own.indent = self.indent.min(width.saturating_sub(wide));
+        }
+        own
+    }
+
     /// The same with one more column.
     fn and(&self, place: usize, width: usize) -> Self {
         let mut wider = self.clone();
@@ -180,10 +190,12 @@ impl Rows {
         let bands = self.bands(width);
         let headings: Vec<Cell> =
             self.columns.iter().map(|column| Cell::toned(Tone::Strong, column.heading)).collect();
+        let headed = of_row(&bands, &headings, width, true).len() < bands.len();
+        let of_row = |row: &[Cell]| of_row(&bands, row, width, headed);
         let laid_out: Vec<(&[Cell], Vec<Band>)> =
-            self.rows.iter().map(|row| (row.as_slice(), of_row(&bands, row, width))).collect();
+            self.rows.iter().map(|row| (row.as_slice(), of_row(row))).collect();
         let beside = laid_out.iter().any(|(_, own)| own.len() < bands.len());
-        let above = if beside { of_row(&bands, &headings, width) } else { bands };
+        let above = if beside { of_row(&headings) } else { bands.clone() };
         let mut shown = String::new();
         for (number, band) in above.iter().enumerate() {
             if number == 0 || band.places.len() > 1 {
@@ -220,7 +232,8 @@ impl Rows {
         let mut bands: Vec<Band> = Vec::new();
         let mut band = Band::default();
         for (place, (column, natural)) in self.columns.iter().zip(&natural).enumerate() {
-            let least = column.least((*natural).min(width));
+            let most = if column.is_read() { width - INDENT } else { width };
+            let least = column.least((*natural).min(most));
             if !band.places.is_empty() && band.taken() + GAP + least > width {
                 let below = Band { indent: INDENT, places: Vec::new() };
                 bands.push(std::mem::replace(&mut band, below));
@@ -230,8 +243,6 @@ impl Rows {
         bands.push(band);
         let is_read = |place: usize| self.columns.get(place).is_some_and(|column| column.is_read());
         for band in &mut bands {
-            // A long name is worth more than its place.
-            band.indent -= band.indent.min(band.taken().saturating_sub(width));
             band.widen(&natural, width, is_read);
             band.widen(&natural, width, |place| !is_read(place));
         }
@@ -266,15 +277,21 @@ impl Rows {
     }
 }
 
-/// The bands of one row: a cell that would stand alone below, and fits beside the others, is beside them.
-fn of_row(bands: &[Band], row: &[Cell], width: Option<usize>) -> Vec<Band> {
-    let (Some(width), [first, below, rest @ ..]) = (width, bands) else { return bands.to_vec() };
-    let [(place, _)] = below.places.as_slice() else { return bands.to_vec() };
-    let wide = row.get(*place).map_or(0, Cell::columns);
-    if first.taken() + GAP + wide > width {
-        return bands.to_vec();
+/// The bands of one row: where headings may, a cell that would stand alone below and fits beside the others is beside them.
+fn of_row(bands: &[Band], row: &[Cell], width: Option<usize>, headed: bool) -> Vec<Band> {
+    let Some(width) = width else { return bands.to_vec() };
+    let mut own: Vec<Band> = bands.iter().map(|band| band.of_row(row, width)).collect();
+    let beside = match own.as_slice() {
+        [first, below, ..] if headed => match below.places.as_slice() {
+            [(place, _)] => Some(first.and(*place, row.get(*place).map_or(0, Cell::columns))),
+            _ => None,
+        },
+        _ => None,
+    };
+    if let Some(wider) = beside.filter(|wider| wider.taken() <= width) {
+        own.splice(0..2, [wider]);
     }
-    std::iter::once(first.and(*place, wide)).chain(rest.iter().cloned()).collect()
+    own
 }
 
 #[cfg(test)]
@@ -345,6 +362,7 @@ mod tests {
     fn a_name_as_wide_as_the_terminal_stays_whole() {
         let columns = [whole("STATUS"), whole("SCHEDULE")];
         let shown = |width| laid_out(&columns, &["ko", NAME], Some(width));
+        assert_eq!(shown(80), format!("STATUS  SCHEDULE\nko      {NAME}\n"));
         assert_eq!(shown(33), format!("STATUS\nko\n  {NAME}\n"));
         assert_eq!(shown(31), format!("STATUS\nko\n{NAME}\n"));
         assert_eq!(shown(30), "STATUS\nko\nfnac/integrate-…les-of-the-day\n");

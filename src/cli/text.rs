@@ -125,7 +125,7 @@ fn words(text: &str) -> Vec<String> {
             }
             None => {
                 let begun = token.trim_start_matches('(') == "`daybook";
-                quoted = begun && text.matches('`').count() % 2 == 0;
+                quoted = begun && text.matches('`').count().is_multiple_of(2);
                 words.push(token.to_owned());
             }
         }

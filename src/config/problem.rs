@@ -228,8 +228,9 @@ mod tests {
     /// S3-5.
     #[test]
     fn colours_are_for_terminals_that_want_them() {
+        type Case<'a> = (bool, &'a [(&'a str, &'a str)], Paint);
         let (no, force, dumb) = (("NO_COLOR", "1"), ("CLICOLOR_FORCE", "1"), ("TERM", "dumb"));
-        let cases: [(bool, &[(&str, &str)], Paint); 9] = [
+        let cases: [Case<'_>; 9] = [
             (true, &[], Paint::Styled),
             (false, &[], Paint::Plain),
             (true, &[no], Paint::Plain),
