@@ -9,9 +9,10 @@ use super::failure::{Failure, Outcome};
 use super::render::{Tone, moment};
 use super::table::{Cell, Rows, gist, text, whole};
 use super::times::Towards;
+use crate::http::api::interfaces::Shown;
 use crate::ids::InterfaceId;
 use crate::jobs::probe::{Report, State as Found};
-use crate::projection::view::{Interface, Page, Paused, State};
+use crate::projection::view::{Freshness, Interface, Page, Paused, State};
 
 /// What can be done with interfaces.
 #[derive(Debug, clap::Subcommand)]
@@ -155,7 +156,7 @@ fn shown(value: &Value, context: &mut Context<'_>) -> Outcome {
     if context.out.json {
         return Ok(context.out.document(value)?);
     }
-    let row: Interface = shaped(value)?;
+    let Shown { interface: row, freshness } = shaped(value)?;
     let (tone, state) = state_of(&row);
     context.out.side_by_side(&[Cell::from(row.id.as_str()), Cell::toned(tone, state)])?;
     let schedules: Vec<&str> = row.schedules.iter().map(crate::ids::ScheduleId::as_str).collect();
@@ -166,12 +167,24 @@ fn shown(value: &Value, context: &mut Context<'_>) -> Outcome {
         ("owner", row.owner.clone().unwrap_or_else(|| "-".to_owned())),
         ("schedules", schedules.join(", ")),
         ("last ok", context.when(row.last_ok_at)),
+        ("data", freshness.as_ref().map_or_else(|| "-".to_owned(), |one| said(one, context))),
         ("version", row.definition_version.to_string()),
     ];
     for (name, fact) in facts {
         context.out.text(&format!("  {name:<10} "), Tone::Plain, &fact)?;
     }
     pause_line(row.paused.as_ref(), context)
+}
+
+/// How fresh its data are, by the schedule that is furthest behind.
+fn said(freshness: &Freshness, context: &Context<'_>) -> String {
+    let Freshness { schedule, expected_at, behind, .. } = freshness;
+    let due = context.when(Some(*expected_at));
+    if *behind {
+        format!("behind: {schedule} was due {due}")
+    } else {
+        format!("fresh, new ones of {schedule} due {due}")
+    }
 }
 
 /// Who paused it, when, until when and why.

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use http::{StatusCode, Uri};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{done, page_answer, page_of};
@@ -84,7 +84,8 @@ pub async fn list(
 }
 
 /// One interface, with how fresh its data are.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[schema(as = InterfaceShown)]
 pub struct Shown {
     /// The interface.
     #[serde(flatten)]

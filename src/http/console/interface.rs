@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::charts::{BARS_MAX, Durations, Grid};
 use super::form::{Filters, Posted, when};
 use super::markdown::Inline;
-use super::marks::{Badge, Rest};
+use super::marks::{Badge, Fresh, Rest};
 use super::schedule::{Wish, wrong};
 use super::shell::{Section, Shell, page, see_other};
 use super::words;
@@ -25,7 +25,7 @@ use crate::http::problem::Problem;
 use crate::http::reads::Reads;
 use crate::ids::{InterfaceId, ScheduleId, StreamId};
 use crate::jobs::probe::{self, Report};
-use crate::projection::view::{Event, Execution, Interface, Schedule, State as Living};
+use crate::projection::view::{Event, Execution, Freshness, Interface, Schedule, State as Living};
 use crate::projection::{EventFilter, ExecutionFilter};
 
 /// Schedules that are listed; the others are behind a link.
@@ -105,6 +105,7 @@ struct Beside {
 struct Page {
     shell: Shell,
     interface: Interface,
+    freshness: Option<Freshness>,
     beside: Beside,
     schedules: Vec<Schedule>,
     executions: Vec<Execution>,
@@ -153,8 +154,10 @@ pub(super) async fn show(
     let stream = Some(StreamId::Interface(interface.id.clone()));
     let history = EventFilter { stream, ..EventFilter::default() };
     let history = reads.newest_events(history, HISTORY).await?;
+    let shell = Shell::of(&app, &caller, Section::Interfaces, &interface.name);
     page(&Page {
-        shell: Shell::of(&app, &caller, Section::Interfaces, &interface.name),
+        freshness: app.engine.freshness(&interface.id, shell.now),
+        shell,
         beside: beside(&app, &interface.id),
         schedules: app.engine.schedules(Some(&interface.id), None, SCHEDULES),
         executions,

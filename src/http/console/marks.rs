@@ -8,7 +8,8 @@ use http::header;
 use super::words;
 use crate::http::input::Params;
 use crate::http::problem::Problem;
-use crate::projection::view::{Execution, State, Status};
+use crate::instant::Instant;
+use crate::projection::view::{Execution, Freshness, State, Status};
 
 /// A status as people see it: sign and word, so that colour is never the only sign.
 pub(super) struct Badge(pub(super) Status);
@@ -45,6 +46,23 @@ pub(super) const fn word(status: Status) -> &'static str {
         Status::Ok => "OK",
         Status::Ko => "KO",
         Status::Cancelled => "cancelled",
+    }
+}
+
+/// How fresh an interface's data are, in words.
+pub(super) struct Fresh<'a>(pub(super) &'a Freshness, pub(super) Instant);
+
+impl askama::filters::HtmlSafe for Fresh<'_> {}
+
+impl fmt::Display for Fresh<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(Freshness { schedule, expected_at, behind, .. }, now) = *self;
+        let due = words::Time { at: *expected_at, now };
+        if *behind {
+            write!(f, "<span class=\"late\">◐ behind: {schedule} was due {due}</span>")
+        } else {
+            write!(f, "fresh · new data due {due}")
+        }
     }
 }
 

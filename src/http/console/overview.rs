@@ -6,7 +6,7 @@ use axum::response::Response;
 
 use super::ahead::{self, Ahead};
 use super::form::Filters;
-use super::marks::{STRIP, Strip};
+use super::marks::{Fresh, STRIP, Strip};
 use super::shell::{Section, Shell, page};
 use super::words;
 use crate::domain::class::Class;
