@@ -57,6 +57,21 @@ pub struct BoardState {
     pub health: Health,
 }
 
+impl BoardState {
+    /// The schedules of an interface, by name.
+    pub fn schedules_of<'b>(
+        &'b self,
+        interface: &'b InterfaceId,
+    ) -> impl Iterator<Item = (&'b ScheduleRef, &'b ScheduleRow)> + 'b {
+        let defined = self.interfaces.get(interface).into_iter();
+        let named = defined.flat_map(|row| row.definition.schedules.keys());
+        named.filter_map(|schedule| {
+            let name = ScheduleRef { interface: interface.clone(), schedule: schedule.clone() };
+            self.schedules.get_key_value(&name)
+        })
+    }
+}
+
 /// An interface.
 #[derive(Clone, Debug)]
 pub struct InterfaceRow {

@@ -1,5 +1,7 @@
 //! How fresh an interface's data are: whether its schedules ended ok as often as their slots came.
 
+use std::collections::HashSet;
+
 use super::board::{BoardState, ScheduleRow, plan};
 use crate::ids::{InterfaceId, ScheduleId, ScheduleRef};
 use crate::instant::Instant;
@@ -7,34 +9,57 @@ use crate::projection::view::Freshness;
 
 /// Schedules of one interface that are looked at, those with the oldest end first: the one that is furthest behind is among
 /// them, unless so many have slots that seldom come.
-const LOOKS_MAX: usize = 50;
+const LOOKS_MAX: usize = 10;
 
-/// Of `interface` at `now`; none where no schedule has ended ok and has a slot to come.
-pub fn freshness(state: &BoardState, interface: &InterfaceId, now: Instant) -> Option<Freshness> {
-    let named = state.interfaces.get(interface)?.definition.schedules.keys();
-    let mut ended: Vec<(Instant, ScheduleRef, &ScheduleRow)> = named
-        .filter_map(|schedule| {
-            let name = ScheduleRef { interface: interface.clone(), schedule: schedule.clone() };
-            let row = state.schedules.get(&name)?;
-            Some((row.last_ok_at?, name, row))
-        })
-        .collect();
-    ended.sort_unstable_by(|one, other| (one.0, &one.1).cmp(&(other.0, &other.1)));
-    let seen = ended.into_iter().take(LOOKS_MAX);
-    let all = seen.filter_map(|(at, name, row)| of_schedule(name.schedule, row, at, now));
-    all.min_by_key(|one| (!one.behind, one.expected_at))
+/// What has to be known of a schedule.
+pub(super) struct Facts {
+    schedule: ScheduleId,
+    row: ScheduleRow,
+    last_ok_at: Instant,
+    /// An execution of it waits or runs.
+    open: bool,
 }
 
-fn of_schedule(
-    schedule: ScheduleId,
-    row: &ScheduleRow,
-    last_ok_at: Instant,
-    now: Instant,
-) -> Option<Freshness> {
+/// The facts of each of these interfaces.
+pub(super) fn facts(state: &BoardState, interfaces: &[InterfaceId]) -> Vec<Vec<Facts>> {
+    let open: HashSet<&ScheduleRef> = state.open.values().map(|row| &row.schedule).collect();
+    let of = |interface: &InterfaceId| {
+        let mut ended: Vec<(Instant, &ScheduleRef, &ScheduleRow)> = state
+            .schedules_of(interface)
+            .filter_map(|(name, row)| Some((row.last_ok_at?, name, row)))
+            .collect();
+        if ended.len() > LOOKS_MAX {
+            ended.select_nth_unstable_by_key(LOOKS_MAX, |(at, name, _)| (*at, *name));
+            ended.truncate(LOOKS_MAX);
+        }
+        let fact = |(last_ok_at, name, row): (Instant, &ScheduleRef, &ScheduleRow)| Facts {
+            schedule: name.schedule.clone(),
+            row: row.clone(),
+            last_ok_at,
+            open: open.contains(name),
+        };
+        ended.into_iter().map(fact).collect()
+    };
+    interfaces.iter().map(of).collect()
+}
+
+/// By these facts of one interface at `now`; none where no schedule has ended ok and has a slot to come.
+pub(super) fn freshness(facts: Vec<Facts>, now: Instant) -> Option<Freshness> {
+    let all = facts.into_iter().filter_map(|facts| of_schedule(facts, now));
+    all.min_by(|one, other| {
+        let key = |it: &Freshness| (!it.behind, it.expected_at);
+        key(one).cmp(&key(other)).then_with(|| one.schedule.cmp(&other.schedule))
+    })
+}
+
+fn of_schedule(facts: Facts, now: Instant) -> Option<Freshness> {
+    let Facts { schedule, row, last_ok_at, open } = facts;
     let plan = plan(row.definition.schedules.get(&schedule)?)?;
     let wishes = row.wishes(&schedule);
     let expected_at = wishes.next_wanted(&plan, last_ok_at)?;
-    let behind =
-        expected_at < now && wishes.next_wanted(&plan, expected_at).is_some_and(|next| next <= now);
+    // New data are on their way, however long that takes: what runs for too long is told as an anomaly.
+    let behind = !open
+        && expected_at < now
+        && wishes.next_wanted(&plan, expected_at).is_some_and(|next| next <= now);
     Some(Freshness { schedule, last_ok_at, expected_at, behind })
 }

@@ -9,7 +9,7 @@ mod definitions;
 mod disk;
 mod drain;
 pub mod forget;
-pub mod freshness;
+mod freshness;
 pub mod handle;
 mod params;
 pub mod ports;

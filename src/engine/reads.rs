@@ -4,11 +4,11 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use super::board::{Board, Files, Health, TokenRow, interface_view, schedule_view};
-use super::freshness::freshness;
+use super::freshness::{facts, freshness};
 use super::handle::Handle;
 use crate::domain::definition;
 use crate::domain::event::RequestAnswered;
-use crate::ids::{InterfaceId, Position, ScheduleRef};
+use crate::ids::{ExecutionId, InterfaceId, Position, ScheduleId, ScheduleRef};
 use crate::instant::Instant;
 use crate::projection::view;
 
@@ -72,9 +72,22 @@ impl Handle {
         self.board.read(|state| interface_view(state, id))
     }
 
-    /// How fresh its data are at `now`.
-    pub fn freshness(&self, id: &InterfaceId, now: Instant) -> Option<view::Freshness> {
-        self.board.read(|state| freshness(state, id, now))
+    /// How fresh the data of each of `interfaces` are at `now`.
+    pub fn freshness(
+        &self,
+        interfaces: &[InterfaceId],
+        now: Instant,
+    ) -> Vec<Option<view::Freshness>> {
+        let facts = self.board.read(|state| facts(state, interfaces));
+        facts.into_iter().map(|facts| freshness(facts, now)).collect()
+    }
+
+    /// The red schedules of an interface, each with the execution that made it so.
+    pub fn red_of(&self, interface: &InterfaceId) -> Vec<(ScheduleId, ExecutionId)> {
+        self.board.read(|state| {
+            let schedules = state.schedules_of(interface);
+            schedules.filter_map(|(name, row)| Some((name.schedule.clone(), row.red?))).collect()
+        })
     }
 
     /// The newest accepted definition of an interface, with its version.

@@ -28,8 +28,12 @@ async fn after_two_hours() -> Working {
 }
 
 fn seen(working: &Working, now: &str) -> Freshness {
+    of_shop(working, now).expect("sales ended ok")
+}
+
+fn of_shop(working: &Working, now: &str) -> Option<Freshness> {
     let id = "shop".parse().expect("a name");
-    working.handle.freshness(&id, at(now)).expect("sales ended ok")
+    working.handle.freshness(&[id], at(now)).pop().expect("one for each interface")
 }
 
 #[tokio::test(start_paused = true)]
@@ -47,11 +51,21 @@ async fn data_are_fresh_until_the_second_slot_after_the_last_ok_has_come() {
 #[tokio::test(start_paused = true)]
 async fn nothing_is_expected_of_what_has_not_ended_ok_or_is_paused() {
     let working = Given::new(SHOP, "2026-11-21T00:30:00Z", MINUTE).start().await;
-    let id = "shop".parse().expect("a name");
-    assert_eq!(working.handle.freshness(&id, at("2026-11-22T00:00:00Z")), None, "never ok");
+    assert_eq!(of_shop(&working, "2026-11-22T00:00:00Z"), None, "never ok");
     let working = after_two_hours().await;
     let target = Target::Schedule(sales());
     let pause = Pause { target, note: None, until: None };
     working.handle.pause(Actor::Daybook, pause).await.expect("paused");
-    assert_eq!(working.handle.freshness(&id, at("2026-11-22T00:00:00Z")), None, "it is paused");
+    assert_eq!(of_shop(&working, "2026-11-22T00:00:00Z"), None, "it is paused");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_takes_longer_than_from_slot_to_slot_is_not_behind_while_it_runs() {
+    let working = Given::new(SHOP, "2026-11-21T00:30:00Z", HOUR * 5 / 2).start().await;
+    working.pass(HOUR * 4).await;
+    working.settle().await;
+    let busy = seen(&working, "2026-11-21T04:30:00Z");
+    assert_eq!((busy.last_ok_at, busy.behind), (at("2026-11-21T03:30:00Z"), false));
+    let busy = seen(&working, "2026-11-21T05:30:00Z");
+    assert_eq!((busy.expected_at, busy.behind), (at("2026-11-21T04:00:00Z"), false), "it runs");
 }

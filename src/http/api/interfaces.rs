@@ -108,8 +108,13 @@ pub async fn show(
 ) -> Result<Json<Shown>, Problem> {
     input.finish()?;
     let interface = existing(&app, &id)?;
-    let freshness = app.engine.freshness(&interface.id, app.clock.now());
+    let freshness = fresh(&app, &interface);
     Ok(Json(Shown { interface, freshness }))
+}
+
+/// How fresh its data are now.
+pub fn fresh(app: &App, interface: &Interface) -> Option<Freshness> {
+    app.engine.freshness(&[interface.id.clone()], app.clock.now()).pop().flatten()
 }
 
 /// The interface with this name.

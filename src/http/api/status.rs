@@ -188,11 +188,11 @@ pub struct Reloaded {
     responses((status = 200, body = Status), (status = "default", body = ProblemBody)))]
 pub async fn show(State(app): State<App>, Params(input): Params) -> Result<Json<Status>, Problem> {
     input.finish()?;
-    Ok(Json(gather(&app).await))
+    Ok(Json(gather(&app, NEXT).await))
 }
 
-/// The daemon on one screen.
-pub async fn gather(app: &App) -> Status {
+/// The daemon on one screen, with so many of the next slots.
+pub async fn gather(app: &App, next: usize) -> Status {
     let status = app.engine.status();
     let reasons = unready(app);
     let interfaces = app.engine.interfaces();
@@ -213,7 +213,7 @@ pub async fn gather(app: &App) -> Status {
         red_count,
         red,
         interfaces,
-        next: nearest(app, NEXT).into_iter().map(pending).collect(),
+        next: nearest(app, next).into_iter().map(pending).collect(),
         problems: status.files.problems,
         disk: Disk::of(&app.space),
     }
@@ -261,7 +261,7 @@ async fn red(app: &App) -> (u64, Vec<Red>) {
 }
 
 /// The `count` nearest slots that are to start, of as many schedules, in one pass: there may be 100,000 of them.
-pub fn nearest(app: &App, count: usize) -> Vec<(Instant, ScheduleRef)> {
+fn nearest(app: &App, count: usize) -> Vec<(Instant, ScheduleRef)> {
     let nearest: BinaryHeap<(Instant, ScheduleRef)> = app.engine.board().read(|state| {
         let mut nearest = BinaryHeap::with_capacity(count + 1);
         for (name, row) in &state.schedules {

@@ -5,13 +5,13 @@ use std::iter;
 
 use super::words;
 use crate::engine::board::{ScheduleRow, plan, schedule_view};
-use crate::http::api::status::nearest;
 use crate::http::parts::App;
 use crate::ids::ScheduleRef;
 use crate::instant::Instant;
+use crate::projection::view::Slot;
 
 /// Schedules that are shown, the next first.
-const ROWS: usize = 20;
+pub(super) const ROWS: usize = 20;
 /// Slots of one that are drawn one by one; more would be a bar.
 const MARKS: usize = 96;
 const DAY_MS: i64 = 24 * 3_600_000;
@@ -35,23 +35,18 @@ pub(super) struct Slots {
     at: Vec<Instant>,
 }
 
-/// Those that come next, and whether there may be more of them.
-pub(super) fn next(app: &App, now: Instant) -> (Vec<Ahead>, bool) {
+/// Those of `next`, the nearest first, that come within 24 hours.
+pub(super) fn within_a_day(app: &App, next: Vec<Slot>, now: Instant) -> Vec<Ahead> {
     let until = Instant::from_millis(now.millis().saturating_add(DAY_MS));
-    let nearest = nearest(app, ROWS);
-    let full = nearest.len() == ROWS;
-    let rows: Vec<Ahead> = nearest
-        .into_iter()
-        .take_while(|(at, _)| *at < until)
-        .filter_map(|(first, name)| {
-            let row = app.engine.board().read(|state| state.schedules.get(&name).cloned())?;
-            let at = slots(&row, &name, first, until);
-            let description = schedule_view(&name, &row).description;
-            Some(Ahead { name, first, description, slots: Slots { from: now, at } })
-        })
-        .collect();
-    let more = full && rows.len() == ROWS;
-    (rows, more)
+    let soon = next.into_iter().take_while(|slot| slot.at < until);
+    let row = |slot: Slot| {
+        let name = ScheduleRef { interface: slot.interface, schedule: slot.schedule };
+        let row = app.engine.board().read(|state| state.schedules.get(&name).cloned())?;
+        let at = slots(&row, &name, slot.at, until);
+        let description = schedule_view(&name, &row).description;
+        Some(Ahead { name, first: slot.at, description, slots: Slots { from: now, at } })
+    };
+    soon.filter_map(row).collect()
 }
 
 /// From `first` on, those that nothing speaks against.

@@ -19,7 +19,7 @@ use crate::config::document;
 use crate::domain::masking::masked;
 use crate::engine::handle::Target;
 use crate::http::access::Caller;
-use crate::http::api::interfaces::{existing, look, pause_of};
+use crate::http::api::interfaces::{existing, fresh, look, pause_of};
 use crate::http::parts::App;
 use crate::http::problem::Problem;
 use crate::http::reads::Reads;
@@ -154,10 +154,9 @@ pub(super) async fn show(
     let stream = Some(StreamId::Interface(interface.id.clone()));
     let history = EventFilter { stream, ..EventFilter::default() };
     let history = reads.newest_events(history, HISTORY).await?;
-    let shell = Shell::of(&app, &caller, Section::Interfaces, &interface.name);
     page(&Page {
-        freshness: app.engine.freshness(&interface.id, shell.now),
-        shell,
+        shell: Shell::of(&app, &caller, Section::Interfaces, &interface.name),
+        freshness: fresh(&app, &interface),
         beside: beside(&app, &interface.id),
         schedules: app.engine.schedules(Some(&interface.id), None, SCHEDULES),
         executions,

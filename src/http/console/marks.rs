@@ -60,6 +60,8 @@ impl fmt::Display for Fresh<'_> {
         let due = words::Time { at: *expected_at, now };
         if *behind {
             write!(f, "<span class=\"late\">◐ behind: {schedule} was due {due}</span>")
+        } else if *expected_at < now {
+            write!(f, "new data due {due}, not here yet")
         } else {
             write!(f, "fresh · new data due {due}")
         }

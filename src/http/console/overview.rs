@@ -15,12 +15,15 @@ use crate::http::api::status::{self, Open, Red};
 use crate::http::parts::App;
 use crate::http::problem::Problem;
 use crate::http::reads::Reads;
+use crate::ids::InterfaceId;
 use crate::instant::Instant;
 use crate::projection::ExecutionFilter;
 use crate::projection::view::{self, Execution, Freshness, State as Living, Status};
 
 /// Tiles with a strip. The others are behind a link: each asks for thirty executions.
 const TILES: usize = 60;
+/// With more interfaces than that, only those that have a tile anyway are asked whether their data are behind.
+const LOOKED_AT: usize = 300;
 /// Running executions that are compared with their median.
 const RUNNING: usize = 20;
 /// An execution that runs longer is told as an anomaly (contract, section 3).
@@ -131,19 +134,20 @@ pub(super) async fn show(
 ) -> Result<Response, Problem> {
     input.finish()?;
     let shell = Shell::of(&app, &caller, Section::Overview, "Overview");
-    let status = status::gather(&app).await;
+    let mut status = status::gather(&app, ahead::ROWS).await;
     let running = running(&reads, &status, shell.now).await?;
     let (tiles, others) = tiles(&app, &reads, &status, &running).await?;
     let day = Instant::from_millis(shell.now.millis() - 24 * 3_600_000);
-    let (next, more) = ahead::next(&app, shell.now);
+    let more = status.next.len() == ahead::ROWS;
+    let next = ahead::within_a_day(&app, std::mem::take(&mut status.next), shell.now);
     page(&Overview {
         classes: classes(&reads, day).await?,
         tiles,
         others,
         running,
         queued: status.queued,
+        more: more && next.len() == ahead::ROWS,
         next,
-        more,
         problems: status.problems,
         schedules: app.engine.board().read(|state| state.schedules.len()),
         shell,
@@ -157,31 +161,34 @@ async fn tiles(
     status: &status::Status,
     running: &[Running],
 ) -> Result<(Vec<Tile>, usize), Problem> {
+    let odd =
+        |id: &InterfaceId| running.iter().any(|row| row.is_odd() && row.open.interface == *id);
     let living = status.interfaces.iter().filter(|one| one.state != Living::Removed);
-    let mut sorted: Vec<_> = living
-        .map(|interface| {
-            let odd = running.iter().any(|row| row.is_odd() && row.open.interface == interface.id);
-            let freshness = app.engine.freshness(&interface.id, status.now);
-            let behind = freshness.as_ref().is_some_and(|freshness| freshness.behind);
-            (colour(interface, odd || behind), interface, odd, freshness)
-        })
-        .collect();
+    let mut sorted: Vec<_> = living.map(|one| (colour(one, odd(&one.id)), one, None)).collect();
+    sorted.sort_by(|one, other| (one.0, &one.1.id).cmp(&(other.0, &other.1.id)));
+    let looked_at = if sorted.len() > LOOKED_AT { TILES } else { sorted.len() };
+    let ids: Vec<InterfaceId> = sorted.iter().take(looked_at).map(|row| row.1.id.clone()).collect();
+    for (row, freshness) in sorted.iter_mut().zip(app.engine.freshness(&ids, status.now)) {
+        let behind = freshness.as_ref().is_some_and(|freshness| freshness.behind);
+        *row = (colour(row.1, behind || odd(&row.1.id)), row.1, freshness);
+    }
     sorted.sort_by(|one, other| (one.0, &one.1.id).cmp(&(other.0, &other.1.id)));
     let others = sorted.len().saturating_sub(TILES);
     let mut tiles = Vec::new();
-    for (colour, interface, odd, freshness) in sorted.into_iter().take(TILES) {
+    for (colour, interface, freshness) in sorted.into_iter().take(TILES) {
         let filter =
             ExecutionFilter { interface: Some(interface.id.clone()), ..ExecutionFilter::default() };
         let executions = reads.executions(filter, STRIP, None).await?.items;
-        let mut causes = status.red.iter().filter(|red| red.interface == interface.id);
-        let cause = causes.next();
+        let red = app.engine.red_of(&interface.id);
+        let told = status.red.iter().find(|red| red.interface == interface.id);
         tiles.push(Tile {
-            sentence: sentence(interface, colour, odd, cause),
-            action: cause
-                .and_then(|red| red.first_error.as_ref())
-                .map(|error| error.action.clone()),
-            culprit: cause.map(|red| red.execution.to_string()),
-            more: causes.count(),
+            sentence: sentence(interface, colour, odd(&interface.id), told),
+            action: told.and_then(|red| red.first_error.as_ref()).map(|error| error.action.clone()),
+            culprit: told
+                .map(|red| red.execution)
+                .or_else(|| red.first().map(|(_, execution)| *execution))
+                .map(|execution| execution.to_string()),
+            more: red.len().saturating_sub(1),
             colour,
             freshness,
             interface: interface.clone(),

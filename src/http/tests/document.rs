@@ -143,7 +143,7 @@ async fn whatever_is_answered_has_all_its_members() {
     let id = daemon.run().await;
     for (path, name) in [
         (format!("/api/executions/{id}"), "Execution"),
-        ("/api/interfaces/fnac".to_owned(), "Interface"),
+        ("/api/interfaces/fnac".to_owned(), "InterfaceShown"),
         ("/api/schedules/fnac/sales".to_owned(), "Schedule"),
         ("/api/status".to_owned(), "DaemonStatus"),
         ("/api/store".to_owned(), "StoreInfo"),

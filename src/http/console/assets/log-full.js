@@ -151,7 +151,9 @@
       const turn = () => { top = Math.floor(y / row) + 1; ask(by); };
       if (near) requestAnimationFrame(() => ask(by)); else waiting = setTimeout(turn, 40);
       clearTimeout(resting);
-      if (span > reach) resting = setTimeout(place, 250);
+      // Unless it has been moved since: that is about to be heard.
+      const rest = () => { if (view.scrollTop === bar) place(); };
+      if (span > reach) resting = setTimeout(rest, 250);
     };
     return {
       async open(n) {
