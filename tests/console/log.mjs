@@ -74,7 +74,12 @@ await journey(async () => {
   await sees(page, "page 500001 of");
   await page.locator(".logview").hover();
   const before = await inSight(page);
+  // A wheel turns smoothly: what is done before its end would be turned on.
+  const turned = page.evaluate(() => new Promise((done) => {
+    document.querySelector(".logview").addEventListener("scrollend", () => done(), { once: true });
+  }));
   await page.mouse.wheel(0, 200);
+  await turned;
   await page.waitForFunction((first) => document.querySelector(".logview .logrow").textContent !== first, before[0]);
   const after = await inSight(page);
   assert.ok(before.includes(after[0]), `${after[0]} was in sight before: ${before}`);

@@ -135,9 +135,20 @@ async fn whatever_is_answered_has_all_its_members() {
     let document = document();
     let schema = |name: &str| document["components"]["schemas"][name].clone();
     let names = |map: &Map<String, Value>| map.keys().cloned().collect::<BTreeSet<String>>();
+    // A shape may be another one and more.
+    let parts = |name: &str| -> Vec<Value> {
+        let whole = schema(name);
+        let part = |part: &Value| match part["$ref"].as_str() {
+            Some(place) => schema(place.rsplit('/').next().expect("a name")),
+            None => part.clone(),
+        };
+        let all = whole["allOf"].as_array().cloned().unwrap_or_default();
+        all.iter().map(part).chain([whole]).collect()
+    };
     let required = |name: &str| -> BTreeSet<String> {
-        let required = schema(name)["required"].as_array().cloned().unwrap_or_default();
-        required.iter().filter_map(Value::as_str).map(str::to_owned).collect()
+        let required =
+            parts(name).into_iter().filter_map(|part| part["required"].as_array().cloned());
+        required.flatten().filter_map(|name| name.as_str().map(str::to_owned)).collect()
     };
     let daemon = Daemon::start().await;
     let id = daemon.run().await;
