@@ -22,10 +22,11 @@ struct Demo<'a> {
 
 impl<'a> Demo<'a> {
     /// One whose daemon answers; and what it told until then.
-    fn start(folder: &'a Path) -> (Self, String) {
+    fn start(folder: &'a Path, more: &[&str]) -> (Self, String) {
         let mut child = Command::new(env!("CARGO_BIN_EXE_daybook"))
             .args(["demo", "--folder"])
             .arg(folder)
+            .args(more)
             .env_clear()
             .env("PATH", "/usr/bin:/bin")
             .env("HOME", folder)
@@ -96,7 +97,7 @@ fn shell(command: &str) {
 #[test]
 fn what_it_plays_fails_and_is_mended_as_the_tour_says() {
     let scratch = tempfile::tempdir().expect("a folder");
-    let (mut demo, told) = Demo::start(scratch.path());
+    let (mut demo, told) = Demo::start(scratch.path(), &[]);
     let tickets = demo.fails("shop/tickets", "configuration", "401");
     let import = demo.fails("customers/import", "mapping", "no country for code 'XK'");
     demo.fails("partner/feed", "external", "certificate expired");
@@ -110,6 +111,24 @@ fn what_it_plays_fails_and_is_mended_as_the_tour_says() {
     let mut rest = String::new();
     demo.said.read_to_string(&mut rest).expect("text");
     assert!(rest.contains(&scratch.path().display().to_string()), "{rest}");
+}
+
+#[test]
+fn the_quiet_one_tells_only_where_the_console_is_and_what_is_wrong_in_no_colours() {
+    let scratch = tempfile::tempdir().expect("a folder");
+    let (mut demo, told) = Demo::start(scratch.path(), &["--quiet", "--no-color"]);
+    assert!(!told.contains("Five minutes"), "{told}");
+    let children = format!("/proc/{0}/task/{0}/children", demo.child.id());
+    let children = std::fs::read_to_string(children).expect("a Linux that tells");
+    let daemon = children.split_whitespace().next().expect("it has a daemon");
+    let line = std::fs::read(format!("/proc/{daemon}/cmdline")).expect("it runs");
+    assert!(line.split(|byte| *byte == 0).any(|word| word == b"--no-color"), "{}", text(&line));
+    let pid = demo.child.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("it runs").success());
+    assert_eq!(demo.child.wait().expect("it ends").code(), Some(0));
+    let mut rest = String::new();
+    demo.said.read_to_string(&mut rest).expect("text");
+    assert!(!rest.contains("remove it when you like"), "{rest}");
 }
 
 #[test]

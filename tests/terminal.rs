@@ -294,6 +294,49 @@ fn waiting_is_told_at_a_terminal_and_nowhere_else_and_leaves_no_trace() {
     assert!(!out.contains('\r') && err.lines().count() == 1, "{out}{err}");
     assert_eq!(piped(&["--quiet"]).1, "");
     assert_eq!(piped(&["--json"]).1, "");
+    what_is_drained_is_told_before_it_is_waited_for(&daemon, &go);
+}
+
+fn what_is_drained_is_told_before_it_is_waited_for(daemon: &Daemon, go: &Path) {
+    std::fs::remove_file(go).expect("it was there");
+    let waits = daemon.json(&["schedule", "run", WAREHOUSE]);
+    with_status(daemon, id_of(&waits), "running");
+    let drain = ["drain", "--wait"];
+    let mut terminal = Terminal::start(daemon, &drain, "cols 80 rows 24", &[("NO_COLOR", "1")]);
+    let told = terminal.wait_for("draining: 1 running");
+    let waited = terminal.wait_for("still run");
+    File::create(go).expect("a file");
+    let (rest, code) = terminal.end();
+    let shown = told + &waited + &rest;
+    fits(&shown, 80, &drain);
+    let left = screen(&shown);
+    assert_eq!(code, Some(0), "{left:#?}");
+    assert!(left[0].starts_with("draining: 1 running"), "{left:#?}");
+    assert!(left.iter().any(|line| line == "the daemon has ended"), "{left:#?}");
+    assert!(!left.iter().any(|line| line.contains("still run")), "{left:#?}");
+}
+
+/// Whether a process hears SIGINT itself.
+fn hears_interrupts(pid: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    let caught = u64::from_str_radix(caught.expect("a Linux").trim(), 16).expect("a number");
+    caught & 1 << (2 - 1) != 0
+}
+
+#[test]
+fn an_interrupt_ends_also_work_that_waits_for_nothing() {
+    // It reads its input, which never ends, on the thread that would look for an interrupt.
+    let mut command = Command::new(env!("CARGO_BIN_EXE_daybook"));
+    command.arg("classify").env_clear().stdin(Stdio::piped()).stdout(Stdio::null());
+    let mut reads = command.spawn().expect("the binary starts");
+    let pid = reads.id();
+    until("interrupts are heard", || hears_interrupts(pid).then_some(()));
+    let sent = Command::new("kill").args(["-INT", &pid.to_string()]).status();
+    assert!(sent.expect("`kill`").success());
+    // `wait` would close its input, which ends it as well.
+    let end = until("it ends", || reads.try_wait().expect("a child"));
+    assert_eq!(end.code(), Some(130));
 }
 
 #[test]

@@ -50,6 +50,7 @@ impl Drain {
         let value = context.post(&Address::of(&["api", "drain"]), &body).await?;
         let drained: Drained = shaped(&value)?;
         shown(&value, &drained, context)?;
+        context.out.flush()?;
         if !self.wait {
             return Ok(());
         }

@@ -13,6 +13,7 @@ use super::render::{Tone, moment, short_id};
 use super::table::{Cell, Column, short, whole};
 use super::text::{brief, clean};
 use crate::ids::ExecutionId;
+use crate::instant::Instant;
 use crate::projection::view::Event;
 
 /// Between two looks for new events.
@@ -215,9 +216,18 @@ fn told(event: &Event, context: &Context<'_>) -> Vec<String> {
         let at = moment(event.at);
         return vec![format!("{position:>8} {at} {kind:<18} {stream} {actor} {data}")];
     };
-    let at = event.at.utc().format("%H:%M:%S");
+    let at = clock_time(event.at, context.times.now);
     let line = format!("{position:>6} {at} {kind:<15} {stream} {actor}");
     vec![brief(&line, width), brief(&format!("       {data}"), width)]
+}
+
+/// By the clock, since a follower stays for hours: UTC, and with its date unless that is the one of `now`.
+fn clock_time(at: Instant, now: Instant) -> String {
+    if at.utc().date_naive() == now.utc().date_naive() {
+        at.utc().format("%H:%M:%SZ").to_string()
+    } else {
+        moment(at)
+    }
 }
 
 fn shown(value: &Value, context: &mut Context<'_>) -> Outcome {
@@ -244,6 +254,15 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn the_time_of_an_event_has_its_zone_and_the_date_of_another_day() {
+        let at = |text: &str| Instant::parse(text).expect("valid");
+        let now = at("2026-11-22T23:59:00Z");
+        assert_eq!(clock_time(at("2026-11-22T00:00:01Z"), now), "00:00:01Z");
+        assert_eq!(clock_time(at("2026-11-21T23:59:59Z"), now), "2026-11-21 23:59:59Z");
+        assert_eq!(clock_time(at("2026-11-23T00:00:01Z"), now), "2026-11-23 00:00:01Z");
+    }
 
     #[test]
     fn a_follower_of_one_stream_goes_on_by_the_place_in_the_whole_log() {

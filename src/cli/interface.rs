@@ -11,6 +11,7 @@ use super::table::{Cell, Rows, gist, text, whole};
 use super::times::Towards;
 use crate::http::api::interfaces::Shown;
 use crate::ids::InterfaceId;
+use crate::instant::Instant;
 use crate::jobs::probe::{Report, State as Found};
 use crate::projection::view::{Freshness, Interface, Page, Paused, State};
 
@@ -167,7 +168,13 @@ fn shown(value: &Value, context: &mut Context<'_>) -> Outcome {
         ("owner", row.owner.clone().unwrap_or_else(|| "-".to_owned())),
         ("schedules", schedules.join(", ")),
         ("last ok", context.when(row.last_ok_at)),
-        ("data", freshness.as_ref().map_or_else(|| "-".to_owned(), |one| said(one, context))),
+        (
+            "data",
+            freshness.as_ref().map_or_else(
+                || "-".to_owned(),
+                |one| said(one, context.times.now, &context.when(Some(one.expected_at))),
+            ),
+        ),
         ("version", row.definition_version.to_string()),
     ];
     for (name, fact) in facts {
@@ -177,11 +184,12 @@ fn shown(value: &Value, context: &mut Context<'_>) -> Outcome {
 }
 
 /// How fresh its data are, by the schedule that is furthest behind.
-fn said(freshness: &Freshness, context: &Context<'_>) -> String {
+fn said(freshness: &Freshness, now: Instant, due: &str) -> String {
     let Freshness { schedule, expected_at, behind, .. } = freshness;
-    let due = context.when(Some(*expected_at));
     if *behind {
         format!("behind: {schedule} was due {due}")
+    } else if *expected_at <= now {
+        format!("new ones of {schedule} due {due}, not here yet")
     } else {
         format!("fresh, new ones of {schedule} due {due}")
     }
@@ -226,4 +234,22 @@ async fn test(id: &InterfaceId, context: &mut Context<'_>) -> Outcome {
         context.out.table(&rows)?;
     }
     if report.ok { Ok(()) } else { Err(Failure::silent(Exit::Failed)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_are_fresh_until_new_ones_are_due() {
+        let at = Instant::from_secs;
+        let told = |behind: bool, now: Instant| {
+            let schedule = "sales".parse().expect("an id");
+            let expected_at = at(1_000);
+            said(&Freshness { schedule, last_ok_at: at(500), expected_at, behind }, now, "then")
+        };
+        assert_eq!(told(false, at(999)), "fresh, new ones of sales due then");
+        assert_eq!(told(false, at(1_000)), "new ones of sales due then, not here yet");
+        assert_eq!(told(true, at(3_000)), "behind: sales was due then");
+    }
 }

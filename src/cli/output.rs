@@ -16,9 +16,11 @@ Output:
   At a terminal a table fits its width (COLUMNS, else its own size, else 80):
   what does not fit goes below or is cut with `…`, times are told from now, and
   ids are prefixes that every command takes. In a pipe or a file each row is one
-  line with the same columns, all of it, in UTC, and without colours.
-  Colours: at a terminal, unless NO_COLOR is set, TERM is `dumb` or --no-color
-  is given; anywhere with CLICOLOR_FORCE=1. No meaning is in a colour alone.
+  line with the same columns, all of it, in UTC, and without colours. What is
+  cut off at a number of rows says so, there in a message.
+  Colours: at a terminal, unless TERM is `dumb`; with CLICOLOR_FORCE=1 anywhere;
+  with NO_COLOR or --no-color nowhere, whatever else is set. No meaning is in a
+  colour alone.
   Progress and messages stand on standard error; --quiet and --json leave them
   out.";
 
@@ -149,7 +151,7 @@ impl<'a> Output<'a> {
     /// Nothing can be written.
     pub fn message(&mut self, text: impl Display) -> io::Result<()> {
         // What was written before stands above it.
-        self.out.flush()?;
+        self.hand_on()?;
         self.messages.say(text)
     }
 
@@ -158,7 +160,7 @@ impl<'a> Output<'a> {
     /// # Errors
     /// Nothing can be written.
     pub fn complaint(&mut self, text: impl Display) -> io::Result<()> {
-        self.out.flush()?;
+        self.hand_on()?;
         self.messages.complain(text)
     }
 
@@ -166,6 +168,15 @@ impl<'a> Output<'a> {
     pub fn data(&mut self) -> &mut dyn Write {
         self.messages.erase();
         self.out
+    }
+
+    /// Writes a piece of a file that goes to standard output. Elsewhere than at a terminal the line of progress stays: else it
+    /// would be gone with each piece as soon as it is there.
+    ///
+    /// # Errors
+    /// Nothing can be written.
+    pub fn piece(&mut self, part: &[u8]) -> io::Result<()> {
+        if self.terminal { self.raw(part) } else { self.out.write_all(part) }
     }
 
     /// Both ways at once, for work that writes data and tells meanwhile how far it has come.
@@ -178,13 +189,22 @@ impl<'a> Output<'a> {
     /// # Errors
     /// Nothing can be written.
     pub fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()?;
+        self.hand_on()?;
         self.messages.errors().flush()
+    }
+
+    /// Data that waited in the buffer must not land behind a line of progress.
+    fn hand_on(&mut self) -> io::Result<()> {
+        self.messages.erase();
+        self.out.flush()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+    use std::rc::Rc;
+
     use super::*;
     use crate::cli::messages::{Manner, Voice};
 
@@ -204,6 +224,53 @@ mod tests {
         };
         assert_eq!(written(Some(30), write), "  why  no product for code\n       FNAC-77\n");
         assert_eq!(written(None, write), "  why  no product for code FNAC-77\n");
+    }
+
+    /// Standard output and standard error of one terminal.
+    #[derive(Clone, Default)]
+    struct Screen(Rc<RefCell<Vec<u8>>>);
+
+    impl Write for Screen {
+        fn write(&mut self, part: &[u8]) -> io::Result<usize> {
+            self.0.borrow_mut().write(part)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// What stands there when data was buffered, progress was shown, and then something is written.
+    fn screen(width: Option<usize>, write: impl FnOnce(&mut Output<'_>)) -> String {
+        let screen = Screen::default();
+        let (mut out, mut err) = (io::BufWriter::new(screen.clone()), screen.clone());
+        let palette = Palette::plain();
+        let manner = Manner { voice: Voice::Aloud, palette, width: Some(30), lively: true };
+        let messages = Messages::new(&mut err, manner);
+        let mut output = Output::new(&mut out, messages, Look { json: false, palette, width });
+        output.line("data").expect("memory");
+        output.messages.show("busy");
+        write(&mut output);
+        drop(out);
+        String::from_utf8(screen.0.take()).expect("text")
+    }
+
+    #[test]
+    fn progress_is_gone_before_buffered_data_is_handed_on() {
+        let gone = "\rbusy\r    \rdata\n";
+        let flushed = screen(Some(30), |out| out.flush().expect("memory"));
+        assert_eq!(flushed, gone);
+        let told = screen(Some(30), |out| out.message("done").expect("memory"));
+        assert_eq!(told, format!("{gone}done\n"));
+        let told = screen(Some(30), |out| out.complaint("wrong").expect("memory"));
+        assert_eq!(told, format!("{gone}wrong\n"));
+    }
+
+    #[test]
+    fn a_piece_of_a_file_leaves_progress_where_it_is_unless_it_goes_to_the_terminal() {
+        let write = |out: &mut Output<'_>| out.piece(b"piece\n").expect("memory");
+        assert_eq!(screen(None, write), "\rbusydata\npiece\n");
+        assert_eq!(screen(Some(30), write), "\rbusy\r    \rdata\npiece\n");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::io::{self, BufRead, BufWriter, IsTerminal, Write};
 use std::os::fd::AsFd;
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -27,7 +28,9 @@ use crate::domain::classify::Classifier;
 /// Columns of a terminal that does not tell how many it has.
 const COLUMNS: u16 = 80;
 /// The variable that `--no-color` sets for this process.
-const NO_COLOR: &str = "NO_COLOR";
+pub const NO_COLOR: &str = "NO_COLOR";
+/// After an interrupt, work that waits for something ends by itself within this; work that does not is ended.
+const INTERRUPT_GRACE: Duration = Duration::from_millis(500);
 
 /// What the command line is handed by the program that it belongs to.
 #[derive(Clone, Copy)]
@@ -128,7 +131,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>, world: World<'_>, wiring: W
         return (wiring.serve)(&options, world.environment);
     }
     if let Command::Demo(options) = command {
-        return demo::run(&options, world);
+        return demo::run(&options, global.quiet, world);
     }
     let json = global.json;
     let manner = world.manner(match (json, global.quiet) {
@@ -201,15 +204,37 @@ fn of_usage(text: &str) -> Failure {
 
 /// Runs a command on a runtime of its own, until it is done or interrupted.
 fn perform(command: Command, input: &mut dyn BufRead, context: &mut Context<'_>) -> Outcome {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    // The command has this thread; the other one hears interrupts, also while the command reads a store or its input.
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.worker_threads(1).enable_all().build();
     let runtime = runtime
         .map_err(|err| Failure::new(Exit::Failed, "the program cannot run here").because(&err))?;
-    runtime.block_on(async {
+    let (interrupt, interrupted) = tokio::sync::oneshot::channel();
+    runtime.spawn(heed_interrupts(interrupt));
+    let outcome = runtime.block_on(async {
         tokio::select! {
+            biased;
             outcome = Box::pin(dispatch(command, input, context)) => outcome,
-            _interrupt = tokio::signal::ctrl_c() => Err(Failure::silent(Exit::Interrupted)),
+            Ok(()) = interrupted => Err(Failure::silent(Exit::Interrupted)),
         }
-    })
+    });
+    // Whoever interrupted does not want to wait for a name that is still looked up.
+    runtime.shutdown_background();
+    outcome
+}
+
+/// Hands an interrupt on; when nobody heeds it, ends the process, as the signal would by itself. What commands write is
+/// written to be ended at any time.
+#[expect(clippy::exit, reason = "the thread that would give the exit code is busy")]
+async fn heed_interrupts(interrupt: tokio::sync::oneshot::Sender<()>) {
+    // Where it cannot be heard, the signal ends the process by itself.
+    if tokio::signal::ctrl_c().await.is_err() {
+        return;
+    }
+    // Nobody listens any more when the command is over.
+    interrupt.send(()).unwrap_or_default();
+    tokio::time::sleep(INTERRUPT_GRACE).await;
+    std::process::exit(i32::from(Exit::Interrupted.code()));
 }
 
 async fn dispatch(command: Command, input: &mut dyn BufRead, context: &mut Context<'_>) -> Outcome {

@@ -7,7 +7,8 @@ use crate::config::Flags;
 /// Run the daemon in the foreground
 ///
 /// Every setting has a flag, a variable `DAYBOOK_<KEY>` and a key in daybook.toml; the flag wins over the variable, the
-/// variable over the file.
+/// variable over the file. What the daemon says is for `--log-level` and `--log-format`: `--quiet` and `--json` change
+/// nothing here.
 #[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args)]
 pub struct ServeOptions {
     /// The folder of the interfaces' files [default: ./schedules if present, else /etc/daybook/schedules]

@@ -21,6 +21,11 @@ const SHOWN: usize = 10;
 /// Lines of a first error at a terminal.
 const ERROR_LINES: usize = 2;
 
+/// Lists all that is red, and more.
+const RED: &str = "daybook execution list --status ko";
+/// Lists all that waits or runs.
+const OPEN: &str = "daybook execution list --status running,queued";
+
 /// Shows it.
 ///
 /// # Errors
@@ -33,7 +38,7 @@ pub async fn run(context: &mut Context<'_>) -> Outcome {
     let status: Status = shaped(&value)?;
     headline(&status, context)?;
     reds(&status, context)?;
-    open(&status.open, context)?;
+    open(&status, context)?;
     next(&status.next, context)?;
     interfaces(status.interfaces, context)
 }
@@ -81,13 +86,13 @@ fn reds(status: &Status, context: &mut Context<'_>) -> Outcome {
     }
     heading("Red", context)?;
     if !context.out.terminal {
-        return Ok(context.out.table(&red_rows(&status.red, context))?);
+        context.out.table(&red_rows(&status.red, context))?;
+        return more_of(status.red_count, status.red.len(), RED, context);
     }
     for red in status.red.iter().take(SHOWN) {
         answers(red, context)?;
     }
-    let more = status.red_count.saturating_sub(SHOWN as u64);
-    more_of(more, "daybook execution list --status ko", context)
+    more_of(status.red_count, status.red.len().min(SHOWN), RED, context)
 }
 
 /// The four answers below each other.
@@ -132,7 +137,8 @@ fn red_rows(red: &[Red], context: &Context<'_>) -> Rows {
     rows
 }
 
-fn open(open: &[Open], context: &mut Context<'_>) -> Outcome {
+fn open(status: &Status, context: &mut Context<'_>) -> Outcome {
+    let open: &[Open] = &status.open;
     if open.is_empty() {
         return Ok(());
     }
@@ -148,8 +154,7 @@ fn open(open: &[Open], context: &mut Context<'_>) -> Outcome {
         ]);
     }
     context.out.table(&rows)?;
-    let more = (open.len() - shown) as u64;
-    more_of(more, "daybook execution list --status running,queued", context)
+    more_of(status.running + status.queued, shown, OPEN, context)
 }
 
 fn next(next: &[Slot], context: &mut Context<'_>) -> Outcome {
@@ -172,21 +177,29 @@ fn interfaces(mut all: Vec<Interface>, context: &mut Context<'_>) -> Outcome {
     all.sort_by_key(|row| (Reverse(row.red), Reverse(row.state == State::Paused)));
     heading("Interfaces", context)?;
     let shown = at_most(all.len(), context);
-    let more = (all.len() - shown) as u64;
+    let count = all.len() as u64;
     all.truncate(shown);
     interface::table(&all, context)?;
-    more_of(more, "daybook interface list", context)
+    more_of(count, shown, "daybook interface list", context)
 }
 
 fn at_most(count: usize, context: &Context<'_>) -> usize {
     if context.out.terminal { count.min(SHOWN) } else { count }
 }
 
-fn more_of(more: u64, command: &str, context: &mut Context<'_>) -> Outcome {
+/// Tells of rows that are not shown. The daemon sends a hundred at most, so that also a pipe may lack some; there it is a
+/// message, since all that stands in a pipe is rows.
+fn more_of(count: u64, shown: usize, command: &str, context: &mut Context<'_>) -> Outcome {
+    let more = count.saturating_sub(shown as u64);
     if more == 0 {
         return Ok(());
     }
-    Ok(context.out.text("", Tone::Faint, &format!("and {more} more: {command}"))?)
+    let text = format!("and {more} more: {command}");
+    if context.out.terminal {
+        Ok(context.out.text("", Tone::Faint, &text)?)
+    } else {
+        Ok(context.out.message(text)?)
+    }
 }
 
 fn heading(text: &str, context: &mut Context<'_>) -> Outcome {

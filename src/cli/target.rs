@@ -77,7 +77,7 @@ impl Target {
             Some(Partial { file, path, .. }) => {
                 file.write_all(part).map_err(|err| cannot_write(path, &err))?;
             }
-            None => context.out.raw(part)?,
+            None => context.out.piece(part)?,
         }
         self.written += part.len() as u64;
         if self.lets_progress_show(context) {

@@ -30,38 +30,59 @@ const FILES: [(&str, &str); 7] = [
 /// The token that the shop gave out before it changed it, which is why tickets fail.
 const OLD_TOKEN: &str = "ticket-shop-token-of-last-year";
 
+/// How it is told what is played.
+#[derive(Clone, Copy, Debug)]
+pub struct Manner {
+    /// Only the daemon's login link, and what is wrong.
+    pub quiet: bool,
+    /// Whether the daemon may colour what it logs.
+    pub colours: bool,
+}
+
 /// Plays until it is told to stop. Gives the daemon's exit code.
 ///
 /// # Errors
 /// The demo cannot be set up, or its daemon not be started; in words.
-pub fn play(folder: Option<&Path>, listen: SocketAddr, temporary: &Path) -> Result<u8, String> {
+pub fn play(
+    folder: Option<&Path>,
+    listen: SocketAddr,
+    temporary: &Path,
+    manner: Manner,
+) -> Result<u8, String> {
+    let say = |text: &str| match manner.quiet {
+        true => Ok(()),
+        false => io::stderr().write_all(text.as_bytes()).map_err(|err| err.to_string()),
+    };
     let runtime = tokio::runtime::Runtime::new().map_err(|err| err.to_string())?;
     runtime.block_on(async {
         let shop = Shop::open().await.map_err(|err| format!("the shop cannot be opened: {err}"))?;
         let folder = set_up(folder, temporary, &shop)?;
-        io::stderr().write_all(tour(&folder).as_bytes()).map_err(|err| err.to_string())?;
-        let code = serve(&folder, listen).await?;
-        let kept = format!("what was played is in {}; remove it when you like\n", folder.display());
-        io::stderr().write_all(kept.as_bytes()).map_err(|err| err.to_string())?;
+        say(&tour(&folder))?;
+        let code = serve(&folder, listen, manner.colours).await?;
+        let folder = folder.display();
+        say(&format!("what was played is in {folder}; remove it when you like\n"))?;
         Ok(code)
     })
 }
 
 /// Runs the daemon as a process of its own, as it always is. It hears Ctrl-C by itself; TERM is handed on.
-async fn serve(folder: &Path, listen: SocketAddr) -> Result<u8, String> {
+async fn serve(folder: &Path, listen: SocketAddr, colours: bool) -> Result<u8, String> {
     let cannot = |err: io::Error| format!("the daemon cannot be started: {err}");
     let mut interrupts = signal(SignalKind::interrupt()).map_err(cannot)?;
     let mut terms = signal(SignalKind::terminate()).map_err(cannot)?;
-    let mut daemon = Command::new(std::env::current_exe().map_err(cannot)?)
+    let mut daemon = Command::new(std::env::current_exe().map_err(cannot)?);
+    daemon
         .args(["serve", "--print-login", "--log-level", "warn", "--drain-deadline", "0s"])
         .args(["--listen", &listen.to_string(), "--data"])
         .arg(folder.join("data"))
         .arg("--schedules")
         .arg(folder.join("schedules"))
         // So that nothing is wrong with the partner's certificate but its date.
-        .env("SSL_CERT_FILE", folder.join("files/ca.pem"))
-        .spawn()
-        .map_err(cannot)?;
+        .env("SSL_CERT_FILE", folder.join("files/ca.pem"));
+    if !colours {
+        daemon.arg("--no-color");
+    }
+    let mut daemon = daemon.spawn().map_err(cannot)?;
     let pid = Pid::from_child(&daemon);
     let mut ended = tokio::task::spawn_blocking(move || daemon.wait());
     loop {

@@ -421,3 +421,42 @@ fn executions_are_exported_by_the_filters_of_lists() {
     let both = say(&["execution", "export", ONE, "--query", query, "--csv", "-"], &[], "");
     assert_eq!(both.code, 2);
 }
+
+/// What `status` answers with this many rows of each kind that it cuts off, of so many that there are.
+fn status_of(sent: usize, there_are: u64) -> Value {
+    let open = json!({
+        "execution": ONE, "interface": "fnac", "schedule": "sales", "status": "running", "since": "2026-11-22T10:00:00.000Z",
+    });
+    let red = json!({
+        "interface": "fnac", "schedule": "sales", "execution": ONE, "class": null, "first_error": null,
+    });
+    json!({
+        "version": "1", "revision": null, "now": "2026-11-22T10:00:00.000Z", "started_at": "2026-11-22T09:00:00.000Z",
+        "position": 1, "draining": null, "ready": true, "reasons": [], "runner": null,
+        "running": there_are - 1, "queued": 1, "open": vec![open; sent], "red_count": there_are, "red": vec![red; sent],
+        "interfaces": [], "next": [], "problems": [],
+        "disk": {
+            "state": "enough", "free_bytes": 1, "total_bytes": 1, "reserve_bytes": 0, "log_waits": false, "lines_dropped": 0,
+        },
+    })
+}
+
+#[test]
+fn status_says_how_many_rows_of_all_it_leaves_out_also_in_a_pipe() {
+    let told = |reader: Reader, sent: usize, there_are: u64| {
+        let daemon = Scripted::start(&[scripted::json(200, &status_of(sent, there_are))]);
+        let said = say_to(reader, &["status", "--server", &daemon.server()], &[], "");
+        assert_eq!(said.code, 0, "{}", said.err);
+        said
+    };
+    let ko = "daybook execution list --status ko";
+    let open = "daybook execution list --status running,queued";
+    let person = told(Reader::Person, 100, 250).out;
+    for command in [ko, open] {
+        assert!(person.contains(&format!("and 240 more: {command}")), "{person}");
+    }
+    let program = told(Reader::Program, 100, 250);
+    assert_eq!(program.err, format!("and 150 more: {ko}\nand 150 more: {open}\n"));
+    assert!(!program.out.contains("more:"), "{}", program.out);
+    assert_eq!(told(Reader::Program, 100, 100).err, "");
+}
