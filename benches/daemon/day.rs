@@ -37,12 +37,11 @@ use crate::Outcome;
 use crate::binary::Home;
 use crate::stamp::wall_clock;
 
-/// Executions of the day.
-pub(crate) const EXECUTIONS: u64 = SCHEDULES * SECONDS / ROUND;
+/// A whole day, in seconds.
+pub(crate) const DAY: u64 = 86_400;
 /// Each due once a minute, spread over its seconds.
 const SCHEDULES: u64 = 700;
 const INTERFACES: u64 = 10;
-const SECONDS: u64 = 86_400;
 const ROUND: u64 = 60;
 const MAX_CONCURRENT: usize = 128;
 /// Every so many-th execution fails.
@@ -58,17 +57,23 @@ const SAID: [&str; 7] = [
 ];
 
 /// Since then, so that retention may forget of all of it: what ended within two days stays.
-const AGO: u64 = 3 * SECONDS;
+const AGO: u64 = 3 * DAY;
 
-/// Writes the schedules' files to `home` and lives a day that ended three days ago. Gives its first second.
-pub(crate) fn live(home: &Home) -> Outcome<u64> {
+/// Executions of so many seconds.
+pub(crate) const fn executions(seconds: u64) -> u64 {
+    SCHEDULES * seconds / ROUND
+}
+
+/// Writes the schedules' files to `home` and lives so many seconds, to the end of a day that ended three days ago. Gives the
+/// first second.
+pub(crate) fn live(home: &Home, length: u64) -> Outcome<u64> {
     for interface in 0..INTERFACES {
         home.define(&format!("interface-{interface}"), &text(interface))?;
     }
     fs::create_dir_all(home.data())?;
-    let first = wall_clock().as_secs() / ROUND * ROUND - SECONDS - AGO;
+    let first = wall_clock().as_secs() / ROUND * ROUND - length - AGO;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(seconds(&home.data(), first))?;
+    runtime.block_on(seconds(&home.data(), (first, length)))?;
     Ok(first)
 }
 
@@ -257,7 +262,7 @@ impl Courier for Nobody {
 }
 
 /// Lives the day second by second: the clock goes on when all that was due is over and on disk.
-async fn seconds(data: &Path, first: u64) -> Outcome<()> {
+async fn seconds(data: &Path, (first, length): (u64, u64)) -> Outcome<()> {
     let clock = Arc::new(SetClock::at(i64::try_from(first)?));
     let (log, _) = JournalLog::open(JournalOptions::new(data.join("journal")))?;
     let (log, (lines, _)) =
@@ -300,7 +305,7 @@ async fn seconds(data: &Path, first: u64) -> Outcome<()> {
     engine.start(Written.load(), &mut heard).await;
     let engine = tokio::spawn(engine.run(requests, heard));
     let mut due = 0;
-    for second in first + 1..=first + SECONDS {
+    for second in first + 1..=first + length {
         clock.set(i64::try_from(second)?);
         due += due_at(second);
         ended.wait_for(|ended| *ended >= due).await?;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::Instant as Stopwatch;
 
 use crate::binary::{Daemon, Home, until};
-use crate::day::{self, EXECUTIONS};
+use crate::day::{self, DAY};
 use crate::stamp::wall_clock;
 use crate::{Outcome, Place, figure};
 
@@ -21,9 +21,9 @@ const HALF_A_DAY: Duration = Duration::from_secs(12 * 3_600);
 pub(crate) fn measure(place: &Place) -> Outcome<()> {
     let home = Home::new(&place.own)?;
     let began = Stopwatch::now();
-    let first = day::live(&home)?;
+    let first = day::live(&home, DAY)?;
     let lived = began.elapsed().as_secs_f64();
-    figure::value("executions of 24 h of virtual time", EXECUTIONS as f64, "");
+    figure::value("executions of 24 h of virtual time", day::executions(DAY) as f64, "");
     figure::value("  lived in, s", lived, "");
     // Between the older and the younger half.
     let age = wall_clock() - Duration::from_secs(first) - HALF_A_DAY;
@@ -67,7 +67,7 @@ fn pass(daemon: &Daemon, home: &Home) -> Outcome<()> {
         .iter()
         .filter_map(|interface| interface["executions"].as_u64())
         .sum();
-    if executions < EXECUTIONS / 3 {
+    if executions < day::executions(DAY) / 3 {
         return Err(
             format!("{executions} executions were pruned: what is measured is no pass").into()
         );
