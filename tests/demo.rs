@@ -9,9 +9,12 @@ mod support;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
+use std::sync::mpsc;
+use std::thread;
 
 use asking::text;
 use serde_json::Value;
+use support::PATIENCE;
 
 /// A demo that runs until it is told to stop.
 struct Demo<'a> {
@@ -80,8 +83,21 @@ impl<'a> Demo<'a> {
 
 impl Drop for Demo<'_> {
     fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
+        if let Ok(Some(_ended)) = self.child.try_wait() {
+            return;
+        }
+        let pid = self.child.id().to_string();
+        let signal = |name| drop(Command::new("kill").args([name, pid.as_str()]).status());
+        // It ends its daemon too, but not when it is killed.
+        signal("-TERM");
+        let (tell, ended) = mpsc::channel();
+        thread::scope(|scope| {
+            let child = &mut self.child;
+            scope.spawn(move || tell.send(child.wait()));
+            if ended.recv_timeout(PATIENCE).is_err() {
+                signal("-KILL");
+            }
+        });
     }
 }
 

@@ -29,6 +29,7 @@ use crate::engine::forget::{Chains, Keeping};
 use crate::engine::ports::go_on;
 use crate::http::{PruneMode, PrunedInterface, StorePruned};
 use crate::ids::{ExecutionId, Position, ScheduleRef, StreamId};
+use crate::instant::Instant;
 use crate::projection::{Projections, QueryError};
 use crate::store::EventLog;
 use crate::store::lines::{LineStore, Pruning};
@@ -102,6 +103,13 @@ impl Retention {
         known.is_ok_and(|known| known.unfreed || known.ended_at.is_none_or(|at| at <= before))
     }
 
+    /// Whether no pass came to its end for twice as long as there should be between two; without any, since `begun`.
+    pub(super) async fn is_late(&self, every: Duration, begun: Instant) -> bool {
+        let known = self.ask_engine(|engine| engine.retention()).await;
+        let before = self.clock.now() - every * 2;
+        known.is_ok_and(|known| known.ended_at.unwrap_or(begun) < before)
+    }
+
     /// Begins to look every few minutes whether a pass is due.
     ///
     /// # Errors
@@ -111,7 +119,7 @@ impl Retention {
         scheduler: &JobScheduler,
         every: Duration,
     ) -> Result<(), JobSchedulerError> {
-        let retention = self.clone();
+        let (retention, begun) = (self.clone(), self.clock.now());
         let look = Job::new_async(LOOK, move |_, _| {
             let retention = retention.clone();
             Box::pin(async move {
@@ -120,6 +128,9 @@ impl Retention {
                 }
                 match retention.run(PruneMode::Remove).await {
                     Ok(_) => {}
+                    Err(why @ PassError::UnderWay) if retention.is_late(every, begun).await => {
+                        tracing::warn!(%why, "retention waits, and for too long: nothing is removed meanwhile; let checks, backups and exports end, or have fewer of them");
+                    }
                     Err(why @ PassError::UnderWay) => tracing::debug!(%why, "retention waits"),
                     Err(why) => {
                         tracing::warn!(%why, "retention did not come to its end; it is tried again");

@@ -3,7 +3,7 @@
 use std::ops::Bound;
 use std::sync::Arc;
 
-use super::board::{Board, Files, Health, TokenRow, interface_view, schedule_view};
+use super::board::{Board, Files, Health, ScheduleRow, TokenRow, interface_view, schedule_view};
 use super::freshness::{facts, freshness};
 use super::handle::Handle;
 use crate::domain::definition;
@@ -105,15 +105,25 @@ impl Handle {
         after: Option<&ScheduleRef>,
         limit: usize,
     ) -> Vec<view::Schedule> {
-        let rows: Vec<_> = self.board.read(|state| {
+        let rows = self.schedule_rows(interface, after, limit);
+        rows.iter().map(|(name, row)| schedule_view(name, row)).collect()
+    }
+
+    /// The same as they stand on the board: a view takes a plan of the timing, which is much for one that nobody wants.
+    pub fn schedule_rows(
+        &self,
+        interface: Option<&InterfaceId>,
+        after: Option<&ScheduleRef>,
+        limit: usize,
+    ) -> Vec<(ScheduleRef, ScheduleRow)> {
+        self.board.read(|state| {
             let from = after.map_or(Bound::Unbounded, Bound::Excluded);
             let rows = state.schedules.range((from, Bound::Unbounded));
             rows.filter(|(name, _)| interface.is_none_or(|id| name.interface == *id))
                 .take(limit)
                 .map(|(name, row)| (name.clone(), row.clone()))
                 .collect()
-        });
-        rows.iter().map(|(name, row)| schedule_view(name, row)).collect()
+        })
     }
 
     /// One schedule.

@@ -58,8 +58,9 @@ fn written_with(
     write: impl FnOnce(&mut dyn Write) -> Result<(), String> + Send + 'static,
 ) -> Response {
     let (parts, taken) = mpsc::channel(PARTS_WAITING);
-    let broken_off = Arc::new(Mutex::new(None));
-    let failed = Arc::clone(&broken_off);
+    // Until all is written it is broken off, so that a panic does not look like the file's end either.
+    let broken_off = Arc::new(Mutex::new(Some(io::Error::other("its writer was cut short"))));
+    let outcome = Arc::clone(&broken_off);
     // Its thread ends with the file, or when nobody reads on.
     tokio::task::spawn_blocking(move || {
         let _permit = permit;
@@ -68,12 +69,13 @@ fn written_with(
         let written = write(&mut to).and_then(|()| to.flush().map_err(|err| err.to_string()));
         // What is left of a file that broke off must not look like its end.
         drop(to.into_parts());
-        if parts.is_closed() {
-            tracing::debug!("whoever took an export went away");
-        } else if let Err(why) = written {
-            tracing::error!(%why, "an export broke off");
-            *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(io::Error::other(why));
+        let unfinished = written.err();
+        match &unfinished {
+            _ if parts.is_closed() => tracing::debug!("whoever took an export went away"),
+            Some(why) => tracing::error!(%why, "an export broke off"),
+            None => {}
         }
+        *outcome.lock().unwrap_or_else(PoisonError::into_inner) = unfinished.map(io::Error::other);
     });
     let parts = stream::unfold((taken, broken_off), |(mut parts, broken_off)| async move {
         let part = match parts.recv().await {
@@ -146,5 +148,21 @@ mod tests {
         drop(exports.acquire().await.expect("others may export"));
         let taken = axum::body::to_bytes(response.into_body(), usize::MAX).await;
         assert!(taken.is_err(), "what is left of it must not look whole");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_writer_that_panics_leaves_no_whole_file() {
+        let label = Label { name: "all.csv".to_owned(), media_type: "text/csv" };
+        let take = async |fails: bool| {
+            let permit = Arc::new(Semaphore::new(1)).acquire_owned().await.expect("open");
+            let response = written(&label, permit, move |to| {
+                to.write_all(b"id,status\n").map_err(|err| err.to_string())?;
+                assert!(!fails, "a row that cannot be written");
+                Ok(())
+            });
+            axum::body::to_bytes(response.into_body(), usize::MAX).await
+        };
+        assert_eq!(take(false).await.expect("whole"), "id,status\n");
+        assert!(take(true).await.is_err(), "what is left of it must not look whole");
     }
 }

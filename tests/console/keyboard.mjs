@@ -36,6 +36,7 @@ await journey(async () => {
   await theWayIn(page);
   await theHelp(page);
   await thePalette(page);
+  await lateAnswers(page);
   await theRows(page);
 
   // From the red tile to its execution.
@@ -124,6 +125,35 @@ async function thePalette(page) {
   await page.keyboard.type("j");
   await press(page, "Escape");
   assert.ok(!await isOpen(page, "palette"));
+}
+
+/** What somebody went to stays chosen when answers come, and that none comes is told. */
+async function lateAnswers(page) {
+  const [found, asks] = [page.getByRole("option"), /\/schedules\?text=tick$/];
+  const chosen = () => page.locator("[aria-selected=true]").innerText();
+  let answer;
+  const answers = new Promise((done) => { answer = done; });
+  await page.route(asks, async (route) => { await answers; await route.continue(); });
+  await press(page, "Control+k");
+  const asked = page.waitForRequest(asks);
+  await page.keyboard.type("tick");
+  await asked;
+  await press(page, "ArrowDown");
+  assert.equal(await chosen(), "tick in executions");
+  answer();
+  await found.filter({ hasText: "shop/tickets schedule" }).waitFor();
+  assert.equal(await chosen(), "tick in executions");
+  await press(page, "Escape");
+
+  await page.unroute(asks);
+  await page.route(asks, (route) => route.abort());
+  page.mayComplain = /ERR_FAILED/;
+  await press(page, "Control+k");
+  await page.keyboard.type("tick");
+  await found.filter({ hasText: "the daemon does not answer" }).waitFor();
+  assert.equal(await chosen(), "tick in executions");
+  await press(page, "Escape");
+  await page.unroute(asks);
 }
 
 /** Rows by keys, which mean letters while one types. */

@@ -21,7 +21,6 @@ use crate::domain::event::{EVENT_NAMES, Outcome};
 use crate::domain::space::Watermarks;
 use crate::engine::state::State;
 use crate::http::PruneError;
-use crate::instant::Instant;
 use crate::projection::{By, EventFilter, ExecutionFilter, Order, SlotRange};
 use crate::store::lines::LineQuery;
 use crate::telemetry::metrics::Metrics;
@@ -361,6 +360,24 @@ async fn a_pass_that_cannot_go_on_says_whether_to_try_again() {
     }
     let refused = working.retention.run(PruneMode::Remove).await.expect_err("nobody records it");
     assert!(matches!(PruneError::from(refused), PruneError::Closing { .. }));
+    working.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn retention_is_late_after_twice_its_time_without_a_whole_pass() {
+    let lab = Lab::new("ok = \"1d\"");
+    lab.written(3, 4).await;
+    let mut working = lab.open();
+    let hour = Duration::from_secs(3_600);
+    let (early, late) = (now() - DAY * 2 - hour, now() - DAY * 2 + hour);
+    assert!(!working.retention.is_late(DAY, late).await, "it has time yet");
+    assert!(working.retention.is_late(DAY, early).await, "no pass ever ended");
+    working.pass().await;
+    assert!(!working.retention.is_late(DAY, early).await, "one ended just now");
+    working.retention.clock = Arc::new(VirtualClock::new(now() + DAY * 2 - hour));
+    assert!(!working.retention.is_late(DAY, early).await);
+    working.retention.clock = Arc::new(VirtualClock::new(now() + DAY * 2 + hour));
+    assert!(working.retention.is_late(DAY, early).await);
     working.end().await;
 }
 

@@ -203,8 +203,8 @@ fn note(app: &App, tick: Tick) {
 /// Removes what is over by the interfaces' retention now, as the daemon does by itself; `dry_run` only tells what that is.
 ///
 /// # Errors
-/// A pass of retention, a check, a backup or an export is under way, or a delivery is owed for too long (409); the lists are rebuilt, or the daemon
-/// ends (503); the store cannot be read or written.
+/// A pass of retention, a check, a backup or an export is under way, or a delivery is owed for too long (409); the lists are
+/// rebuilt, or the daemon ends (503); the store cannot be read or written.
 #[utoipa::path(post, path = "/api/store/compact", tag = "store",
     responses((status = 200, body = StorePruned), (status = "default", body = ProblemBody)))]
 pub async fn compact(

@@ -86,7 +86,7 @@ fn action(code: Code, told: &str) -> &str {
         Code::Denied => "Log in with a token that has this role, or ask somebody who has one.",
         Code::CrossSite => "Nothing was changed. Open the console, and do it there.",
         Code::TooMany => "Wait a minute, then try again.",
-        Code::NotOpen => "Go back, and choose it by its id or by force.",
+        Code::NotOpen => "Go back, and choose it by its id.",
         Code::Internal => {
             "Contact support with the number of the request; the daemon's log has the details."
         }

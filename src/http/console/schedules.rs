@@ -7,9 +7,11 @@ use axum::response::Response;
 use super::form::{Filters, address};
 use super::marks::{Badge, Rest};
 use super::shell::{Section, Shell, page};
+use crate::engine::board::{ScheduleRow, plan, schedule_view};
 use crate::http::access::Caller;
 use crate::http::parts::App;
 use crate::http::problem::Problem;
+use crate::http::reads::blocking;
 use crate::ids::{InterfaceId, ScheduleRef};
 use crate::projection::view::{Schedule, State as Living};
 
@@ -55,30 +57,37 @@ struct Wanted {
 }
 
 impl Wanted {
-    fn fits(&self, row: &Schedule) -> bool {
-        let holds = |text: &str| {
-            let name = format!("{}/{}", row.interface, row.schedule);
-            let expression = row.expression.as_deref().unwrap_or_default();
-            [name.as_str(), expression, &row.description, &row.timezone]
-                .iter()
-                .any(|said| said.to_lowercase().contains(text))
-        };
-        self.state.is_none_or(|state| row.state == state) && self.text.as_deref().is_none_or(holds)
+    fn fits(&self, (name, row): &(ScheduleRef, ScheduleRow)) -> bool {
+        self.state.is_none_or(|state| row.state == state)
+            && self.text.as_deref().is_none_or(|text| holds(name, row, text))
     }
 
     /// Up to `limit` schedules after `after` that fit.
     fn find(&self, app: &App, mut after: Option<ScheduleRef>, limit: usize) -> Vec<Schedule> {
         let mut found = Vec::new();
         loop {
-            let rows = app.engine.schedules(self.interface.as_ref(), after.as_ref(), BATCH);
-            after = rows.last().filter(|_| rows.len() == BATCH).map(name_of);
-            found.extend(rows.into_iter().filter(|row| self.fits(row)));
-            if found.len() >= limit || after.is_none() {
-                found.truncate(limit);
+            let rows = app.engine.schedule_rows(self.interface.as_ref(), after.as_ref(), BATCH);
+            after = rows.last().filter(|_| rows.len() == BATCH).map(|(name, _)| name.clone());
+            let fitting = rows.iter().filter(|row| self.fits(row)).take(limit - found.len());
+            found.extend(fitting.map(|(name, row)| schedule_view(name, row)));
+            if found.len() == limit || after.is_none() {
                 return found;
             }
         }
     }
+}
+
+/// Whether a schedule's name, zone, expression or description holds `text`, in small letters.
+fn holds(name: &ScheduleRef, row: &ScheduleRow, text: &str) -> bool {
+    let holds = |said: &str| said.to_lowercase().contains(text);
+    let definition = row.definition.schedules.get(&name.schedule);
+    let zone = definition.map_or(&row.definition.timezone, |definition| &definition.timezone);
+    // A plan takes far longer than the rest.
+    holds(&name.to_string())
+        || holds(zone)
+        || definition.and_then(plan).is_some_and(|plan| {
+            plan.expression().is_some_and(|said| holds(&said)) || holds(&plan.describe())
+        })
 }
 
 fn name_of(row: &Schedule) -> ScheduleRef {
@@ -111,7 +120,9 @@ pub(super) async fn show(
     let mut text = |name| given.text(name, 300).unwrap_or_default();
     let (interface, state, text) = (text("interface"), text("state"), text("text"));
     let is_later = after.is_some();
-    let mut rows = wanted.find(&app, after, ROWS + 1);
+    let looked_through = App::clone(&app);
+    let find = move || wanted.find(&looked_through, after, ROWS + 1);
+    let mut rows = blocking(find).await?;
     let more = rows.len() > ROWS;
     rows.truncate(ROWS);
     let last = rows.last().filter(|_| more).map(|row| name_of(row).to_string());

@@ -105,17 +105,29 @@ impl Scribe {
         if !self.written.is_left() {
             return;
         }
-        let mut known = VecDeque::new();
-        let mut curtailed = self.curtailed.lines() > 0;
         let query = LineQuery { after: self.lines, limit: usize::MAX, ..LineQuery::default() };
+        // Looked for first: nearly all logs are whole, and what is kept of a long one takes much memory.
+        if self.curtailed.lines() == 0 && !is_curtailed(lines, execution, &query) {
+            return;
+        }
+        let mut known = VecDeque::new();
         let read = lines.for_each(execution, &query, &mut |line| {
-            curtailed |= line.source == Source::Daybook && curtailed::begins(line.text);
             known.push_back(Known::of(&line));
             ControlFlow::Continue(())
         });
         // Of a log that cannot be read whole only the number is known.
-        if curtailed && read.is_ok() && known.len() as u64 == self.written.left {
+        if read.is_ok() && known.len() as u64 == self.written.left {
             self.written.known = Some(known);
         }
     }
+}
+
+/// Whether a log says that some lines were not kept.
+fn is_curtailed(lines: &LineStore, execution: ExecutionId, query: &LineQuery) -> bool {
+    let mut curtailed = false;
+    let read = lines.for_each(execution, query, &mut |line| {
+        curtailed = line.source == Source::Daybook && curtailed::begins(line.text);
+        if curtailed { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    read.is_ok() && curtailed
 }

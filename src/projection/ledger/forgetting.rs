@@ -75,8 +75,8 @@ pub(in crate::projection) fn started_for<R: Rows>(
     Ok(found)
 }
 
-/// Shows the chunks of a schedule's ledger to `visit`, the newest first, but for those that speak of slots after `newest` alone. They may stand
-/// anywhere: a clock that was ahead once had later slots decided first.
+/// Shows the chunks of a schedule's ledger to `visit`, the newest first, but for those that speak of slots after `newest`
+/// alone. They may stand anywhere: a clock that was ahead once had later slots decided first.
 fn each_chunk<R: Rows>(
     rows: &R,
     schedule: &ScheduleRef,

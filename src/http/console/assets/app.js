@@ -88,7 +88,9 @@
   const palette = (() => {
     const box = document.getElementById("palette");
     const [field, list] = [box?.querySelector("input"), box?.querySelector("ul")];
-    let [chosen, asking] = [0, null];
+    const silent = { to: null, name: "the daemon does not answer", kind: "" };
+    // `kept` is the address that somebody went to in the list: answers that come later must not move it.
+    let [chosen, kept, asking, waiting] = [0, null, null, null];
     const choose = (n) => {
       const all = [...list.children];
       chosen = Math.min(all.length - 1, Math.max(0, n));
@@ -106,41 +108,48 @@
         it.append(name, " ", what);
         return it;
       }));
-      choose(0);
+      choose(Math.max(0, found.findIndex(({ to }) => kept && to === kept)));
     };
     /** The first rows of a list of ours that fit. */
     const rowsOf = async (path, kind, text, signal) => {
       const answer = await fetch(`${path}?text=${encodeURIComponent(text)}`, { signal, headers: { accept: "text/html" } });
+      if (!answer.ok) throw new Error(`${path} answers ${answer.status}`);
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       const links = [...page.querySelectorAll("tr[data-row] a[data-open]")].slice(0, 6);
       return links.map((it) => ({ to: it.getAttribute("href"), name: it.textContent, kind }));
     };
-    const seek = async () => {
+    const seek = () => {
       const text = field.value.trim();
       asking?.abort();
-      asking = new AbortController();
-      const { signal } = asking;
+      clearTimeout(waiting);
+      kept = null;
       const all = [...document.querySelectorAll(".top nav a")].map((it) => ({ to: it.getAttribute("href"), name: it.textContent, kind: "page" }));
       const pages = all.filter((it) => it.name.toLowerCase().includes(text.toLowerCase()));
       if (!text) { show(pages); return; }
       const last = [{ to: `/executions?text=${encodeURIComponent(text)}`, name: text, kind: "in executions" }];
       if (/^[0-9a-f-]{6,36}$/i.test(text)) last.unshift({ to: `/executions/${text}`, name: text, kind: "execution" });
       show([...pages, ...last]);
-      try {
-        const found = await Promise.all([rowsOf("/interfaces", "interface", text, signal), rowsOf("/schedules", "schedule", text, signal)]);
-        show([...pages, ...found.flat(), ...last]);
-      } catch (error) {
-        if (error.name !== "AbortError") throw error;
-      }
+      const ask = async () => {
+        asking = new AbortController();
+        const { signal } = asking;
+        try {
+          const found = await Promise.all([rowsOf("/interfaces", "interface", text, signal), rowsOf("/schedules", "schedule", text, signal)]);
+          show([...pages, ...found.flat(), ...last]);
+        } catch {
+          if (!signal.aborted) show([...pages, ...last, silent]);
+        }
+      };
+      // Not for each letter of a word.
+      waiting = setTimeout(ask, 150);
     };
     const go = () => { const to = list.children[chosen]?.to; if (to) location.assign(to); };
     field?.addEventListener("input", seek);
     field?.addEventListener("keydown", (event) => {
-      if (event.key === "ArrowDown" || event.key === "ArrowUp") { event.preventDefault(); choose(chosen + (event.key === "ArrowDown" ? 1 : -1)); }
+      if (event.key === "ArrowDown" || event.key === "ArrowUp") { event.preventDefault(); choose(chosen + (event.key === "ArrowDown" ? 1 : -1)); kept = list.children[chosen]?.to ?? null; }
       if (event.key === "Enter") { event.preventDefault(); go(); }
     });
     list?.addEventListener("click", (event) => { choose([...list.children].indexOf(event.target.closest("li"))); go(); });
-    return { open() { if (!box || document.querySelector("dialog[open]")) return; field.value = ""; box.showModal(); seek(); } };
+    return box && { open() { if (document.querySelector("dialog[open]")) return; field.value = ""; box.showModal(); seek(); } };
   })();
 
   const press = (selector) => { const it = document.querySelector(selector); if (it) { it.click(); return true; } return false; };
@@ -154,7 +163,7 @@
     "?": () => document.getElementById("keys")?.showModal(),
   };
   document.addEventListener("keydown", (event) => {
-    if ((event.ctrlKey || event.metaKey) && event.key === "k") { event.preventDefault(); palette.open(); return; }
+    if (palette && (event.ctrlKey || event.metaKey) && event.key === "k") { event.preventDefault(); palette.open(); return; }
     // A dialog that was just closed has the focus until it is drawn.
     const isGone = event.target.closest?.("dialog:not([open])");
     const typing = !isGone && event.target.closest?.("input:not([type=checkbox]), select, textarea, [contenteditable]");

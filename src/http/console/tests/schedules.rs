@@ -55,6 +55,11 @@ async fn schedules_are_said_in_words_and_filtered_by_the_address() {
     assert!(all.contains("every 2 hours") || all.contains("Every 2 hours"), "{all}");
     let some = page(&daemon, "/schedules?text=SAL&interface=fnac&state=active").await;
     assert!(some.contains(SALES) && !some.contains("/schedules/fnac/manual"), "{some}");
+    // What it is found by: its name, its zone, its expression, what that means.
+    for said in ["fnac%2Fsales", "uTc", "2h", "every+2+hours"] {
+        let some = page(&daemon, &format!("/schedules?text={said}")).await;
+        assert!(some.contains(SALES), "{said}: {some}");
+    }
     let none = page(&daemon, "/schedules?text=%3Cb%3E&state=").await;
     assert!(none.contains("No schedule fits") && none.contains("Clear filters"), "{none}");
     assert!(none.contains("value=\"&#60;b&#62;\"") && !none.contains("<b>\""), "{none}");
