@@ -50,7 +50,7 @@ enum Launch {
         marker: Option<String>,
     },
     /// In threads of this process.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     Inside(runner::Processes),
 }
 
@@ -151,7 +151,7 @@ impl Runners {
     }
 
     /// Runners in threads of this process.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(super) fn inside(
         runs: PathBuf,
         processes: runner::Processes,
@@ -161,7 +161,7 @@ impl Runners {
     }
 
     /// The same for tests of other modules.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub fn in_this_process(data: &Path, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Self {
         let processes = runner::Processes::adopt(None).expect("Linux has subreapers");
         Self::inside(data.join(RUNS), processes, (clock, metrics))
@@ -183,7 +183,7 @@ impl Runners {
             Launch::Process { cgroups_for, .. } => {
                 Cgroups::find(cgroups_for.as_deref()?).ok().map(Arc::new)
             }
-            #[cfg(test)]
+            #[cfg(any(test, fuzzing))]
             Launch::Inside(processes) => processes.cgroups().cloned(),
         }
     }
@@ -258,7 +258,7 @@ impl Runners {
             Launch::Process { cgroups_for, marker } => {
                 Some(process(&folder, theirs, cgroups_for.as_deref(), marker.as_deref())?)
             }
-            #[cfg(test)]
+            #[cfg(any(test, fuzzing))]
             Launch::Inside(processes) => {
                 runner::inside(folder.clone(), theirs, processes.clone())?;
                 None

@@ -145,7 +145,7 @@ impl Space {
     }
 
     /// A file system that always has these figures, with the marks that are the default.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn of_figures(data: &Path, figures: Measured) -> Self {
         Self::open_measured(data, Watermarks::default(), Box::new(move |_| Ok(figures)))
     }

@@ -21,42 +21,22 @@ struct Asset {
     text: &'static str,
 }
 
+const fn script(name: &'static str, text: &'static str) -> Asset {
+    Asset { name: (name, "js"), kind: "text/javascript; charset=utf-8", text }
+}
+
 const ASSETS: [Asset; 7] = [
     Asset {
         name: ("app", "css"),
         kind: "text/css; charset=utf-8",
         text: include_str!("assets/app.css"),
     },
-    Asset {
-        name: ("app", "js"),
-        kind: "text/javascript; charset=utf-8",
-        text: include_str!("assets/app.js"),
-    },
-    Asset {
-        name: ("log-list", "js"),
-        kind: "text/javascript; charset=utf-8",
-        text: include_str!("assets/log-list.js"),
-    },
-    Asset {
-        name: ("log-full", "js"),
-        kind: "text/javascript; charset=utf-8",
-        text: include_str!("assets/log-full.js"),
-    },
-    Asset {
-        name: ("log-rows", "js"),
-        kind: "text/javascript; charset=utf-8",
-        text: include_str!("assets/log-rows.js"),
-    },
-    Asset {
-        name: ("log", "js"),
-        kind: "text/javascript; charset=utf-8",
-        text: include_str!("assets/log.js"),
-    },
-    Asset {
-        name: ("htmx-2.0.11", "js"),
-        kind: "text/javascript; charset=utf-8",
-        text: include_str!("assets/htmx-2.0.11.min.js"),
-    },
+    script("app", include_str!("assets/app.js")),
+    script("log-rows", include_str!("assets/log-rows.js")),
+    script("log-full", include_str!("assets/log-full.js")),
+    script("log-list", include_str!("assets/log-list.js")),
+    script("log", include_str!("assets/log.js")),
+    script("htmx-2.0.11", include_str!("assets/htmx-2.0.11.min.js")),
 ];
 
 static NAMES: LazyLock<[String; ASSETS.len()]> = LazyLock::new(|| {

@@ -125,7 +125,7 @@ impl io::Write for Mention {
 ///
 /// # Errors
 /// The system's.
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 pub(super) fn inside(folder: Folder, stream: UnixStream, processes: Processes) -> io::Result<()> {
     let runner = serve::Runner::new(folder, stream, processes)?;
     std::thread::Builder::new().name("runner".to_owned()).spawn(move || runner.run())?;
