@@ -69,6 +69,7 @@ const VERBS: &[(&str, Option<&str>)] = &[
     ("console", Some("POST /api/login-links")),
     ("demo --folder /proc/nowhere", None),
     ("doctor", Some("GET /api/doctor")),
+    ("settings", Some("GET /api/settings")),
     ("reload", Some("POST /api/reload")),
     ("drain", Some("POST /api/drain")),
     ("completions bash", None),

@@ -61,7 +61,7 @@ const SHOWN: &[&[&str]] = &[
 ];
 
 /// Those that end with 1 when something is amiss with the machine that the tests run on.
-const EXAMINED: &[&[&str]] = &[&["doctor"], &["interface", "test", INTERFACE]];
+const EXAMINED: &[&[&str]] = &[&["doctor"], &["settings"], &["interface", "test", INTERFACE]];
 
 static COLOUR: LazyLock<Regex> =
     LazyLock::new(|| Regex::new("\u{1b}\\[[0-9;]*m").expect("a pattern"));

@@ -93,6 +93,8 @@ pub enum Command {
     Demo(demo::Demo),
     /// Look for what could go wrong before it does; exit code 1 when a check fails
     Doctor,
+    /// Show the daemon's settings, and where each value came from
+    Settings,
     /// Read the files again
     Reload,
     /// Start nothing any more, and end the daemon when nothing runs or at a deadline; slots wait for the next start

@@ -42,6 +42,7 @@ pub mod run;
 pub mod schedule;
 pub mod schema;
 pub mod serve;
+pub mod settings;
 pub mod status;
 pub mod store;
 pub mod store_move;

@@ -17,8 +17,8 @@ use super::render::Palette;
 use super::serve::ServeOptions;
 use super::times::{Times, host_zone};
 use super::{
-    classify, console, demo, doctor, event, execution, interface, manual, reload, schedule, status,
-    store, token,
+    classify, console, demo, doctor, event, execution, interface, manual, reload, schedule,
+    settings, status, store, token,
 };
 use crate::civil;
 use crate::clock::{Clock, SystemClock};
@@ -255,6 +255,7 @@ async fn dispatch(command: Command, input: &mut dyn BufRead, context: &mut Conte
         Command::Schema(schema) => schema.run(context),
         Command::Console => console::run(context).await,
         Command::Doctor => doctor::run(context).await,
+        Command::Settings => settings::run(context).await,
         Command::Reload => reload::run(context).await,
         Command::Drain(drain) => drain.run(context).await,
         Command::Completions(shell) => shell.run(context),

@@ -78,6 +78,7 @@ pub const ROUTES: &[Route] = &[
     route(GET, "/api/openapi.json", VIEWER),
     route(GET, "/api/status", VIEWER),
     long(route(GET, "/api/doctor", VIEWER)),
+    route(GET, "/api/settings", VIEWER),
     route(GET, "/api/store", VIEWER),
     long(route(POST, "/api/store/verify", OPERATOR)),
     long(route(POST, "/api/store/backup", ADMIN)),

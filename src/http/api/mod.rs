@@ -26,6 +26,7 @@ pub mod log;
 pub mod rerun;
 mod rerun_query;
 pub mod schedules;
+pub mod settings;
 pub mod status;
 pub mod store;
 pub mod tokens;
@@ -43,6 +44,7 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(status::reload))
         .routes(routes!(drain::drain))
         .routes(routes!(doctor::show))
+        .routes(routes!(settings::show))
         .routes(routes!(check::check))
         .routes(routes!(store::show))
         .routes(routes!(store::verify))

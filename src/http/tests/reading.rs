@@ -395,3 +395,26 @@ async fn an_event_shows_its_hash_in_hex_and_its_definition_as_json() {
         (&Value::Null, &"0 * * * *".into())
     );
 }
+
+#[tokio::test]
+async fn settings_are_told_with_where_they_came_from_and_without_secrets() {
+    let daemon = Daemon::start().await;
+    let answer = daemon.get("/api/settings").await;
+    let page = answer.json();
+    assert_eq!(page["file"], serde_json::Value::Null);
+    let of = |key: &str| {
+        let items = page["items"].as_array().expect("items").iter();
+        items.clone().find(|row| row["key"] == key).cloned().expect("a setting")
+    };
+    assert_eq!(
+        (of("data")["value"].as_str(), of("data")["origin"].as_str()),
+        (Some("/var/lib/daybook"), Some("--data"))
+    );
+    assert_eq!(
+        (of("ping")["value"].as_str(), of("ping")["origin"].as_str()),
+        (Some("***"), Some("$DAYBOOK_PING"))
+    );
+    assert_eq!(of("grace")["origin"], "default");
+    assert!(of("grace")["meaning"].as_str().is_some_and(|text| text.contains("TERM")));
+    assert!(!answer.text().contains("hc-ping.example/secret"));
+}
