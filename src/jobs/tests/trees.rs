@@ -178,9 +178,9 @@ async fn an_interrupted_execution_of_which_nothing_is_left_has_no_line_about_it(
 
 async fn a_stop_of_the_daemon_leaves_the_tree_to_its_runner_and_the_next_one_ends_it(trees: Trees) {
     let mut bench = trees.shell(
-        "(setsid sleep 31141 </dev/null >/dev/null 2>&1 &) ; \
-         while ! pgrep -x -f 'sleep 31141' >/dev/null; do :; done; \
-         echo 'ERROR External: begun'; printf half; sleep 31142; true",
+        "(setsid sleep 31141 </dev/null >/dev/null 2>&1 &) ; sleep 31142 & \
+         while ! pgrep -x -f 'sleep 31141' >/dev/null || ! pgrep -x -f 'sleep 31142' >/dev/null; \
+         do :; done; echo 'ERROR External: begun'; printf half; wait; true",
     );
     bench.grace = Duration::from_secs(30);
     let sleepers = ["sleep 31141", "sleep 31142"].map(|line| trees.own(line));
