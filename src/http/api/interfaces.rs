@@ -114,7 +114,7 @@ pub async fn show(
 
 /// How fresh its data are now.
 pub fn fresh(app: &App, interface: &Interface) -> Option<Freshness> {
-    app.engine.freshness(&[interface.id.clone()], app.clock.now()).pop().flatten()
+    app.engine.freshness(std::slice::from_ref(&interface.id), app.clock.now()).pop().flatten()
 }
 
 /// The interface with this name.
