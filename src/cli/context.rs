@@ -92,14 +92,19 @@ impl<'a> Context<'a> {
         Ok((client, &mut self.out.messages))
     }
 
+    /// Asks the daemon, and says meanwhile that its answer is awaited.
+    async fn ask<T>(&mut self, ask: impl AsyncFnOnce(&mut Client) -> Outcome<T>) -> Outcome<T> {
+        let (client, messages) = self.ends()?;
+        let rebuild = client.rebuild();
+        awaited(ask(client), &rebuild, messages).await
+    }
+
     /// Reads what is at `address`.
     ///
     /// # Errors
     /// The daemon cannot be reached, or answers with a problem.
     pub async fn get(&mut self, address: &Address) -> Outcome<Value> {
-        let (client, messages) = self.ends()?;
-        let rebuild = client.rebuild();
-        awaited(client.get(address.as_str()), &rebuild, messages).await
+        self.ask(async |client| client.get(address.as_str()).await).await
     }
 
     /// Sends `body` to `address`.
@@ -107,9 +112,7 @@ impl<'a> Context<'a> {
     /// # Errors
     /// The daemon cannot be reached, or answers with a problem.
     pub async fn post(&mut self, address: &Address, body: &Value) -> Outcome<Value> {
-        let (client, messages) = self.ends()?;
-        let rebuild = client.rebuild();
-        awaited(client.post(address.as_str(), body), &rebuild, messages).await
+        self.ask(async |client| client.post(address.as_str(), body).await).await
     }
 
     /// Sends `body` to `address`, and tells meanwhile how far the daemon has come with the store.
@@ -144,9 +147,7 @@ impl<'a> Context<'a> {
     /// # Errors
     /// The daemon cannot be reached, or answers with a problem.
     pub async fn delete(&mut self, address: &Address) -> Outcome {
-        let (client, messages) = self.ends()?;
-        let rebuild = client.rebuild();
-        awaited(client.delete(address.as_str()), &rebuild, messages).await
+        self.ask(async |client| client.delete(address.as_str()).await).await
     }
 
     /// Reads `address` as JSON Lines.
@@ -154,9 +155,7 @@ impl<'a> Context<'a> {
     /// # Errors
     /// The daemon cannot be reached, or answers with a problem.
     pub async fn lines(&mut self, address: &Address) -> Outcome<Parts> {
-        let (client, messages) = self.ends()?;
-        let rebuild = client.rebuild();
-        awaited(client.lines(address.as_str()), &rebuild, messages).await
+        self.ask(async |client| client.lines(address.as_str()).await).await
     }
 
     /// Reads the file at `address`.
@@ -164,9 +163,7 @@ impl<'a> Context<'a> {
     /// # Errors
     /// The daemon cannot be reached, or answers with a problem.
     pub async fn file(&mut self, address: &Address) -> Outcome<Parts> {
-        let (client, messages) = self.ends()?;
-        let rebuild = client.rebuild();
-        awaited(client.file(address.as_str()), &rebuild, messages).await
+        self.ask(async |client| client.file(address.as_str()).await).await
     }
 
     /// Follows `address` from the event after `last`.
@@ -174,9 +171,7 @@ impl<'a> Context<'a> {
     /// # Errors
     /// The daemon cannot be reached, or answers with a problem.
     pub async fn follow(&mut self, address: &Address, last: Option<u64>) -> Outcome<Parts> {
-        let (client, messages) = self.ends()?;
-        let rebuild = client.rebuild();
-        awaited(client.follow(address.as_str(), last), &rebuild, messages).await
+        self.ask(async |client| client.follow(address.as_str(), last).await).await
     }
 
     /// All pages of a list that is never long, as one.

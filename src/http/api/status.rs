@@ -213,7 +213,7 @@ pub async fn gather(app: &App, next: usize) -> Status {
         red_count,
         red,
         interfaces,
-        next: nearest(app, next).into_iter().map(pending).collect(),
+        next: nearest(app, next),
         problems: status.files.problems,
         disk: Disk::of(&app.space),
     }
@@ -261,7 +261,7 @@ async fn red(app: &App) -> (u64, Vec<Red>) {
 }
 
 /// The `count` nearest slots that are to start, of as many schedules, in one pass: there may be 100,000 of them.
-fn nearest(app: &App, count: usize) -> Vec<(Instant, ScheduleRef)> {
+fn nearest(app: &App, count: usize) -> Vec<view::Slot> {
     let nearest: BinaryHeap<(Instant, ScheduleRef)> = app.engine.board().read(|state| {
         let mut nearest = BinaryHeap::with_capacity(count + 1);
         for (name, row) in &state.schedules {
@@ -277,7 +277,7 @@ fn nearest(app: &App, count: usize) -> Vec<(Instant, ScheduleRef)> {
         }
         nearest
     });
-    nearest.into_sorted_vec()
+    nearest.into_sorted_vec().into_iter().map(pending).collect()
 }
 
 fn pending((at, name): (Instant, ScheduleRef)) -> view::Slot {

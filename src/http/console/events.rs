@@ -85,7 +85,7 @@ fn gist(data: &Value) -> String {
         }
         said.push_str(&format!("{} {value}", name.replace('_', " ")));
         if said.chars().count() > GIST_MAX {
-            return said.chars().take(GIST_MAX).chain(['…']).collect();
+            return words::cut(&said, GIST_MAX);
         }
     }
     said

@@ -101,7 +101,7 @@ struct Overview {
     running: Vec<Running>,
     queued: u64,
     next: Vec<Ahead>,
-    /// More of them come within the same hours.
+    /// There may be more of them within the same hours.
     more: bool,
     /// Open KOs of the last 24 hours by class.
     classes: Vec<(Class, usize)>,
@@ -138,7 +138,6 @@ pub(super) async fn show(
     let running = running(&reads, &status, shell.now).await?;
     let (tiles, others) = tiles(&app, &reads, &status, &running).await?;
     let day = Instant::from_millis(shell.now.millis() - 24 * 3_600_000);
-    let more = status.next.len() == ahead::ROWS;
     let next = ahead::within_a_day(&app, std::mem::take(&mut status.next), shell.now);
     page(&Overview {
         classes: classes(&reads, day).await?,
@@ -146,7 +145,7 @@ pub(super) async fn show(
         others,
         running,
         queued: status.queued,
-        more: more && next.len() == ahead::ROWS,
+        more: next.len() == ahead::ROWS,
         next,
         problems: status.problems,
         schedules: app.engine.board().read(|state| state.schedules.len()),
