@@ -48,6 +48,12 @@ impl Client {
         Ok(serde_json::from_slice(&self.whole("POST", path)?)?)
     }
 
+    /// The same for one of many: the answer is taken and not looked into.
+    pub(crate) fn order(&mut self, path: &str) -> Outcome<()> {
+        let status = self.ask("POST", path, &mut |_body: &[u8]| ())?;
+        if status == 202 { Ok(()) } else { Err(format!("POST {path} answered {status}").into()) }
+    }
+
     /// Reads `path` piece by piece, whatever its size.
     pub(crate) fn read(&mut self, path: &str, mut take: impl FnMut(&[u8])) -> Outcome<()> {
         let status = self.ask("GET", path, &mut take)?;

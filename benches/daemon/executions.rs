@@ -33,10 +33,13 @@ pub(crate) fn measure(place: &Place) -> Outcome<()> {
     define(&home, "command = [\"/bin/true\"]")?;
     let daemon = home.start(&["--max-concurrent", &AT_ONCE.to_string()])?;
     let runtime = tokio::runtime::Runtime::new()?;
+    // The daemon watches the folder above.
+    let records = place.own.join("limit/records");
+    std::fs::create_dir_all(place.own.join("limit"))?;
     let (mut ours, mut limit) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         ours.push(requested(&daemon, EACH)?);
-        limit.push(runtime.block_on(spawned(&place.own.join("records")))?);
+        limit.push(runtime.block_on(spawned(&records))?);
     }
     check(&daemon)?;
     daemon.stop()?;
@@ -97,7 +100,7 @@ fn request(daemon: &Daemon, asked: &AtomicU64, each: u64) -> Outcome<()> {
             return Ok(());
         }
         let (interface, schedule) = (number % 10, number / 10 % 10);
-        client.post(&format!("/api/schedules/interface-{interface}/schedule-{schedule}/run"))?;
+        client.order(&format!("/api/schedules/interface-{interface}/schedule-{schedule}/run"))?;
     }
 }
 

@@ -1,7 +1,7 @@
 //! The figures that need the whole daemon: the real binary on a scratch folder, asked over its Unix socket.
 //!
 //! `cargo bench --bench daemon [-- [FOLDER] [NAME…]]`, with the names `executions`, `capture`, `due`, `idle`, `start`,
-//! `rebuild`, `ko`, `retention`, `export`, `trees`, `queued`, `noisy`, `followers`, `stalled` and `soak` (half an hour); all of them when
+//! `rebuild`, `ko`, `retention`, `export`, `trees`, `queued`, `noisy`, `followers`, `stalled` and `soak` (an hour); all of them when
 //! none is named. FOLDER (else the system's folder for temporary files) decides whose disk is measured. Each row is what it is, ours, the limit that was measured in the same run, the ratio of both,
 //! and what is wanted. The two sides take turns, medians of five rounds. What failed leaves its folder, with the daemon's
 //! log in it.

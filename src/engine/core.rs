@@ -19,7 +19,7 @@ use super::ports::{Courier, Definitions, Observer, Performer, Recorded, Reporter
 use super::queue::SlotQueue;
 use super::ready::Ready;
 use super::state::State;
-use crate::clock::Clock;
+use crate::clock::{Clock, Sleep};
 use crate::domain::event::{Actor, ClockStepped, Event};
 use crate::domain::schedule::Schedule;
 use crate::domain::timing::{Plan, PlanCache};
@@ -236,6 +236,8 @@ impl Engine {
         mut news: mpsc::UnboundedReceiver<News>,
     ) {
         let clock = Arc::clone(&self.parts.clock);
+        // It takes the kernel some work to make one: it is kept until another time is the next.
+        let mut sleep: Option<(Instant, Sleep<'_>)> = None;
         loop {
             // Each time round: a flood of requests and reports neither hides a step of the clock nor holds slots up.
             self.look_at_the_clock();
@@ -246,8 +248,12 @@ impl Engine {
             }
             let next = self.timers.next_at().filter(|_| !self.disk.log_waits());
             let due = next.unwrap_or(Instant::from_millis(i64::MAX));
+            let (_, sleeping) = match &mut sleep {
+                Some(sleep) if sleep.0 == due => sleep,
+                _ => sleep.insert((due, clock.sleep_until(due))),
+            };
             tokio::select! {
-                _ = clock.sleep_until(due) => (),
+                _ = sleeping => sleep = None,
                 request = requests.recv() => match request {
                     Some(request) => self.answer(request),
                     None => return,

@@ -87,7 +87,7 @@ pub fn unready(app: &App) -> Vec<Unready> {
         let count = status.files.problems.len();
         add("config", format!("{count} problem(s) in the files; the first: {first}"), None);
     }
-    if let Some(percent) = app.projections.status().rebuilding {
+    if let Some(percent) = app.projections.rebuilding() {
         add("rebuilding", format!("the lists are being rebuilt: {percent} % done"), Some(percent));
     }
     reasons

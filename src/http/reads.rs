@@ -79,7 +79,7 @@ impl Reads {
     /// # Errors
     /// They are being rebuilt, or did not get there in time.
     pub async fn at(app: &App, position: Position) -> Result<Self, Problem> {
-        if let Some(percent) = app.projections.status().rebuilding {
+        if let Some(percent) = app.projections.rebuilding() {
             return Err(Problem::rebuilding(percent));
         }
         app.projections

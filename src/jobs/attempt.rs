@@ -200,7 +200,6 @@ pub(super) async fn make_attempt(
     let took = ran.took.unwrap_or_else(|| start.elapsed());
     let verdict = verdict::judge(&ran.end, took, ok_exit, scribe.attempt_summary());
     scribe.close_attempt(&verdict.closing);
-    scribe.cut();
     let report = AttemptReport {
         end: ran.end,
         outcome: verdict.outcome,

@@ -65,6 +65,8 @@ struct Marks {
     pending: VecDeque<Mark>,
     /// The newest one on disk.
     keep_from: u32,
+    /// There may be one on disk.
+    written: bool,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -89,6 +91,8 @@ pub(super) struct Remains {
     of: AttemptKey,
     /// The first file of the spool that is left.
     from: u32,
+    /// There may be a mark.
+    marked: bool,
 }
 
 impl Remains {
@@ -96,7 +100,7 @@ impl Remains {
     pub(super) fn of(left: &Left) -> Self {
         let (generation, of) = (Arc::clone(&left.generation), left.of);
         let from = read_mark(&generation, of).map_or(0, |mark| mark.place.piece);
-        Self { generation, of, from }
+        Self { generation, of, from, marked: true }
     }
 
     pub(super) fn forget(&self) {
@@ -107,7 +111,9 @@ impl Remains {
             while pieces.next().is_some_and(|piece| runner::remove(folder.path(), self.of, piece)) {
             }
         }
-        fs::remove_file(mark_path(&self.generation, self.of)).unwrap_or_default();
+        if self.marked {
+            fs::remove_file(mark_path(&self.generation, self.of)).unwrap_or_default();
+        }
         self.generation.forget(self.of);
     }
 }
@@ -136,6 +142,7 @@ impl Followed {
             log: lines.follow(of.execution),
             pending: VecDeque::new(),
             keep_from: place.piece,
+            written: false,
         };
         Self { generation, of, news: None, reader, until: place, end: KnownEnd::NotYet, marks }
     }
@@ -163,6 +170,7 @@ impl Followed {
     pub(super) fn take_over(left: Left, place: Place, lines: &LineStore) -> Self {
         let Left { generation, of, end, .. } = left;
         let mut followed = Self::at(generation, of, place, lines);
+        followed.marks.written = true;
         match end {
             LeftEnd::Followed(news) => followed.news = Some(news),
             LeftEnd::Known(ended) => followed.know(Some(ended)),
@@ -176,7 +184,8 @@ impl Followed {
     /// What is to be forgotten at last.
     pub(super) fn remains(&self) -> Remains {
         let generation = Arc::clone(&self.generation);
-        Remains { generation, of: self.of, from: self.marks.keep_from }
+        let (from, marked) = (self.marks.keep_from, self.marks.written);
+        Remains { generation, of: self.of, from, marked }
     }
 
     /// Reads until the end.
@@ -353,6 +362,7 @@ impl Marks {
             newest = self.pending.pop_front();
         }
         let Some(mark) = newest else { return };
+        self.written = true;
         match self.put(&mark) {
             Ok(()) => self.keep_from = mark.place.piece,
             // The output stays, and the next mark is tried.

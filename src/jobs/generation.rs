@@ -4,10 +4,10 @@ use std::collections::{HashMap, HashSet};
 use std::io;
 use std::os::unix::net::UnixStream as StdStream;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rustix::net::{Shutdown, shutdown};
+use rustix::net::{SendFlags, Shutdown, shutdown};
 use tokio::net::UnixStream;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -163,7 +163,7 @@ impl Generation {
             locked(&talk.routes).remove(&of);
         }
         if !self.is_gone() {
-            self.send(&Order::Forget { of });
+            self.send_soon(&Order::Forget { of });
         } else if last {
             self.folder.remove();
         }
@@ -185,6 +185,13 @@ impl Generation {
         if !waits && send(&talk.stream, &mut unsent).is_ok() && !unsent.is_empty() {
             talk.more.notify_one();
         }
+    }
+
+    /// Sends `order` with what else comes until the runtime gets to it.
+    fn send_soon(&self, order: &Order) {
+        let Some(talk) = &self.talk else { return };
+        locked(&talk.unsent).extend(framed(order));
+        talk.more.notify_one();
     }
 
     async fn flush(self: Arc<Self>) {
@@ -261,6 +268,18 @@ impl Generation {
         drop(routes);
         if !heard && ended && locked(&self.abandoned).remove(&of) {
             self.forget(of);
+        }
+    }
+}
+
+impl Drop for Talk {
+    /// What waits to be sent along with more goes by itself in the end.
+    fn drop(&mut self) {
+        let unsent = self.unsent.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if !unsent.is_empty() {
+            // A runner that is not told forgets with its next daemon.
+            let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+            rustix::net::send(&self.stream, unsent, flags).unwrap_or_default();
         }
     }
 }

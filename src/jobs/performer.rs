@@ -299,14 +299,20 @@ impl Shared {
         reporter: &Reporter,
     ) -> (Made, Option<Remains>) {
         let Log { scribe, tidings } = log;
-        let attempt = make_attempt(context, scribe, held);
-        tokio::pin!(attempt);
-        let report = tokio::select! {
-            biased;
-            report = &mut attempt => report,
-            () = tidings.pass_on(reporter) => attempt.await,
+        let report = {
+            let attempt = make_attempt(context, scribe, held);
+            tokio::pin!(attempt);
+            tokio::select! {
+                biased;
+                report = &mut attempt => report,
+                () = tidings.pass_on(reporter) => attempt.await,
+            }
         };
-        tidings.rest(reporter).await;
+        if tidings.has_news() {
+            // What is told waits for its line.
+            scribe.cut();
+            tidings.rest(reporter).await;
+        }
         report
     }
 

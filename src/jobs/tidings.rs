@@ -42,6 +42,11 @@ impl Tidings {
         }
     }
 
+    /// Whether something has come that is not passed on.
+    pub(super) fn has_news(&self) -> bool {
+        self.held.is_some() || !self.news.is_empty()
+    }
+
     /// Passes on what has come up to now.
     pub(super) async fn rest(&mut self, reporter: &Reporter) {
         loop {

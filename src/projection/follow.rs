@@ -23,8 +23,8 @@ use crate::instant::Instant;
 use crate::store::EventLog;
 use crate::store::space::Space;
 
-/// How long the newest event waits for others before it is folded; readers who need it wait as long.
-const COMPANY: Duration = Duration::from_millis(3);
+/// The least time from one stride to the next: readers who need the newest event wait up to so long.
+const COMPANY: Duration = Duration::from_millis(10);
 
 /// How long a reader waits for its own write (contract, rule 2).
 const CATCH_UP: Duration = Duration::from_secs(2);
@@ -213,6 +213,7 @@ impl Projections {
                     () = tokio::time::sleep(PAUSE) => continue,
                 }
             }
+            let begun = tokio::time::Instant::now();
             let pause = match self.stride(worker.take(), &stop).await {
                 Stride::On(next) => {
                     worker = Some(next);
@@ -236,7 +237,7 @@ impl Projections {
                         return;
                     }
                     // Events come in company: one batch of rows for all of them costs a fraction of one for each.
-                    tokio::time::sleep(COMPANY).await;
+                    tokio::time::sleep_until(begun + COMPANY).await;
                 }
             }
         }
@@ -281,7 +282,15 @@ impl Projections {
         }
     }
 
-    /// Tells how the index stands.
+    /// How much of the log is folded, in percent; none when lists answer.
+    pub fn rebuilding(&self) -> Option<u8> {
+        match self.shared.phase() {
+            Phase::Ready { .. } => None,
+            Phase::Rebuilding { percent, .. } => Some(percent),
+        }
+    }
+
+    /// Tells how the index stands. Asks the file system for its size.
     pub fn status(&self) -> ProjectionStatus {
         let durable = *self.shared.log.durable().borrow();
         let lag = |position: Position| durable.0.saturating_sub(position.0);

@@ -181,10 +181,12 @@ pub async fn opened(
     done: &Done<ExecutionId>,
     otherwise: impl FnOnce(&App) -> Execution,
 ) -> Execution {
-    match listed(app, done, done.value).await {
-        Some(execution) => execution,
-        None => otherwise(app),
+    // What was folded a moment ago is in memory: no thread is needed that may wait for the disk.
+    match Reads::at(app, done.position).await {
+        Ok(_) => app.projections.execution(done.value).ok().flatten(),
+        Err(_) => None,
     }
+    .unwrap_or_else(|| otherwise(app))
 }
 
 /// A new execution that no list shows yet.

@@ -50,7 +50,7 @@ pub(super) fn run(
             shared.processes.herd_first();
             live.record(shared, start);
             live.until_exit(attempt, start, &mut output, wake);
-            shared.processes.starts_first();
+            shared.processes.herd_first();
             live.end(shared, start, &mut output, wake)
         }
         Err(err) => {
@@ -125,9 +125,7 @@ impl Live {
 
     /// Puts its start on record, and lets it be moved to its cgroup. What has ended by itself by then needs none.
     fn record(&self, shared: &Shared, start: &Start) {
-        let pid = self.tree.managed.pid();
-        let began = Process::read(pid).map_or(0, |main| main.start);
-        shared.note(Note::Started { of: start.of, before: start.before, pid, start: began });
+        shared.note(Note::Started { of: start.of, before: start.before });
         self.tree.managed.place();
     }
 

@@ -18,13 +18,7 @@ const REWRITE_FROM: u64 = 1 << 20;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Note {
-    Started {
-        of: AttemptKey,
-        before: Before,
-        /// Of the main process; `start` in clock ticks after boot.
-        pid: i32,
-        start: u64,
-    },
+    Started { of: AttemptKey, before: Before },
     Ended(Ended),
 }
 
@@ -142,7 +136,7 @@ pub(in crate::jobs) fn on_record(folder: &Folder) -> HashMap<AttemptKey, OnRecor
     for note in notes(&std::fs::read(folder.ends()).unwrap_or_default()) {
         let attempt = found.entry(note.of()).or_default();
         match note {
-            Note::Started { before, .. } => attempt.before = before,
+            Note::Started { before, of: _ } => attempt.before = before,
             Note::Ended(ended) => attempt.ended = Some(ended),
         }
     }
@@ -163,7 +157,7 @@ mod tests {
 
     fn started(n: u8) -> Note {
         let before = Before { lines: u64::from(n), bytes: 7 };
-        Note::Started { of: key(n), before, pid: 77, start: 4711 }
+        Note::Started { of: key(n), before }
     }
 
     fn ended(n: u8) -> Ended {

@@ -2,16 +2,24 @@
 //!
 //! Moving a process makes the kernel wait for all processors, some 10 ms on a machine at rest, and it moves one at a time: so
 //! one thread does it, in order, while the command runs already. What the command starts meanwhile is pulled in behind it.
+//! A cgroup that is made, entered and removed costs as much as a short command: so nothing is moved before it has lived for
+//! [`SHORT`].
 
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::collections::VecDeque;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::starting::Starting;
 use super::tree::{ask, end_each};
 use crate::ids::ExecutionId;
 use crate::jobs::cgroup::{Cgroups, Group};
+
+/// A command that ends within this time gets no cgroup.
+const SHORT: Duration = Duration::from_millis(20);
 
 /// Whether commands get cgroups of their own, and why not, once that was tried.
 type Known = Arc<OnceLock<Result<(), String>>>;
@@ -19,11 +27,16 @@ type Known = Arc<OnceLock<Result<(), String>>>;
 /// The way to the thread that moves processes.
 pub(in crate::jobs) struct Placer {
     orders: Sender<Order>,
+    young: Arc<Mutex<Young>>,
     known: Known,
 }
 
+/// Those that are to be moved if they live at these times, by time.
+type Young = VecDeque<(Instant, Arc<Seat>)>;
+
 enum Order {
-    Place(Arc<Seat>),
+    /// One has come to those that are to be moved, of whom there was none.
+    Place,
     /// The attempt is over.
     Leave(Arc<Seat>),
     /// Some time has passed: what could not be removed before may be empty now.
@@ -71,6 +84,10 @@ impl Seat {
         matches!(*self.place(), Place::Inside(_))
     }
 
+    fn is_gone(&self) -> bool {
+        matches!(*self.place(), Place::Gone)
+    }
+
     /// From now on it is not moved any more.
     pub(super) fn stay_outside(&self) {
         let mut place = self.place();
@@ -94,14 +111,15 @@ impl Placer {
     /// Starts the thread. It tries first whether cgroups can be used.
     pub(in crate::jobs) fn start(cgroups: Arc<Cgroups>, starting: Arc<Starting>) -> Self {
         let (orders, taken) = channel();
-        let known = Known::default();
+        let (known, young) = (Known::default(), Arc::<Mutex<Young>>::default());
         let telling = Arc::clone(&known);
-        let work =
-            move || Placing { cgroups, starting, occupied: Vec::new() }.run(&taken, &telling);
+        let placing =
+            Placing { cgroups, starting, young: Arc::clone(&young), occupied: Vec::new() };
+        let work = move || placing.run(&taken, &telling);
         if let Err(err) = thread::Builder::new().name("cgroups".to_owned()).spawn(work) {
             known.get_or_init(|| Err(format!("no thread for them: {err}")));
         }
-        Self { orders, known }
+        Self { orders, young, known }
     }
 
     /// Whether commands get cgroups; the error says why not. Waits until it was tried.
@@ -110,13 +128,22 @@ impl Placer {
     }
 
     pub(super) fn place(&self, seat: &Arc<Seat>) {
-        self.order(Order::Place(Arc::clone(seat)));
+        if matches!(self.known.get(), Some(Err(_))) {
+            return;
+        }
+        let mut young = self.young.lock().unwrap_or_else(PoisonError::into_inner);
+        young.push_back((Instant::now() + SHORT, Arc::clone(seat)));
+        let first = young.len() == 1;
+        drop(young);
+        if first {
+            self.order(Order::Place);
+        }
     }
 
     /// The attempt is over.
     pub(super) fn leave(&self, seat: &Arc<Seat>) {
         seat.stay_outside();
-        if !matches!(*seat.place(), Place::Gone) {
+        if !seat.is_gone() {
             self.order(Order::Leave(Arc::clone(seat)));
         }
     }
@@ -144,6 +171,7 @@ impl Placer {
 struct Placing {
     cgroups: Arc<Cgroups>,
     starting: Arc<Starting>,
+    young: Arc<Mutex<Young>>,
     /// What could not be removed yet.
     occupied: Vec<Occupied>,
 }
@@ -174,21 +202,50 @@ impl Placing {
         let left = self.cgroups.existing().into_iter();
         self.occupied.extend(left.map(|(_, group)| Occupied { group, next: Next::Wait }));
         self.tidy();
-        while let Ok(order) = orders.recv() {
+        loop {
+            let order = match self.next_due() {
+                Some(due) => orders.recv_timeout(due.saturating_duration_since(Instant::now())),
+                None => orders.recv().map_err(|_over| RecvTimeoutError::Disconnected),
+            };
             match order {
-                Order::Place(seat) => {
-                    // Of a herd that is due all start before the first is moved: moving holds starts up.
-                    self.starting.wait_for_all();
-                    self.place(&seat);
-                }
-                Order::Leave(seat) => self.leave(&seat),
-                Order::Tidy => self.tidy(),
-                Order::Flush(done) => {
+                Ok(Order::Place) => (),
+                Ok(Order::Leave(seat)) => self.leave(&seat),
+                Ok(Order::Tidy) => self.tidy(),
+                Ok(Order::Flush(done)) => {
+                    while self.next_due().is_some() {
+                        self.place_next();
+                    }
                     self.occupied.retain(|occupied| occupied.group.remove().is_err());
                     // Who waited for it may have gone.
                     done.send(()).unwrap_or_default();
                 }
+                Err(RecvTimeoutError::Timeout) => self.place_next(),
+                Err(RecvTimeoutError::Disconnected) => return,
             }
+        }
+    }
+
+    fn young(&self) -> MutexGuard<'_, Young> {
+        self.young.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// When the next one is to be moved. Those that have ended by themselves are not.
+    fn next_due(&self) -> Option<Instant> {
+        let mut young = self.young();
+        while young.front().is_some_and(|(_, seat)| seat.is_gone()) {
+            young.pop_front();
+        }
+        young.front().map(|(due, _)| *due)
+    }
+
+    fn place_next(&self) {
+        let next = self.young().pop_front();
+        if let Some((_, seat)) = next
+            && !seat.is_gone()
+        {
+            // Of a herd that is due all start before the first is moved: moving holds starts up.
+            self.starting.wait_for_all();
+            self.place(&seat);
         }
     }
 

@@ -89,28 +89,31 @@ impl<J: Send + 'static> Pool<J> {
         spawned.map(drop)
     }
 
-    /// The next job, which counts as beginning; none when there was none for a while.
-    fn next(&self, called: bool) -> Option<J> {
+    /// The next job, which counts as beginning; none when there was none for a while. A thread that was `called` for one, and
+    /// comes too late for it, waits for the next: to start another thread costs more.
+    fn next(&self, mut called: bool) -> Option<J> {
         let mut waiting = self.waiting();
-        if called {
-            return waiting.take();
+        loop {
+            if called && let Some(job) = waiting.take() {
+                return Some(job);
+            }
+            if waiting.beginning < BEGINNING_MAX
+                && let Some(job) = waiting.jobs.pop_front()
+            {
+                waiting.beginning += 1;
+                return Some(job);
+            }
+            waiting.idle += 1;
+            let nobody = |waiting: &mut Waiting<J>| waiting.called == 0;
+            let waited = self.more.wait_timeout_while(waiting, IDLE_MAX, nobody);
+            waiting = waited.unwrap_or_else(PoisonError::into_inner).0;
+            waiting.idle -= 1;
+            if waiting.called == 0 {
+                return None;
+            }
+            waiting.called -= 1;
+            called = true;
         }
-        if waiting.beginning < BEGINNING_MAX
-            && let Some(job) = waiting.jobs.pop_front()
-        {
-            waiting.beginning += 1;
-            return Some(job);
-        }
-        waiting.idle += 1;
-        let nobody = |waiting: &mut Waiting<J>| waiting.called == 0;
-        let waited = self.more.wait_timeout_while(waiting, IDLE_MAX, nobody);
-        let mut waiting = waited.unwrap_or_else(PoisonError::into_inner).0;
-        waiting.idle -= 1;
-        if waiting.called == 0 {
-            return None;
-        }
-        waiting.called -= 1;
-        waiting.take()
     }
 }
 

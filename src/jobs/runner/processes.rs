@@ -193,14 +193,7 @@ impl Processes {
         self.0.to_start.remove(execution);
     }
 
-    /// Lets the commands start whose turn has come: of a herd that is due, the first ones to end would hold the others up.
-    ///
-    /// Where only a herd matters, [`Self::herd_first`].
-    pub(super) fn starts_first(&self) {
-        self.0.to_start.wait_for_all();
-    }
-
-    /// Lets a herd start.
+    /// Lets a herd that is due start: the first ones to end would hold the others up.
     pub(super) fn herd_first(&self) {
         self.0.to_start.wait_for_a_herd();
     }

@@ -190,6 +190,8 @@ pub(super) struct Runner {
 struct Daemon {
     stream: Arc<UnixStream>,
     inbox: Inbox,
+    /// What is read goes here first.
+    buffer: Vec<u8>,
 }
 
 impl Runner {
@@ -301,7 +303,8 @@ impl Runner {
 
     fn hear(&mut self, stream: UnixStream) -> io::Result<()> {
         stream.set_nonblocking(true)?;
-        self.daemon = Some(Daemon { stream: Arc::new(stream), inbox: Inbox::default() });
+        let (stream, inbox, buffer) = (Arc::new(stream), Inbox::default(), vec![0; READ_BYTES]);
+        self.daemon = Some(Daemon { stream, inbox, buffer });
         Ok(())
     }
 
@@ -309,12 +312,12 @@ impl Runner {
     fn listen(&mut self) -> io::Result<()> {
         self.shared.voice.go_on();
         let Some(daemon) = &mut self.daemon else { return Ok(()) };
-        let mut buffer = vec![0; READ_BYTES];
+        let Daemon { stream, inbox, buffer } = daemon;
         let ended = loop {
-            match (&*daemon.stream).read(&mut buffer) {
+            match (&**stream).read(buffer) {
                 Ok(0) => break Err(io::ErrorKind::UnexpectedEof.into()),
                 Ok(size) => {
-                    daemon.inbox.bytes.extend_from_slice(&buffer[..size]);
+                    inbox.bytes.extend_from_slice(&buffer[..size]);
                     if size < buffer.len() {
                         break Ok(());
                     }

@@ -16,7 +16,7 @@ const HERD: usize = 32;
 #[derive(Debug, Default)]
 pub(in crate::jobs) struct Starting {
     waiting: Mutex<HashSet<ExecutionId>>,
-    fewer: Condvar,
+    none: Condvar,
 }
 
 impl Starting {
@@ -26,8 +26,8 @@ impl Starting {
 
     pub(super) fn remove(&self, execution: ExecutionId) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if waiting.remove(&execution) && (waiting.is_empty() || waiting.len() == HERD) {
-            self.fewer.notify_all();
+        if waiting.remove(&execution) && waiting.is_empty() {
+            self.none.notify_all();
         }
     }
 
@@ -36,16 +36,19 @@ impl Starting {
         self.wait(0, WAIT_MAX)
     }
 
-    /// Waits while a herd starts, but not for long.
+    /// Waits until all have started if they are a herd, but not for long.
     pub(super) fn wait_for_a_herd(&self) {
         self.wait(HERD, WAIT_MAX);
     }
 
-    /// Waits until no more than so many are left.
-    fn wait(&self, left: usize, most: Duration) -> bool {
+    /// Waits until all have started if there are more than so `many`. True when they have, or are no more than that.
+    fn wait(&self, many: usize, most: Duration) -> bool {
         let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let more = |waiting: &mut HashSet<ExecutionId>| waiting.len() > left;
-        let waited = self.fewer.wait_timeout_while(waiting, most, more);
+        if waiting.len() <= many {
+            return true;
+        }
+        let some = |waiting: &mut HashSet<ExecutionId>| !waiting.is_empty();
+        let waited = self.none.wait_timeout_while(waiting, most, some);
         !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
     }
 }

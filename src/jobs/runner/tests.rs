@@ -263,7 +263,7 @@ async fn what_an_interrupted_attempt_has_left_goes_with_its_execution_also_witho
         let runs = bench.root.path().join("runs");
         let folder = Folder::make(&runs, Instant::default()).expect("made");
         let of = AttemptKey { execution: bench.execution, attempt: 1 };
-        let started = Note::Started { of, before: Before::default(), pid: 1, start: 0 };
+        let started = Note::Started { of, before: Before::default() };
         Ends::create(&folder).and_then(|mut ends| ends.add(&started)).expect("written");
         let _alone = alone().await;
         let (performer, work, lines, _root) = bench.performer();

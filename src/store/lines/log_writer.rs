@@ -13,7 +13,7 @@ use crate::instant::Instant;
 use super::chunk::ChunkBuilder;
 use super::error::LinesError;
 use super::store::{Live, LogSummary, Store};
-use super::writer::Order;
+use super::writer::{Cut, Order};
 use crate::store::space::Space;
 
 /// A line to be written. Its class is decided before (contract, rule 11), and secrets are already replaced.
@@ -151,8 +151,15 @@ impl LogWriter {
 
     /// Hands over what is buffered: it is on disk, and readable, soon after. For the caller's 250 ms tick.
     pub fn cut(&mut self) {
+        if let Some(cut) = self.take() {
+            self.store.send(Order::Chunk(cut));
+        }
+    }
+
+    /// What is buffered, which counts as handed over from now on.
+    fn take(&mut self) -> Option<Cut> {
         if self.chunk.lines() == 0 {
-            return;
+            return None;
         }
         let shared = &self.store.shared;
         let chunk = std::mem::replace(&mut self.chunk, shared.spare_builder());
@@ -160,7 +167,7 @@ impl LogWriter {
         let size = chunk.size() + CHUNK_OVERHEAD;
         self.live.pending.fetch_add(size, Ordering::AcqRel);
         shared.pending.fetch_add(size, Ordering::AcqRel);
-        self.store.send(Order::Chunk { live: Arc::clone(&self.live), chunk, first_line, size });
+        Some(Cut { live: Arc::clone(&self.live), chunk, first_line, size })
     }
 
     /// The room on the disk, where it is watched.
@@ -188,9 +195,9 @@ impl LogWriter {
     /// # Errors
     /// [`LinesError::Closed`] after a failed write or sync.
     pub async fn finish(mut self) -> Result<LogSummary, LinesError> {
-        self.cut();
+        let last = self.take();
         let (reply, answer) = oneshot::channel();
-        self.store.send(Order::Finish { live: Arc::clone(&self.live), reply });
+        self.store.send(Order::Finish { live: Arc::clone(&self.live), last, reply });
         match answer.await {
             Ok(result) => result,
             Err(_) => Err(self.store.shared.closed().unwrap_or_else(|| LinesError::Closed {
@@ -204,6 +211,11 @@ impl Drop for LogWriter {
     fn drop(&mut self) {
         self.cut();
         self.live.writers.fetch_sub(1, Ordering::AcqRel);
-        self.store.send(Order::Release { live: Arc::clone(&self.live) });
+        if self.live.pending.load(Ordering::Acquire) == 0 {
+            // The writing thread has nothing more to do for it, and need not wake.
+            self.store.shared.release(&self.live);
+        } else {
+            self.store.send(Order::Release { live: Arc::clone(&self.live) });
+        }
     }
 }

@@ -4,8 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, mpsc};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::chunk::ChunkBuilder;
 use super::error::LinesError;
@@ -20,6 +22,10 @@ use crate::store::space;
 
 /// One commit takes no more orders than fill this many bytes of lines, so that a short log need not wait for long.
 const GROUP_BYTES: usize = 2 << 20;
+/// The least time from one sync to the next while little is to be written: a sync costs as much as the lines of many logs.
+const COMPANY: Duration = Duration::from_millis(2);
+/// What fills this many bytes waits for no others.
+const MUCH_BYTES: usize = 64 << 10;
 /// Payloads below this are stored plain: compressing them saves nothing.
 const COMPRESS_FROM: usize = 192;
 /// A segment shorter than this is not sealed at the end: walking it at the next start takes no time.
@@ -29,11 +35,24 @@ const ZSTD_LEVEL: i32 = 1;
 /// What the writing thread is asked to do, in order.
 pub(super) enum Order {
     /// Write these lines.
-    Chunk { live: Arc<Live>, chunk: Box<ChunkBuilder>, first_line: u64, size: usize },
-    /// Answer when everything before is on disk: the log is complete.
-    Finish { live: Arc<Live>, reply: oneshot::Sender<Result<LogSummary, LinesError>> },
+    Chunk(Cut),
+    /// Write these last lines, and answer when everything is on disk: the log is complete.
+    Finish {
+        live: Arc<Live>,
+        last: Option<Cut>,
+        reply: oneshot::Sender<Result<LogSummary, LinesError>>,
+    },
     /// A writer is gone.
     Release { live: Arc<Live> },
+}
+
+/// Lines of a log that are handed over.
+pub(super) struct Cut {
+    pub(super) live: Arc<Live>,
+    pub(super) chunk: Box<ChunkBuilder>,
+    pub(super) first_line: u64,
+    /// Its weight in bytes.
+    pub(super) size: usize,
 }
 
 /// Starts the writing thread on `file`. It ends when the sender of `inbox` is dropped.
@@ -102,8 +121,12 @@ impl Drop for Farewell {
 impl Writer {
     fn run(&mut self, inbox: &mpsc::Receiver<Order>) {
         let _farewell = Farewell(Arc::clone(&self.shared));
+        let mut next = Instant::now();
         while let Ok(order) = inbox.recv() {
             let mut taken = self.take(order);
+            if taken < MUCH_BYTES && !self.shared.closing.load(Ordering::Acquire) {
+                std::thread::sleep(next.saturating_duration_since(Instant::now()));
+            }
             while taken < GROUP_BYTES
                 && let Ok(order) = inbox.try_recv()
             {
@@ -114,6 +137,7 @@ impl Writer {
             {
                 self.shared.fail(in_full(&err));
             }
+            next = Instant::now() + COMPANY;
             self.answer();
         }
         if self.shared.closed().is_none()
@@ -127,13 +151,10 @@ impl Writer {
     /// Takes `order` into the commit and gives its weight in bytes.
     fn take(&mut self, order: Order) -> usize {
         match order {
-            Order::Chunk { live, chunk, first_line, size } => {
-                self.pack(live, chunk, first_line, size);
-                size
-            }
-            Order::Finish { live, reply } => {
+            Order::Chunk(cut) => self.pack(cut),
+            Order::Finish { live, last, reply } => {
                 self.ended.push(Ended::Finish(live, reply));
-                0
+                last.map_or(0, |cut| self.pack(cut))
             }
             Order::Release { live } => {
                 self.ended.push(Ended::Release(live));
@@ -142,13 +163,9 @@ impl Writer {
         }
     }
 
-    fn pack(
-        &mut self,
-        live: Arc<Live>,
-        mut chunk: Box<ChunkBuilder>,
-        first_line: u64,
-        size: usize,
-    ) {
+    /// Adds lines to the commit and gives their weight.
+    fn pack(&mut self, cut: Cut) -> usize {
+        let Cut { live, mut chunk, first_line, size } = cut;
         let mut head = chunk.finish(live.execution, first_line, &mut self.raw);
         self.shared.recycle(chunk);
         let payload = if self.raw.len() >= COMPRESS_FROM && self.compress() {
@@ -168,6 +185,7 @@ impl Writer {
             tail.add(&head.hash, head.lines, head.text_len);
         }
         self.fresh.push(Fresh { live, entry: Entry { offset, head }, size });
+        size
     }
 
     /// Compresses what is in `raw`; false when that gains nothing.
