@@ -388,6 +388,23 @@ mod tests {
         theirs.read_to_end(&mut Vec::new()).expect("it ends");
     }
 
+    #[test]
+    fn what_is_to_be_forgotten_is_told_also_when_the_daemon_ends_at_once() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.expect("a runtime");
+        let (_runs, mut theirs) = runtime.block_on(async {
+            let (runs, greeted, theirs) = greeted(&[hello(&[key(1)])]).await;
+            greeted.generation.forget(key(1));
+            (runs, theirs)
+        });
+        drop(runtime);
+        let mut inbox = Inbox::default();
+        theirs.read_to_end(&mut inbox.bytes).expect("it ends");
+        assert!(matches!(inbox.next(), Ok(Some(Order::Hello { .. }))));
+        let told = inbox.next().expect("an order");
+        assert!(matches!(told, Some(Order::Forget { of }) if of == key(1)), "{told:?}");
+    }
+
     #[tokio::test]
     async fn nothing_is_let_go_of_while_a_runner_lives_that_cannot_be_understood() {
         let (_runs, mut greeted, mut theirs) = greeted(&[hello(&[key(1)])]).await;

@@ -61,7 +61,7 @@ impl Managed {
     }
 
     /// The main process is about to be collected.
-    pub(super) fn ends(&self) {
+    pub(in crate::jobs) fn ends(&self) {
         self.seat.stay_outside();
     }
 

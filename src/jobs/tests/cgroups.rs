@@ -195,6 +195,33 @@ async fn a_start_removes_the_empty_cgroups_that_a_killed_daemon_left_and_no_othe
     std::fs::remove_dir(&made[2]).expect("it is empty");
 }
 
+#[tokio::test]
+async fn a_command_that_has_ended_by_itself_gets_no_cgroup() {
+    let Some(cgroups) = cgroups() else { return };
+    let processes = Trees::Cgroups.processes();
+    for (number, ends) in [(11, true), (12, false)] {
+        let execution = ExecutionId::random(Instant::from_secs(1), [number; 10]);
+        let mut command = Command::new("cat");
+        command.stdin(Stdio::piped());
+        let (mut child, managed) =
+            processes.start((execution, 1), &mut command).expect("it starts");
+        managed.place();
+        if ends {
+            drop(child.stdin.take());
+            managed.ends();
+            child.wait().expect("ours");
+        }
+        processes.tidied();
+        let own = PathBuf::from(cgroups.of_attempt(execution, 1).shown());
+        assert_eq!(own.exists(), !ends);
+        drop(child.stdin.take());
+        child.wait().expect("ours");
+        drop(managed);
+        processes.tidied();
+        assert!(!own.exists());
+    }
+}
+
 /// Its performer panicked, or was dropped.
 #[tokio::test]
 async fn what_lives_in_the_cgroup_of_an_execution_that_is_over_is_asked_to_end_and_then_killed() {
