@@ -262,11 +262,14 @@ pub fn decide(
     decisions
 }
 
-/// Decides a slot whose time is not its nominal instant: it waited for another schedule, which delivered just now.
-pub fn decide_delivered(slot: Instant, situation: &Situation<'_>) -> Decision {
+/// Decides a slot whose time is not its nominal instant: it waited for another schedule, which delivered `now`. After a step
+/// back of the clock it may lie ahead, and beyond the end of a pause that is in force: nothing starts in a pause.
+pub fn decide_delivered(slot: Instant, now: Instant, situation: &Situation<'_>) -> Decision {
     let skipped =
         |reason, execution| Decision::Pass(Run::of(slot, Verdict::Skipped, reason, execution));
-    if let Some(why) = situation.wishes.against(slot) {
+    let wishes = situation.wishes;
+    let held = |why: &Unwanted<'_>| matches!(why, Unwanted::Disabled | Unwanted::Paused(_));
+    if let Some(why) = wishes.against(slot.min(now)).filter(held).or_else(|| wishes.against(slot)) {
         return skipped(why.reason(), None);
     }
     match situation.in_the_way(false) {

@@ -165,7 +165,9 @@ impl Engine {
 
     /// Decides a slot that waited for another schedule.
     pub(super) fn decide_delivered(&mut self, draft: &mut Draft, id: &ScheduleRef, slot: Instant) {
-        if let Some(decision) = self.in_situation(id, |so| policy::decide_delivered(slot, so)) {
+        let now = draft.at;
+        if let Some(decision) = self.in_situation(id, |so| policy::decide_delivered(slot, now, so))
+        {
             self.carry_out(draft, id, decision);
         }
     }

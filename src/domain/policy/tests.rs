@@ -198,12 +198,18 @@ fn a_slot_that_was_waited_for_is_never_late() {
     let case = in_mode(CatchUpMode::None);
     let catch_up = catching_up(case.mode);
     let mut situation = Situation { catch_up: &catch_up, ..case.situation };
-    assert_eq!(shown(decide_delivered(late(3 * DAY), &situation)), "start");
+    assert_eq!(shown(decide_delivered(late(3 * DAY), NOW, &situation)), "start");
     let paused = Wishes { paused: FOR_GOOD, ..Wishes::default() };
     let held = Situation { wishes: &paused, ..situation };
-    assert_eq!(shown(decide_delivered(late(3 * DAY), &held)), "1 x skipped(paused)");
+    assert_eq!(shown(decide_delivered(late(3 * DAY), NOW, &held)), "1 x skipped(paused)");
+    let soon = Some(Paused { until: Some(NOW + std::time::Duration::from_secs(28)) });
+    let paused = Wishes { paused: soon, ..Wishes::default() };
+    let held = Situation { wishes: &paused, ..situation };
+    let ahead = NOW + std::time::Duration::from_secs(3_600);
+    assert_eq!(shown(decide_delivered(ahead, NOW, &held)), "1 x skipped(paused)", "set back");
+    assert_eq!(shown(decide_delivered(ahead, ahead, &held)), "start", "the pause is over");
     situation.open = an_execution();
-    assert_eq!(shown(decide_delivered(late(0), &situation)), "1 x skipped(overlap)");
+    assert_eq!(shown(decide_delivered(late(0), NOW, &situation)), "1 x skipped(overlap)");
 }
 
 #[test]

@@ -149,7 +149,7 @@ fn a_slot_that_was_waited_for_asks_its_own_calendars() {
     let interface = interface();
     let closed = wishes(&interface);
     let situation = Situation { wishes: &closed, ..in_mode(CatchUpMode::None).situation };
-    let decided = |slot| shown(decide_delivered(at(slot), &situation));
+    let decided = |slot| shown(decide_delivered(at(slot), at(slot), &situation));
     assert_eq!(decided("2026-11-29T08:00:00Z"), "1 x skipped(calendar)");
     assert_eq!(decided("2026-11-27T08:00:00Z"), "start");
 }
