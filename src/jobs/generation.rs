@@ -179,10 +179,9 @@ impl Generation {
     pub(super) fn send(&self, order: &Order) {
         let Some(talk) = &self.talk else { return };
         let mut unsent = locked(&talk.unsent);
-        let waits = !unsent.is_empty();
         unsent.extend(framed(order));
         // A failure is seen by whoever reads.
-        if !waits && send(&talk.stream, &mut unsent).is_ok() && !unsent.is_empty() {
+        if send(&talk.stream, &mut unsent).is_ok() && !unsent.is_empty() {
             talk.more.notify_one();
         }
     }

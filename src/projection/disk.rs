@@ -228,6 +228,17 @@ pub(super) enum Found {
     Nothing { why: String },
 }
 
+/// Rows for an empty log, which needs no folding; none for another one, or when they cannot be made.
+pub(super) fn begin_empty(dir: &Path, log: &dyn EventLog) -> Option<(DiskRows, Checkpoint)> {
+    if *log.durable().borrow() > Position(0) {
+        return None;
+    }
+    let (rows, checkpoint) = (create(dir).ok()?, Checkpoint::default());
+    rows.write(Changes::new(), &checkpoint).ok()?;
+    rows.keep();
+    Some((rows, checkpoint))
+}
+
 /// Opens the newest generation in `dir` and checks it against `log`. Whatever cannot be used is deleted.
 pub(super) fn open_newest(dir: &Path, log: &dyn EventLog) -> std::io::Result<Found> {
     if dir.is_file() {

@@ -14,7 +14,6 @@ use super::ledger::{self, Expand, SlotRange};
 use super::ok_slots;
 use super::query::{self, ExecutionFilter, QueryError, ScheduleFacts};
 use super::resolve::{self, ResolveError};
-use super::rows::Changes;
 use super::view::{self, Page};
 use super::worker::{Stride, Worker, share};
 use crate::domain::space::Room;
@@ -153,10 +152,13 @@ impl Projections {
             disk::open_newest(dir, &*log).map_err(|err| OpenError { path: dir.to_owned(), err })?;
         let phase = match found {
             Found::Agreed(rows, checkpoint) => Phase::Ready { rows: Arc::new(rows), checkpoint },
-            Found::Nothing { why } => begin_empty(dir, &*log).unwrap_or_else(|| {
-                tracing::info!(why, "the index is folded anew");
-                Phase::Rebuilding { percent: 0, why }
-            }),
+            Found::Nothing { why } => match disk::begin_empty(dir, &*log) {
+                Some((rows, checkpoint)) => Phase::Ready { rows: Arc::new(rows), checkpoint },
+                None => {
+                    tracing::info!(why, "the index is folded anew");
+                    Phase::Rebuilding { percent: 0, why }
+                }
+            },
         };
         let applied = match &phase {
             Phase::Ready { checkpoint, .. } => checkpoint.position,
@@ -282,7 +284,7 @@ impl Projections {
         }
     }
 
-    /// How much of the log is folded, in percent; none when lists answer.
+    /// How much of the log is folded, in percent; none when lists answer. Costs nothing.
     pub fn rebuilding(&self) -> Option<u8> {
         match self.shared.phase() {
             Phase::Ready { .. } => None,
@@ -491,16 +493,4 @@ impl Projections {
     ) -> Result<Vec<Position>, QueryError> {
         self.ask(|rows| events::positions_of(rows, stream, after_version, limit))
     }
-}
-
-/// An empty log needs no folding.
-fn begin_empty(dir: &Path, log: &dyn EventLog) -> Option<Phase> {
-    if *log.durable().borrow() > Position(0) {
-        return None;
-    }
-    let rows = disk::create(dir).ok()?;
-    let checkpoint = Checkpoint::default();
-    rows.write(Changes::new(), &checkpoint).ok()?;
-    rows.keep();
-    Some(Phase::Ready { rows: Arc::new(rows), checkpoint })
 }

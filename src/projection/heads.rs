@@ -6,8 +6,9 @@ use std::sync::{OnceLock, Weak};
 use super::bytes::Reader;
 use super::follow::{Projections, Shared};
 use super::rows::{RowError, Rows};
+use super::view::Execution;
 use super::{execution_row, keys, schedule_row};
-use crate::ids::StreamId;
+use crate::ids::{ExecutionId, StreamId};
 use crate::store::{ColdHead, ColdHeads};
 
 /// The version of a stream's newest folded event; 0 when there is none.
@@ -27,16 +28,28 @@ fn written<R: Rows>(rows: &R, stream: &StreamId) -> Result<u64, RowError> {
         .map_or(Ok(0), |value| Reader::new(&value, "a stream's version").number())
 }
 
+impl Projections {
+    /// An answer for somebody who must not end with sled, which panics at some damage: none then, and the rows are thrown away.
+    pub(super) fn unless_sled_panics<T>(&self, ask: impl FnOnce() -> T) -> Option<T> {
+        let answer = catch_unwind(AssertUnwindSafe(ask));
+        if answer.is_err() {
+            self.discard_after_panic();
+        }
+        answer.ok()
+    }
+
+    /// An execution that was folded a moment ago, for somebody who may not block: its row is in memory. None while the index
+    /// cannot say.
+    pub fn just_opened(&self, id: ExecutionId) -> Option<Execution> {
+        self.unless_sled_panics(|| self.execution(id))?.ok()?
+    }
+}
+
 impl ColdHeads for Projections {
     fn version_of(&self, stream: &StreamId) -> ColdHead {
-        // Whoever appends asks here, and must not end with sled.
-        match catch_unwind(AssertUnwindSafe(|| self.ask(|rows| Ok(version(rows, stream)?)))) {
-            Ok(Ok(version)) => ColdHead::Known(version),
-            Ok(Err(_not_now)) => ColdHead::Rebuilding,
-            Err(_panic) => {
-                self.discard_after_panic();
-                ColdHead::Rebuilding
-            }
+        match self.unless_sled_panics(|| self.ask(|rows| Ok(version(rows, stream)?))) {
+            Some(Ok(version)) => ColdHead::Known(version),
+            Some(Err(_)) | None => ColdHead::Rebuilding,
         }
     }
 }

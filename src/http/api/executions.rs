@@ -181,12 +181,9 @@ pub async fn opened(
     done: &Done<ExecutionId>,
     otherwise: impl FnOnce(&App) -> Execution,
 ) -> Execution {
-    // What was folded a moment ago is in memory: no thread is needed that may wait for the disk.
-    match Reads::at(app, done.position).await {
-        Ok(_) => app.projections.execution(done.value).ok().flatten(),
-        Err(_) => None,
-    }
-    .unwrap_or_else(|| otherwise(app))
+    let reached = Reads::at(app, done.position).await;
+    let listed = reached.ok().and_then(|_lists| app.projections.just_opened(done.value));
+    listed.unwrap_or_else(|| otherwise(app))
 }
 
 /// A new execution that no list shows yet.

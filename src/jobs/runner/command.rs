@@ -47,7 +47,7 @@ pub(super) fn run(
     let how = match started {
         Ok(mut live) => {
             // Of a herd that is due all start before the first is read: what it says waits in its pipe.
-            shared.processes.herd_first();
+            shared.processes.most_of_a_herd_first();
             live.record(shared, start);
             live.until_exit(attempt, start, &mut output, wake);
             shared.processes.herd_first();
@@ -145,7 +145,9 @@ impl Live {
             let now = Instant::now();
             if self.ending.is_none() {
                 let late = (now >= deadline).then_some(Why::Timeout);
-                if let Some(why) = attempt.asked().or(late) {
+                // What has ended by now has ended by itself: this thread may have waited for a herd.
+                let alive = |_: &Why| !has_ended(&self.exited);
+                if let Some(why) = attempt.asked().or(late).filter(alive) {
                     kill_at = self.begin_to_end(why);
                 }
             } else if now >= kill_at {
@@ -289,6 +291,11 @@ impl Ready {
             }
         }
     }
+}
+
+fn has_ended(exited: &OwnedFd) -> bool {
+    let [ended] = ready([readable(exited.as_fd())], Some(Duration::ZERO));
+    ended
 }
 
 /// Waits until one of them has something to tell, somebody pokes, or it is `until`.

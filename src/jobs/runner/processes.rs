@@ -193,6 +193,11 @@ impl Processes {
         self.0.to_start.remove(execution);
     }
 
+    /// Lets a herd that is due start, but for its last few: they are held up little when the others begin to be read.
+    pub(super) fn most_of_a_herd_first(&self) {
+        self.0.to_start.wait_for_most_of_a_herd();
+    }
+
     /// Lets a herd that is due start: the first ones to end would hold the others up.
     pub(super) fn herd_first(&self) {
         self.0.to_start.wait_for_a_herd();

@@ -16,7 +16,7 @@ const HERD: usize = 32;
 #[derive(Debug, Default)]
 pub(in crate::jobs) struct Starting {
     waiting: Mutex<HashSet<ExecutionId>>,
-    none: Condvar,
+    fewer: Condvar,
 }
 
 impl Starting {
@@ -26,29 +26,34 @@ impl Starting {
 
     pub(super) fn remove(&self, execution: ExecutionId) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if waiting.remove(&execution) && waiting.is_empty() {
-            self.none.notify_all();
+        if waiting.remove(&execution) && (waiting.is_empty() || waiting.len() == HERD) {
+            self.fewer.notify_all();
         }
     }
 
     /// Waits until all have started, but not for long. True when they have.
     pub(super) fn wait_for_all(&self) -> bool {
-        self.wait(0, WAIT_MAX)
+        self.wait(0, 0, WAIT_MAX)
     }
 
-    /// Waits until all have started if they are a herd, but not for long.
+    /// Waits until all of a herd have started, but not for long.
     pub(super) fn wait_for_a_herd(&self) {
-        self.wait(HERD, WAIT_MAX);
+        self.wait(HERD, 0, WAIT_MAX);
     }
 
-    /// Waits until all have started if there are more than so `many`. True when they have, or are no more than that.
-    fn wait(&self, many: usize, most: Duration) -> bool {
+    /// Waits until those that are left are no herd any more, but not for long.
+    pub(super) fn wait_for_most_of_a_herd(&self) {
+        self.wait(HERD, HERD, WAIT_MAX);
+    }
+
+    /// Waits, if there are more than so `many`, until no more than so many are `left`. False when that takes too long.
+    fn wait(&self, many: usize, left: usize, most: Duration) -> bool {
         let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if waiting.len() <= many {
             return true;
         }
-        let some = |waiting: &mut HashSet<ExecutionId>| !waiting.is_empty();
-        let waited = self.none.wait_timeout_while(waiting, most, some);
+        let more = |waiting: &mut HashSet<ExecutionId>| waiting.len() > left;
+        let waited = self.fewer.wait_timeout_while(waiting, most, more);
         !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
     }
 }
@@ -71,11 +76,27 @@ mod tests {
         starting.add(execution(1));
         starting.add(execution(2));
         let waiting = Arc::clone(&starting);
-        let waited = std::thread::spawn(move || waiting.wait(0, Duration::from_secs(60)));
+        let waited = std::thread::spawn(move || waiting.wait(0, 0, Duration::from_secs(60)));
         starting.remove(execution(1));
-        assert!(!starting.wait(0, Duration::from_millis(1)), "one is left");
-        assert!(starting.wait(HERD, Duration::from_millis(1)), "which is no herd");
+        assert!(!starting.wait(0, 0, Duration::from_millis(1)), "one is left");
+        assert!(starting.wait(HERD, 0, Duration::from_millis(1)), "which is no herd");
         starting.remove(execution(2));
         assert!(waited.join().expect("no panic"));
+    }
+
+    #[test]
+    fn a_herd_is_waited_for_to_its_last_one_or_to_its_last_few() {
+        let starting = Starting::default();
+        let herd: Vec<_> = (0..=HERD).map(|n| execution(u8::try_from(n).expect("few"))).collect();
+        herd.iter().for_each(|one| starting.add(*one));
+        let soon = Duration::from_millis(1);
+        assert!(!starting.wait(HERD, HERD, soon), "one too many");
+        let waits = std::thread::scope(|scope| {
+            let whole = scope.spawn(|| starting.wait(HERD, 0, Duration::from_secs(60)));
+            let most = scope.spawn(|| starting.wait(HERD, HERD, Duration::from_secs(60)));
+            herd.iter().for_each(|one| starting.remove(*one));
+            [whole, most].map(|waited| waited.join().expect("no panic"))
+        });
+        assert_eq!(waits, [true, true]);
     }
 }

@@ -73,10 +73,13 @@ impl Client {
 
 /// A runner inside of this process, and a daemon for it.
 fn runner() -> (tempfile::TempDir, Folder, Client) {
+    runner_of(Processes::adopt(None).expect("Linux has subreapers"))
+}
+
+fn runner_of(processes: Processes) -> (tempfile::TempDir, Folder, Client) {
     let runs = tempfile::tempdir().expect("a folder");
     let folder = Folder::make(runs.path(), Instant::default()).expect("made");
     let (ours, theirs) = UnixStream::pair().expect("a pair");
-    let processes = Processes::adopt(None).expect("Linux has subreapers");
     inside(folder.clone(), theirs, processes).expect("it starts");
     let mut client = Client::new(ours);
     assert_eq!(client.greeted().attempts.len(), 0);
@@ -146,6 +149,21 @@ fn output_that_cannot_be_written_holds_nobody_up_and_is_told_when_it_can() {
     let (output, gaps) = spooled(&folder, ended.spooled);
     assert_eq!(String::from_utf8_lossy(&output), "kept ***\n");
     assert!(gaps[0].starts_with("5 bytes of output were not kept: "), "{gaps:?}");
+}
+
+/// Its thread waits a second for the herd before it looks, longer than the command may take.
+#[test]
+fn a_command_that_has_ended_by_itself_while_a_herd_starts_is_not_late() {
+    let processes = Processes::adopt(None).expect("Linux has subreapers");
+    let other = |n| ExecutionId::random(Instant::from_secs(6), [n; 10]);
+    let herd: Vec<_> = (0..40).map(|n| processes.to_start(other(n))).collect();
+    let (runs, _folder, mut client) = runner_of(processes);
+    let Order::Start(mut start) = shell("exit 3", runs.path()) else { panic!("a start") };
+    start.timeout_ms = Some(300);
+    client.send(&Order::Start(start));
+    let ended = client.until_ended(|_| 0);
+    assert!(matches!(ended.how, How::Ended { status: 0x300, why: None, .. }), "{ended:?}");
+    drop(herd);
 }
 
 /// It has lost its daemon: the next one is told of what was too much.

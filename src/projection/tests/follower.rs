@@ -194,6 +194,22 @@ async fn an_index_that_turns_out_to_be_unreadable_is_rebuilt_while_the_daemon_ru
     assert_eq!(generations(folder.path()).len(), 1, "the unreadable one is deleted");
 }
 
+#[tokio::test]
+async fn who_must_not_end_with_sled_gets_no_answer_and_the_index_is_rebuilt() {
+    let history = some_history();
+    let log = Arc::new(TestLog::of(&history));
+    let folder = tempfile::tempdir().expect("a folder");
+    let index = open(folder.path(), &log);
+    followed(&index, last(&history)).await;
+    let newest = index.executions(&ExecutionFilter::default(), 1, None).expect("a list");
+    let newest = newest.items.first().expect("one").id;
+    assert_eq!(index.just_opened(newest).expect("it is listed").id, newest);
+    assert_eq!(index.unless_sled_panics(|| panic!("as sled does")), None::<()>);
+    assert_eq!((index.rebuilding(), index.just_opened(newest).is_none()), (Some(0), true));
+    followed(&index, last(&history)).await;
+    assert_eq!(index.rebuilding(), None);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_reader_waits_for_its_own_write_up_to_two_seconds() {
     let history = some_history();
